@@ -1,0 +1,482 @@
+#include "base.h"
+/* base: headers */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* base: functions */
+const char *say(const char *format, ...)
+{
+  static _Thread_local char buffer[16][1024];
+  static _Thread_local unsigned turn;
+  char *b = buffer[turn++ % 16];
+  va_list ap;
+  va_start(ap, format);
+  vsnprintf(b, sizeof buffer[0], format, ap);
+  va_end(ap);
+  return b;
+}
+
+void die(int code, const char *where, const char *found, const char *expected, const char *hint)
+{
+  fflush(stdout);
+  fprintf(stderr, "wbcsnet: %s: found %s", where, found);
+  if (expected) fprintf(stderr, "; expected %s", expected);
+  fputc('\n', stderr);
+  if (hint) fprintf(stderr, "  hint: %s\n", hint);
+  exit(code);
+}
+
+void warn(const char *where, const char *found, const char *hint)
+{
+  fprintf(stderr, "wbcsnet: warning: %s: %s\n", where, found);
+  if (hint) fprintf(stderr, "  hint: %s\n", hint);
+}
+
+static _Noreturn void no_memory(size_t bytes)
+{
+  die(EXIT_FAIL, "memory", say("no room for %zu more bytes", bytes), "enough memory for this net and batch",
+      "use a smaller batch or net; wbcsnet describe prints what a net needs");
+}
+
+void *new_bytes(size_t bytes)
+{
+  void *p = calloc(1, bytes ? bytes : 1);
+  if (!p) no_memory(bytes);
+  return p;
+}
+
+void *grow(void *old, size_t bytes)
+{
+  void *p = realloc(old, bytes ? bytes : 1);
+  if (!p) no_memory(bytes);
+  return p;
+}
+
+char *copy_text(const char *s)
+{
+  return strcpy(new_bytes(strlen(s) + 1), s);
+}
+
+char *join(const char *format, ...)
+{
+  va_list ap;
+  va_start(ap, format);
+  char *s = NULL;
+  if (vasprintf(&s, format, ap) < 0) no_memory(1024);
+  va_end(ap);
+  return s;
+}
+
+char *file_read(const char *path, size_t *size, const char *hint)
+{
+  FILE *f = fopen(path, "rb");
+  struct stat st;
+  if (!f || fstat(fileno(f), &st) || !S_ISREG(st.st_mode))
+    die(EXIT_DATA, path, f ? "not a plain file" : strerror(errno), "a readable file", hint);
+  char *text = new_bytes((size_t)st.st_size + 1);
+  size_t n = fread(text, 1, (size_t)st.st_size, f);
+  if (n != (size_t)st.st_size) die(EXIT_DATA, path, say("%zu bytes of %lld", n, (long long)st.st_size), "the whole file", hint);
+  fclose(f);
+  if (size) *size = n;
+  return text;
+}
+
+bool file_exists(const char *path)
+{
+  return access(path, F_OK) == 0;
+}
+
+void make_folders(const char *path)
+{
+  char *p = copy_text(path);
+  for (char *s = p + 1; ; s++) {
+    if (*s && *s != '/') continue;
+    char c = *s;
+    *s = 0;
+    if (mkdir(p, 0777) && errno != EEXIST)
+      die(EXIT_FAIL, p, strerror(errno), "a folder that can be made", "choose another --out");
+    *s = c;
+    if (!c) break;
+  }
+  free(p);
+}
+
+static atomic_file *open_files[8];
+
+static void remove_temporaries(void)
+{
+  for (int i = 0; i < 8; i++)
+    if (open_files[i]) unlink(open_files[i]->temporary);
+}
+
+void file_write_error(const char *path)
+{
+  die(EXIT_FAIL, path, say("cannot write: %s", strerror(errno)), "room and permission to write",
+      errno == ENOSPC ? "the disk is full; free some space and give the same command again" : "check the folder's permissions");
+}
+
+atomic_file *file_create(const char *path)
+{
+  static bool registered;
+  if (!registered) registered = !atexit(remove_temporaries);
+  atomic_file *a = NEW(atomic_file, 1);
+  a->path = copy_text(path);
+  a->temporary = join("%s.tmp.%d", path, (int)getpid());
+  a->f = fopen(a->temporary, "wb");
+  if (!a->f) file_write_error(path);
+  for (int i = 0; i < 8; i++)
+    if (!open_files[i]) { open_files[i] = a; break; }
+  return a;
+}
+
+void file_commit(atomic_file *a)
+{
+  if (fflush(a->f) || ferror(a->f) || fsync(fileno(a->f)) || fclose(a->f) || rename(a->temporary, a->path))
+    file_write_error(a->path);
+  for (int i = 0; i < 8; i++)
+    if (open_files[i] == a) open_files[i] = NULL;
+  free(a->path), free(a->temporary), free(a);
+}
+
+volatile int stop_requested;
+
+static void on_stop_signal(int sig)
+{
+  if (stop_requested++) { signal(sig, SIG_DFL); raise(sig); }
+}
+
+void catch_stop_signals(void)
+{
+  struct sigaction sa = { .sa_handler = on_stop_signal };
+  sigaction(SIGINT, &sa, NULL);
+  sigaction(SIGTERM, &sa, NULL);
+}
+
+static uint32_t rotr(uint32_t x, int n) { return x >> n | x << (32 - n); }
+
+static void sha256_block(sha256 *s, const uint8_t *p)
+{
+  static const uint32_t k[64] = {
+    /* SHA-256 round constants */
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2
+  };
+  uint32_t w[64], v[8];
+  for (int i = 0; i < 16; i++) w[i] = (uint32_t)p[4*i] << 24 | p[4*i+1] << 16 | p[4*i+2] << 8 | p[4*i+3];
+  for (int i = 16; i < 64; i++)
+    w[i] = w[i-16] + (rotr(w[i-15], 7) ^ rotr(w[i-15], 18) ^ w[i-15] >> 3)
+         + w[i-7] + (rotr(w[i-2], 17) ^ rotr(w[i-2], 19) ^ w[i-2] >> 10);
+  memcpy(v, s->h, sizeof v);
+  for (int i = 0; i < 64; i++) {
+    uint32_t t1 = v[7] + (rotr(v[4], 6) ^ rotr(v[4], 11) ^ rotr(v[4], 25)) + ((v[4] & v[5]) ^ (~v[4] & v[6])) + k[i] + w[i];
+    uint32_t t2 = (rotr(v[0], 2) ^ rotr(v[0], 13) ^ rotr(v[0], 22)) + ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
+    memmove(v + 1, v, 7 * sizeof *v);
+    v[4] += t1;
+    v[0] = t1 + t2;
+  }
+  for (int i = 0; i < 8; i++) s->h[i] += v[i];
+}
+
+void sha256_start(sha256 *s)
+{
+  static const uint32_t h[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
+  memcpy(s->h, h, sizeof h);
+  s->bytes = 0;
+}
+
+void sha256_add(sha256 *s, const void *data, size_t n)
+{
+  const uint8_t *p = data;
+  while (n) {
+    size_t at = s->bytes % 64, take = 64 - at < n ? 64 - at : n;
+    memcpy(s->block + at, p, take);
+    s->bytes += take, p += take, n -= take;
+    if (s->bytes % 64 == 0) sha256_block(s, s->block);
+  }
+}
+
+void sha256_end(sha256 *s, char hex[65])
+{
+  uint64_t bits = s->bytes * 8;
+  uint8_t tail[72] = { 0x80 };
+  size_t pad = 64 - (s->bytes + 8) % 64;
+  for (int i = 0; i < 8; i++) tail[pad + i] = (uint8_t)(bits >> (56 - 8 * i));
+  sha256_add(s, tail, pad + 8);
+  for (int i = 0; i < 8; i++) sprintf(hex + 8 * i, "%08x", s->h[i]);
+}
+
+void sha256_of(const void *data, size_t bytes, char hex[65])
+{
+  sha256 s;
+  sha256_start(&s);
+  sha256_add(&s, data, bytes);
+  sha256_end(&s, hex);
+}
+
+void sha256_of_file(const char *path, char hex[65])
+{
+  size_t n;
+  char *text = file_read(path, &n, NULL);
+  sha256_of(text, n, hex);
+  free(text);
+}
+
+typedef struct { const char *s, *start, *where; int depth; } json_cursor;
+
+static _Noreturn void json_bad(json_cursor *c, const char *expected)
+{
+  die(EXIT_DATA, c->where, say("%s at byte %ld", *c->s ? say("'%.12s'", c->s) : "the end", (long)(c->s - c->start)),
+      expected, "the file is damaged or is not ours");
+}
+
+static void json_space(json_cursor *c) { c->s += strspn(c->s, " \t\r\n"); }
+
+static void put_utf8(char **out, unsigned u)
+{
+  if (u < 0x80) *(*out)++ = (char)u;
+  else if (u < 0x800) *(*out)++ = (char)(0xc0 | u >> 6), *(*out)++ = (char)(0x80 | (u & 63));
+  else *(*out)++ = (char)(0xe0 | u >> 12), *(*out)++ = (char)(0x80 | (u >> 6 & 63)), *(*out)++ = (char)(0x80 | (u & 63));
+}
+
+static char *json_string(json_cursor *c)
+{
+  if (*c->s != '"') json_bad(c, "a string");
+  const char *end = ++c->s;
+  while (*end && *end != '"') end += *end == '\\' && end[1] ? 2 : 1;
+  if (!*end) c->s = end, json_bad(c, "a closing quote");
+  char *text = new_bytes((size_t)(end - c->s) + 1), *out = text;
+  for (; c->s < end; c->s++) {
+    if (*c->s != '\\') { *out++ = *c->s; continue; }
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    const char *e = strchr(from, *++c->s);
+    unsigned u;
+    if (e && *e) *out++ = to[e - from];
+    else if (*c->s == 'u' && sscanf(c->s + 1, "%4x", &u) == 1 && end - c->s > 4) put_utf8(&out, u), c->s += 4;
+    else json_bad(c, "a known escape");
+  }
+  c->s = end + 1;
+  return text;
+}
+
+static json *json_value(json_cursor *c);
+
+static void json_children(json_cursor *c, json *j, char close)
+{
+  json **last = &j->child;
+  if (++c->depth > 64) json_bad(c, "at most 64 levels");
+  c->s++, json_space(c);
+  while (*c->s != close) {
+    char *name = NULL;
+    if (close == '}') {
+      name = json_string(c), json_space(c);
+      if (*c->s++ != ':') c->s--, json_bad(c, "':'");
+    }
+    *last = json_value(c);
+    (*last)->name = name;
+    last = &(*last)->next;
+    if (*c->s == ',') c->s++, json_space(c);
+    else if (*c->s != close) json_bad(c, close == '}' ? "',' or '}'" : "',' or ']'");
+  }
+  c->s++, c->depth--;
+}
+
+static json *json_value(json_cursor *c)
+{
+  json *j = NEW(json, 1);
+  json_space(c);
+  if (*c->s == '{') j->kind = JSON_OBJECT, json_children(c, j, '}');
+  else if (*c->s == '[') j->kind = JSON_ARRAY, json_children(c, j, ']');
+  else if (*c->s == '"') j->kind = JSON_TEXT, j->text = json_string(c);
+  else if (!strncmp(c->s, "true", 4)) j->kind = JSON_BOOL, j->number = 1, c->s += 4;
+  else if (!strncmp(c->s, "false", 5)) j->kind = JSON_BOOL, c->s += 5;
+  else if (!strncmp(c->s, "null", 4)) c->s += 4;
+  else {
+    char *end;
+    j->kind = JSON_NUMBER, j->number = strtod(c->s, &end);
+    if (end == c->s) json_bad(c, "a JSON value");
+    j->text = new_bytes((size_t)(end - c->s) + 1);
+    memcpy(j->text, c->s, (size_t)(end - c->s));
+    c->s = end;
+  }
+  json_space(c);
+  return j;
+}
+
+json *json_parse(const char *text, const char *where)
+{
+  json_cursor c = { text, text, where, 0 };
+  json *j = json_value(&c);
+  if (*c.s) json_bad(&c, "nothing more");
+  return j;
+}
+
+json *json_get(const json *o, const char *name)
+{
+  for (json *j = o && o->kind == JSON_OBJECT ? o->child : NULL; j; j = j->next)
+    if (!strcmp(j->name, name)) return j;
+  return NULL;
+}
+
+const char *json_text(const json *o, const char *name, const char *otherwise)
+{
+  json *j = json_get(o, name);
+  return j && j->text ? j->text : otherwise;
+}
+
+double json_number(const json *o, const char *name, double otherwise)
+{
+  json *j = json_get(o, name);
+  return j && (j->kind == JSON_NUMBER || j->kind == JSON_BOOL) ? j->number : otherwise;
+}
+
+void json_free(json *j)
+{
+  while (j) {
+    json *next = j->next;
+    json_free(j->child), free(j->name), free(j->text), free(j);
+    j = next;
+  }
+}
+
+void json_put_text(FILE *f, const char *s)
+{
+  fputc('"', f);
+  for (; *s; s++)
+    if (*s == '"' || *s == '\\') fprintf(f, "\\%c", *s);
+    else if ((unsigned char)*s < 32) fprintf(f, "\\u%04x", *s);
+    else fputc(*s, f);
+  fputc('"', f);
+}
+
+static char *csv_field(char **at, char *closing)
+{
+  char *s = *at, *out = s, *start = s;
+  if (*s == '"') {
+    for (s++; *s && !(*s == '"' && s[1] != '"'); s++) {
+      if (*s == '"') s++;
+      *out++ = *s;
+    }
+    if (*s) s++;
+  }
+  while (*s && *s != ',' && *s != '\n') *out++ = *s++;
+  if (out > start && out[-1] == '\r') out--;
+  *closing = *s;
+  *at = *s ? s + 1 : s;
+  *out = 0;
+  return start;
+}
+
+csv *csv_read(const char *path, const char *hint)
+{
+  csv *c = NEW(csv, 1);
+  c->path = copy_text(path);
+  c->text = file_read(path, NULL, hint);
+  char *s = c->text, closing = ',';
+  int room = 0, line = 1;
+  if (!strncmp(s, "\xef\xbb\xbf", 3)) s += 3;
+  while (closing == ',') {
+    c->header = grow(c->header, sizeof(char *) * (size_t)(c->columns + 1));
+    c->header[c->columns++] = csv_field(&s, &closing);
+  }
+  if (!c->header[0][0]) die(EXIT_DATA, path, "no header line", "column names in the first line", hint);
+  /* read the CSV's rows */
+  while (*s) {
+    line++;
+    if (*s == '\n' || (*s == '\r' && s[1] == '\n')) { s += *s == '\r' ? 2 : 1; continue; }
+    if (c->rows == room) {
+      room = room ? 2 * room : 256;
+      c->cell = grow(c->cell, sizeof(char *) * (size_t)room * (size_t)c->columns);
+    }
+    closing = ',';
+    int n = 0;
+    for (; closing == ','; n++) {
+      char *field = csv_field(&s, &closing);
+      if (n < c->columns) c->cell[(size_t)c->rows * (size_t)c->columns + (size_t)n] = field;
+    }
+    if (n != c->columns)
+      die(EXIT_DATA, say("%s:%d", path, line), say("%d fields", n), say("%d, as in the header", c->columns), hint);
+    c->rows++;
+  }
+  return c;
+}
+
+int csv_column(const csv *c, const char *name)
+{
+  for (int i = 0; i < c->columns; i++)
+    if (!strcmp(c->header[i], name)) return i;
+  return -1;
+}
+
+int csv_need(const csv *c, const char *name)
+{
+  int i = csv_column(c, name);
+  if (i >= 0) return i;
+  char all[512] = "";
+  for (i = 0; i < c->columns; i++)
+    snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", c->header[i]);
+  die(EXIT_DATA, c->path, say("columns %s", all), say("a column '%s'", name), "the first line names the columns");
+}
+
+void csv_free(csv *c)
+{
+  free(c->path), free(c->text), free(c->cell), free(c->header), free(c);
+}
+
+void csv_put(FILE *f, const char *s)
+{
+  if (!strpbrk(s, ",\"\r\n")) { fputs(s, f); return; }
+  fputc('"', f);
+  for (; *s; s++) { if (*s == '"') fputc('"', f); fputc(*s, f); }
+  fputc('"', f);
+}
+
+double seconds(void)
+{
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+const char *time_left(double s)
+{
+  if (!(s >= 0 && s < 1e8)) return "?";
+  if (s < 60) return say("%.0f s", s);
+  if (s < 3600) return say("%d min %02d s", (int)s / 60, (int)s % 60);
+  return say("%d h %02d min", (int)s / 3600, (int)s / 60 % 60);
+}
+
+void progress_start(progress *p, const char *title, double total)
+{
+  *p = (progress){ title, total, seconds(), 0, isatty(2) };
+}
+
+void progress_show(progress *p, double done, const char *text)
+{
+  double now = seconds();
+  if (!p->terminal || (now - p->drawn < 0.1 && done < p->total)) return;
+  p->drawn = now;
+  double share = p->total > 0 ? done / p->total : 1;
+  char bar[21] = "....................";
+  memset(bar, '#', (size_t)(20 * (share < 1 ? share : 1)));
+  fprintf(stderr, "\r\033[K%s [%s] %3.0f %%  %s  %s left", p->title, bar, 100 * share, text,
+          done > 0 ? time_left((now - p->start) * (p->total - done) / done) : "?");
+  fflush(stderr);
+}
+
+void progress_end(progress *p)
+{
+  if (p->terminal) fputs("\r\033[K", stderr), fflush(stderr);
+}

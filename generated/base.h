@@ -1,0 +1,76 @@
+/* base.h: errors, memory, files, text formats. Every chapter's C file includes it. */
+#ifndef BASE_H
+#define BASE_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* base: interface */
+/* Exit codes. 0 is success; 130 is an orderly stop on Ctrl-C or SIGTERM (the same command goes on). */
+enum { EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_DATA = 3, EXIT_NODEVICE = 4, EXIT_STOPPED = 130 };
+
+/* Print "wbcsnet: WHERE: found FOUND; expected EXPECTED" and "  hint: HINT" on stderr, remove temporary files, and exit(code).
+   expected and hint may be NULL. Format the parts with say(). */
+_Noreturn void die(int code, const char *where, const char *found, const char *expected, const char *hint);
+
+/* The same form without ending the program; "warning:" stands in front. */
+void warn(const char *where, const char *found, const char *hint);
+
+/* printf into one of 16 rotating buffers of 1 KiB; for messages, never for data. */
+const char *say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void *new_bytes(size_t bytes);                       /* zeroed; never NULL; dies with EXIT_FAIL when there is none. free() it. */
+#define NEW(type, count) ((type *)new_bytes(sizeof(type) * (size_t)(count)))
+void *grow(void *p, size_t bytes);                   /* realloc, same rule */
+char *copy_text(const char *s);                      /* strdup, same rule */
+char *join(const char *format, ...) __attribute__((format(printf, 1, 2)));   /* printf into fresh memory of any length */
+/* Read a whole file; a zero byte is put behind it. *size may be NULL. Dies with EXIT_DATA when it cannot. free() it. */
+char *file_read(const char *path, size_t *size, const char *hint);
+
+bool file_exists(const char *path);
+void make_folders(const char *path);                 /* mkdir -p; dies with EXIT_FAIL */
+
+/* An atomic writer: file_create opens PATH.tmp.PID, file_commit syncs and renames it to PATH; both die with EXIT_FAIL
+   (full disk, no permission), leaving the old PATH as it was. */
+typedef struct { FILE *f; char *path, *temporary; } atomic_file;
+atomic_file *file_create(const char *path);
+void file_commit(atomic_file *a);
+void file_write_error(const char *path);             /* dies: says why (errno), hints at disk space */
+extern volatile int stop_requested;
+void catch_stop_signals(void);
+typedef struct { uint32_t h[8]; uint64_t bytes; uint8_t block[64]; } sha256;
+void sha256_start(sha256 *s);
+void sha256_add(sha256 *s, const void *data, size_t bytes);
+void sha256_end(sha256 *s, char hex[65]);
+void sha256_of(const void *data, size_t bytes, char hex[65]);
+void sha256_of_file(const char *path, char hex[65]);  /* dies with EXIT_DATA */
+/* A parsed JSON value. Objects and arrays are linked lists of children; an object's children carry names. */
+typedef struct json {
+  enum { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_TEXT, JSON_ARRAY, JSON_OBJECT } kind;
+  char *name, *text;          /* name: key in the parent object or NULL; text: the string, or a number as written */
+  double number;              /* also 0 or 1 for a bool */
+  struct json *child, *next;
+} json;
+json *json_parse(const char *text, const char *where);             /* dies with EXIT_DATA; text may be any bytes with a zero behind */
+json *json_get(const json *object, const char *name);              /* NULL when absent or not an object */
+const char *json_text(const json *object, const char *name, const char *otherwise);
+double json_number(const json *object, const char *name, double otherwise);
+void json_free(json *j);
+void json_put_text(FILE *f, const char *s);                        /* writes "s" with quotes and escapes */
+/* A CSV file: cell(row, column) with row 0 the first after the header. Quoted fields and CRLF are understood. */
+typedef struct { char *path, *text; int rows, columns; char **cell, **header; } csv;
+csv *csv_read(const char *path, const char *hint);   /* dies with EXIT_DATA: unreadable, no header, a row of another length */
+int csv_column(const csv *c, const char *name);      /* -1 when absent */
+int csv_need(const csv *c, const char *name);        /* dies with EXIT_DATA naming the columns there are */
+static inline const char *csv_cell(const csv *c, int row, int column) { return c->cell[(size_t)row * (size_t)c->columns + (size_t)column]; }
+void csv_free(csv *c);
+void csv_put(FILE *f, const char *s);                /* writes a field, quoted where it must be */
+double seconds(void);                                /* monotonic clock */
+const char *time_left(double s);                     /* "1 h 05 min", "42 s" */
+
+/* On a terminal: redraw "TITLE [#####.....] 42 %  TEXT  1 min 05 s left", at most ten times a second. Elsewhere: nothing. */
+typedef struct { const char *title; double total, start, drawn; bool terminal; } progress;
+void progress_start(progress *p, const char *title, double total);
+void progress_show(progress *p, double done, const char *text);
+void progress_end(progress *p);                      /* clears the line */
+#endif

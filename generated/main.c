@@ -1,0 +1,35 @@
+#include "options.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* declare the subcommands */
+int cmd_doctor(int argc, char **argv);
+static const struct { const char *name; int (*run)(int, char **); const char *does; } commands[] = {
+  /* the table of subcommands */
+  { "doctor", cmd_doctor, "say what this build and this machine can do" },
+};
+
+/* say what there is */
+static int say_what_there_is(int code)
+{
+  FILE *f = code ? stderr : stdout;
+  fprintf(f, "usage: wbcsnet SUBCOMMAND [--help] ...\n\n");
+  for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].does);
+  fprintf(f, "\nexit codes: 0 done, 1 failure, 2 usage, 3 bad data, 4 no such device, 130 stopped (the same command goes on)\n");
+  return code;
+}
+
+int main(int argc, char **argv)
+{
+  const char *names[32];
+  int n = (int)(sizeof commands / sizeof *commands);
+  if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) return say_what_there_is(argc < 2 ? EXIT_USAGE : 0);
+  if (!strcmp(argv[1], "--version")) { puts("wbcsnet " WBCSNET_VERSION); return 0; }
+  for (int i = 0; i < n; i++) {
+    if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 1, argv + 1);
+    names[i] = commands[i].name;
+  }
+  names[n] = NULL;
+  const char *near = nearest(argv[1], names);
+  die(EXIT_USAGE, argv[1], "an unknown subcommand", NULL, near ? say("did you mean %s?", near) : "wbcsnet --help lists them");
+}
