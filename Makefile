@@ -21,3 +21,6 @@ $(B)/obj/%.o: generated/%.c $(wildcard generated/*.h)
 tangle:
 	tools/tangle src.nw generated
 .DELETE_ON_ERROR:
+$(B)/tests/%.t: tests/%.c tests/tap.h $(filter-out $(B)/obj/main.o,$(OBJ))
+	@mkdir -p $(@D)
+	$(CC) $(ALLC) $(CPPFLAGS) -Itests -o $@ $< $(filter-out $(B)/obj/main.o,$(OBJ)) $(LIBS)
