@@ -1,0 +1,56 @@
+/* net.h: a network as data: layers, shapes, and one table of parameter tensors. */
+#ifndef NET_H
+#define NET_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+typedef enum { LAYER_INPUT, LAYER_CONV, LAYER_NORM, LAYER_RELU, LAYER_ADD, LAYER_POOL, LAYER_FC, LAYER_DROPOUT, LAYER_SOFTMAX } layer_kind;
+typedef struct { int h, w, c; } shape;               /* of one image; in memory (N, H, W, C) */
+
+typedef struct {
+  layer_kind kind;
+  char name[32];
+  int from, with;                                    /* indexes of the input layers; with: the second term of an ADD, else -1 */
+  shape in, out;
+  int kernel, stride;                                /* CONV, POOL: square kernel */
+  int pad_top, pad_left, pad_bottom, pad_right;
+  double drop;                                       /* DROPOUT: probability of zeroing */
+  int weight, bias;                                  /* indexes into net.param, or -1; NORM: scale and offset */
+  size_t stat;                                       /* NORM: offset of its mean (C) in net.stat_floats; its variance (C) follows */
+  double flop;                                       /* of one image forward, a multiply-add counted as 2 */
+  int line;                                          /* in the .net file */
+} layer;
+
+/* One row per parameter tensor; allocation, initialiser, optimiser, checkpoint, export and tests all read this table.
+   CONV weights are (out, kh, kw, in), FC weights (out, in) with in running over (H, W, C); biases, scales and offsets (C). */
+typedef struct {
+  char name[48];                                     /* "conv1a.weight", "bn1a.scale", "fc1.bias" */
+  int rank, dim[4];
+  size_t offset, count;                              /* in floats, in the one parameter buffer; offsets are multiples of 16 */
+  enum { INIT_WEIGHT, INIT_ZERO, INIT_ONE } init;
+  double decay;                                      /* factor of L2: 1 for weights, 0 for biases, 1 for scale and offset (AUDIT section 5) */
+  int fan_in, fan_out;
+} param;
+
+typedef struct {
+  char name[64], title[64], sha256[65];              /* sha256 of the text after $parameters were replaced */
+  char *path, *text;
+  int layers, params, classes;
+  layer *layer;
+  param *param;
+  size_t param_floats, stat_floats;
+  double flop, train_flop;                           /* of one image: forward; forward + backward */
+} net;
+
+/* Read a net file. set: "f1=16,size=35" replaces `param` values, NULL for none; classes: units of the last FC.
+   Dies with EXIT_DATA (file, line, found, expected, hint) on a shape that cannot be, an unknown word, a missing layer. */
+net *net_load(const char *path, const char *set, int classes);
+net *net_parse(const char *text, const char *where, const char *set, int classes);
+void net_free(net *);
+int net_layer(const net *, const char *name);        /* index or -1 */
+
+/* The constants that every engine shares. */
+#define NORM_EPSILON 1e-5f
+#endif
