@@ -7,6 +7,10 @@
 #include <stdio.h>
 
 /* base: interface */
+/* The version: what git describes. It names a build in run.json and in the paper's colophon. */
+extern const char wbcsnet_version[];
+#define WBCSNET_VERSION wbcsnet_version
+
 /* Exit codes. 0 is success; 130 is an orderly stop on Ctrl-C or SIGTERM (the same command goes on). */
 enum { EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_DATA = 3, EXIT_NODEVICE = 4, EXIT_STOPPED = 130 };
 

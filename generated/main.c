@@ -24,7 +24,7 @@ int main(int argc, char **argv)
   const char *names[32];
   int n = (int)(sizeof commands / sizeof *commands);
   if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) return say_what_there_is(argc < 2 ? EXIT_USAGE : 0);
-  if (!strcmp(argv[1], "--version")) { puts("wbcsnet " WBCSNET_VERSION); return 0; }
+  if (!strcmp(argv[1], "--version")) { printf("wbcsnet %s\n", WBCSNET_VERSION); return 0; }
   for (int i = 0; i < n; i++) {
     if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 1, argv + 1);
     names[i] = commands[i].name;
