@@ -1,0 +1,212 @@
+#include "safetensors.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const struct { const char *name; size_t bytes; } st_types[ST_TYPES] = {
+  { "F32", 4 }, { "F64", 8 }, { "I32", 4 }, { "I64", 8 }, { "U8", 1 }
+};
+
+/* gather tensors and notes */
+safetensors *st_new(void) { return NEW(safetensors, 1); }
+
+void st_add(safetensors *s, const char *name, st_type type, int rank, const int *dim, const void *data)
+{
+  s->tensor = grow(s->tensor, sizeof *s->tensor * (size_t)(s->tensors + 1));
+  st_tensor *t = &s->tensor[s->tensors++];
+  *t = (st_tensor){ .name = copy_text(name), .type = type, .rank = rank, .bytes = st_types[type].bytes, .data = data };
+  for (int i = 0; i < rank; i++) t->dim[i] = dim[i], t->bytes *= (size_t)dim[i];
+}
+
+void st_put(safetensors *s, const char *key, const char *value)
+{
+  s->note = grow(s->note, sizeof(char *) * (size_t)(s->notes + 2));
+  s->note[s->notes++] = copy_text(key);
+  s->note[s->notes++] = copy_text(value);
+}
+
+/* write a safetensors file */
+static char *write_header(const safetensors *s, size_t *length)
+{
+  char *text;
+  size_t at = 0;
+  FILE *f = open_memstream(&text, length);
+  if (!f) die(EXIT_FAIL, "memory", "no room for a header", NULL, NULL);
+  fputs("{\"__metadata__\":{", f);
+  for (int i = 0; i < s->notes; i += 2) {
+    if (i) fputc(',', f);
+    json_put_text(f, s->note[i]), fputc(':', f), json_put_text(f, s->note[i + 1]);
+  }
+  fputc('}', f);
+  for (int i = 0; i < s->tensors; i++) {
+    const st_tensor *t = &s->tensor[i];
+    fputc(',', f), json_put_text(f, t->name);
+    fprintf(f, ":{\"dtype\":\"%s\",\"shape\":[", st_types[t->type].name);
+    for (int d = 0; d < t->rank; d++) fprintf(f, "%s%lld", d ? "," : "", t->dim[d]);
+    fprintf(f, "],\"data_offsets\":[%zu,%zu]}", at, at + t->bytes);
+    at += t->bytes;
+  }
+  fputc('}', f);
+  fflush(f);
+  while (*length % 8) fputc(' ', f), fflush(f);
+  fclose(f);
+  return text;
+}
+
+static void put_bytes(atomic_file *a, const void *data, size_t bytes, sha256 *sum)
+{
+  if (bytes && fwrite(data, 1, bytes, a->f) != bytes) file_write_error(a->path);
+  if (sum) sha256_add(sum, data, bytes);
+}
+
+void st_write(const safetensors *s, const char *path, char hex[65])
+{
+  sha256 sum;
+  size_t length;
+  uint8_t prefix[8];
+  char *header = write_header(s, &length);
+  atomic_file *a = file_create(path);
+  sha256_start(&sum);
+  for (int i = 0; i < 8; i++) prefix[i] = (uint8_t)((uint64_t)length >> 8 * i);
+  put_bytes(a, prefix, 8, hex ? &sum : NULL);
+  put_bytes(a, header, length, hex ? &sum : NULL);
+  for (int i = 0; i < s->tensors; i++) put_bytes(a, s->tensor[i].data, s->tensor[i].bytes, hex ? &sum : NULL);
+  file_commit(a);
+  if (hex) sha256_end(&sum, hex);
+  free(header);
+}
+
+/* check a safetensors header */
+static _Noreturn void bad_file(const char *path, const char *found, const char *expected)
+{
+  die(EXIT_DATA, path, found, expected, "the file is truncated, damaged, or not a safetensors file; make it again");
+}
+
+static long long whole_number(const json *j)
+{
+  bool good = j && j->kind == JSON_NUMBER && j->number >= 0 && j->number < 9e15 && j->number == (double)(long long)j->number;
+  return good ? (long long)j->number : -1;
+}
+
+static void check_tensor(safetensors *s, const json *j, const char *data, size_t room)
+{
+  const char *type = json_text(j, "dtype", "none"), *what = say("tensor %.60s", j->name);
+  const json *dims = json_get(j, "shape"), *place = json_get(j, "data_offsets");
+  st_tensor *t = &s->tensor[s->tensors++];
+  *t = (st_tensor){ .name = copy_text(j->name) };
+  while (t->type < ST_TYPES && strcmp(st_types[t->type].name, type)) t->type++;
+  if (t->type == ST_TYPES) bad_file(s->path, say("%s of type %.20s", what, type), "F32, F64, I32, I64 or U8");
+  if (!dims || dims->kind != JSON_ARRAY) bad_file(s->path, say("%s without a shape", what), "a list of sizes");
+  t->bytes = st_types[t->type].bytes;
+  for (const json *d = dims->child; d; d = d->next) {
+    long long n = whole_number(d);
+    if (n < 0 || t->rank == ST_RANK) bad_file(s->path, say("%s of a strange shape", what), "at most 8 whole sizes");
+    if (n && t->bytes > room / (size_t)n) bad_file(s->path, say("%s larger than the file", what), "the shape of its bytes");
+    t->dim[t->rank++] = n, t->bytes *= (size_t)n;
+  }
+  const json *first = place && place->kind == JSON_ARRAY ? place->child : NULL;
+  long long begin = whole_number(first), end = first ? whole_number(first->next) : -1;
+  if (begin < 0 || end < begin || (size_t)end > room || (size_t)(end - begin) != t->bytes)
+    bad_file(s->path, say("%s at bytes %lld to %lld of %zu", what, begin, end, room), say("%zu bytes inside the file", t->bytes));
+  t->data = data + begin;
+}
+
+static int by_place(const void *a, const void *b)
+{
+  const st_tensor *x = a, *y = b;
+  const char *p = x->data, *q = y->data;
+  return p != q ? (p > q) - (p < q) : (x->bytes > y->bytes) - (x->bytes < y->bytes);
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+static void check_layout(safetensors *s, const char *data, size_t room)
+{
+  const char *at = data;
+  char **name = NEW(char *, s->tensors);
+  if (s->tensors) qsort(s->tensor, (size_t)s->tensors, sizeof *s->tensor, by_place);
+  for (int i = 0; i < s->tensors; i++) {
+    if (s->tensor[i].data != at) bad_file(s->path, say("a gap or overlap before tensor %.60s", s->tensor[i].name), "tensors side by side");
+    at += s->tensor[i].bytes, name[i] = s->tensor[i].name;
+  }
+  if (at != data + room) bad_file(s->path, say("%zu bytes after the last tensor", (size_t)(data + room - at)), "none");
+  if (s->tensors) qsort(name, (size_t)s->tensors, sizeof *name, by_name);
+  for (int i = 1; i < s->tensors; i++)
+    if (!strcmp(name[i - 1], name[i])) bad_file(s->path, say("tensor %.60s twice", name[i]), "each name once");
+  free(name);
+}
+
+/* read a safetensors file */
+static void read_header(safetensors *s, const json *header, const char *data, size_t room)
+{
+  if (header->kind != JSON_OBJECT) bad_file(s->path, "a header that is not an object", "{\"name\": ...}");
+  int n = 0;
+  for (const json *j = header->child; j; j = j->next) n++;
+  s->tensor = NEW(st_tensor, n);
+  for (const json *j = header->child; j; j = j->next) {
+    if (strcmp(j->name, "__metadata__")) { check_tensor(s, j, data, room); continue; }
+    for (const json *m = j->kind == JSON_OBJECT ? j->child : NULL; m; m = m->next) {
+      if (m->kind != JSON_TEXT) bad_file(s->path, say("a note %.60s that is not text", m->name), "text");
+      st_put(s, m->name, m->text);
+    }
+  }
+  check_layout(s, data, room);
+}
+
+safetensors *st_read(const char *path)
+{
+  safetensors *s = st_new();
+  size_t size;
+  uint64_t length = 0;
+  s->path = copy_text(path);
+  s->bytes = file_read(path, &size, "a safetensors file, as train writes");
+  for (int i = 0; i < 8 && size >= 8; i++) length |= (uint64_t)(uint8_t)s->bytes[i] << (8 * i);
+  if (size < 8 || length < 2 || length > size - 8)
+    bad_file(path, size < 8 ? "a file of less than 8 bytes" : "a header longer than the file", "a safetensors file");
+  char *text = new_bytes((size_t)length + 1);
+  memcpy(text, s->bytes + 8, (size_t)length);
+  if (strlen(text) != length) bad_file(path, "a zero byte in the header", "JSON text");
+  json *header = json_parse(text, path);
+  read_header(s, header, s->bytes + 8 + length, size - 8 - (size_t)length);
+  json_free(header), free(text);
+  return s;
+}
+
+/* find tensors and notes */
+const st_tensor *st_find(const safetensors *s, const char *name)
+{
+  for (int i = 0; i < s->tensors; i++)
+    if (!strcmp(s->tensor[i].name, name)) return &s->tensor[i];
+  return NULL;
+}
+
+void st_copy(const safetensors *s, const char *name, st_type type, size_t count, void *out)
+{
+  const st_tensor *t = st_find(s, name);
+  size_t bytes = count * st_types[type].bytes;
+  if (!t || t->type != type || t->bytes != bytes)
+    die(EXIT_DATA, s->path, t ? say("%s with %zu bytes of %s", name, t->bytes, st_types[t->type].name) : say("no tensor %s", name),
+        say("%zu values of %s", count, st_types[type].name), "these weights belong to another net");
+  if (bytes) memcpy(out, t->data, bytes);
+}
+
+const char *st_note(const safetensors *s, const char *key)
+{
+  for (int i = 0; i < s->notes; i += 2)
+    if (!strcmp(s->note[i], key)) return s->note[i + 1];
+  return NULL;
+}
+
+const char *st_need(const safetensors *s, const char *key)
+{
+  const char *value = st_note(s, key);
+  if (!value) die(EXIT_DATA, s->path, say("no note '%s'", key), "weights that wbcsnet train wrote", "another program's file lacks the net");
+  return value;
+}
+
+void st_free(safetensors *s)
+{
+  if (!s) return;
+  for (int i = 0; i < s->tensors; i++) free(s->tensor[i].name);
+  for (int i = 0; i < s->notes; i++) free(s->note[i]);
+  free(s->tensor), free(s->note), free(s->bytes), free(s->path), free(s);
+}
