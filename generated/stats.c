@@ -1,0 +1,241 @@
+#include "stats.h"
+#include "base.h"
+#include "rng.h"
+#include <math.h>
+#include <stdlib.h>
+
+/* score a confusion matrix */
+const char *const score_name[SCORE_COUNT] = { "accuracy", "recall", "specificity", "precision", "f1" };
+
+static double share(double part, double whole) { return whole > 0 ? part / whole : 0; }
+
+long confusion_total(const confusion *m)
+{
+  long n = 0;
+  for (int i = 0; i < m->classes; i++)
+    for (int j = 0; j < m->classes; j++) n += m->cell[i][j];
+  return n;
+}
+
+long confusion_right(const confusion *m)
+{
+  long n = 0;
+  for (int i = 0; i < m->classes; i++) n += m->cell[i][i];
+  return n;
+}
+
+void class_scores(const confusion *m, int k, double score[SCORE_COUNT])
+{
+  double tp = (double)m->cell[k][k], row = 0, column = 0, all = (double)confusion_total(m);
+  for (int i = 0; i < m->classes; i++) row += (double)m->cell[k][i], column += (double)m->cell[i][k];
+  score[SCORE_ACCURACY] = share(all - row - column + 2 * tp, all);
+  score[SCORE_RECALL] = share(tp, row);
+  score[SCORE_SPECIFICITY] = share(all - row - column + tp, all - row);
+  score[SCORE_PRECISION] = share(tp, column);
+  score[SCORE_F1] = share(2 * tp, row + column);
+}
+
+/* average over the classes */
+void macro_scores(const confusion *m, double score[SCORE_COUNT])
+{
+  double one[SCORE_COUNT];
+  int present = 0;
+  for (int s = 0; s < SCORE_COUNT; s++) score[s] = 0;
+  for (int k = 0; k < m->classes; k++) {
+    long row = 0;
+    for (int j = 0; j < m->classes; j++) row += m->cell[k][j];
+    if (!row) continue;
+    class_scores(m, k, one), present++;
+    for (int s = 0; s < SCORE_COUNT; s++) score[s] += one[s];
+  }
+  for (int s = 0; s < SCORE_COUNT; s++) score[s] = share(score[s], present);
+  score[SCORE_ACCURACY] = share((double)confusion_right(m), (double)confusion_total(m));
+}
+
+/* bound a proportion */
+interval wilson(long right, long n)
+{
+  if (n <= 0) return (interval){ 0, 1 };
+  double p = (double)right / (double)n, z2 = Z95 * Z95 / (double)n;
+  double middle = p + z2 / 2, half = Z95 * sqrt(p * (1 - p) / (double)n + z2 / (4 * (double)n));
+  interval i = { (middle - half) / (1 + z2), (middle + half) / (1 + z2) };
+  if (right == 0) i.low = 0;
+  if (right == n) i.high = 1;
+  return i;
+}
+
+/* compare two proportions */
+double normal_p(double z) { return erfc(fabs(z) / sqrt(2)); }
+
+double two_proportion_z(long a, long na, long b, long nb)
+{
+  double p = (double)(a + b) / (double)(na + nb);
+  double s = sqrt(p * (1 - p) * (1 / (double)na + 1 / (double)nb));
+  return s > 0 ? ((double)a / (double)na - (double)b / (double)nb) / s : 0;
+}
+
+/* compare two nets on the same cells */
+double mcnemar(long b, long c)
+{
+  long n = b + c, least = b < c ? b : c;
+  double p = 0;
+  for (long i = 0; i <= least; i++)
+    p += exp(lgamma((double)n + 1) - lgamma((double)i + 1) - lgamma((double)(n - i) + 1) - (double)n * M_LN2);
+  return p < 0.5 ? 2 * p : 1;
+}
+
+/* the distribution of Student's t */
+static double beta_fraction(double a, double b, double x)
+{
+  double c = 1, d = 1 - (a + b) * x / (a + 1);
+  d = 1 / (fabs(d) < 1e-300 ? 1e-300 : d);
+  double f = d;
+  for (int m = 1; m < 500; m++) {
+    double step = 1, even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m));
+    double odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
+    for (int half = 0; half < 2; half++) {
+      double u = half ? odd : even;
+      d = 1 + u * d, c = 1 + u / c;
+      d = 1 / (fabs(d) < 1e-300 ? 1e-300 : d);
+      if (fabs(c) < 1e-300) c = 1e-300;
+      step = c * d, f *= step;
+    }
+    if (fabs(step - 1) < 1e-15) break;
+  }
+  return f;
+}
+
+static double incomplete_beta(double a, double b, double x)
+{
+  if (x <= 0 || x >= 1) return x > 0;
+  double front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x));
+  if (x < (a + 1) / (a + b + 2)) return front * beta_fraction(a, b, x) / a;
+  return 1 - front * beta_fraction(b, a, 1 - x) / b;
+}
+
+/* p values and quantiles of t */
+double student_p(double t, double df) { return incomplete_beta(df / 2, 0.5, df / (df + t * t)); }
+
+double student_quantile(double p, double df)
+{
+  double low = 0, high = 1e6;
+  for (int i = 0; i < 200; i++) {
+    double middle = (low + high) / 2;
+    *(student_p(middle, df) > p ? &low : &high) = middle;
+  }
+  return (low + high) / 2;
+}
+
+/* compare two nets over folds */
+void mean_sd(const double *x, int n, double *mean, double *sd)
+{
+  double sum = 0, squares = 0;
+  for (int i = 0; i < n; i++) sum += x[i];
+  *mean = n ? sum / n : 0;
+  for (int i = 0; i < n; i++) squares += (x[i] - *mean) * (x[i] - *mean);
+  *sd = n > 1 ? sqrt(squares / (n - 1)) : 0;
+}
+
+paired_t corrected_t(const double *difference, int m, double ratio)
+{
+  paired_t r = { .p = 1, .df = m - 1 };
+  mean_sd(difference, m, &r.mean, &r.sd);
+  r.bounds = (interval){ r.mean, r.mean };
+  if (m < 2 || r.sd <= 0) return r;
+  double error = r.sd * sqrt(1.0 / m + ratio), half = student_quantile(0.05, r.df) * error;
+  r.t = r.mean / error, r.p = student_p(r.t, r.df);
+  r.bounds = (interval){ r.mean - half, r.mean + half };
+  return r;
+}
+
+/* resample a confusion matrix */
+static int by_value(const void *a, const void *b)
+{
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static interval middle_95(double *x, int n)
+{
+  qsort(x, (size_t)n, sizeof *x, by_value);
+  return (interval){ x[(int)(0.025 * n)], x[n - 1 - (int)(0.025 * n)] };
+}
+
+/* Draw as many cells of true class i as there are in m, with replacement, into out's row i. */
+static void draw_row(rng *r, const confusion *m, int i, confusion *out)
+{
+  long cells = 0;
+  for (int j = 0; j < m->classes; j++) cells += m->cell[i][j], out->cell[i][j] = 0;
+  for (long c = 0; c < cells; c++) {
+    long at = (long)rng_below(r, (uint32_t)cells);
+    int j = 0;
+    while (at >= m->cell[i][j]) at -= m->cell[i][j++];
+    out->cell[i][j]++;
+  }
+}
+
+/* draw the matrix many times */
+void bootstrap(const confusion *m, uint64_t seed, interval out[SCORE_COUNT])
+{
+  static double draws[SCORE_COUNT][BOOTSTRAP_DRAWS];
+  confusion drawn = { .classes = m->classes };
+  double score[SCORE_COUNT];
+  for (int d = 0; d < BOOTSTRAP_DRAWS; d++) {
+    for (int i = 0; i < m->classes; i++) {
+      rng r = rng_open(seed, RNG_BOOTSTRAP, (uint32_t)d, (uint32_t)i);
+      draw_row(&r, m, i, &drawn);
+    }
+    macro_scores(&drawn, score);
+    for (int s = 0; s < SCORE_COUNT; s++) draws[s][d] = score[s];
+  }
+  for (int s = 0; s < SCORE_COUNT; s++) out[s] = middle_95(draws[s], BOOTSTRAP_DRAWS);
+}
+
+/* resample a pair of nets */
+static void score_difference(const confusion *a, const confusion *b, double out[SCORE_COUNT])
+{
+  double sa[SCORE_COUNT], sb[SCORE_COUNT];
+  macro_scores(a, sa), macro_scores(b, sb);
+  for (int s = 0; s < SCORE_COUNT; s++) out[s] = sa[s] - sb[s];
+}
+
+/* Draw n of the given cells, all of class truth, and count what each net made of them in row truth of ma and mb. */
+static void draw_pairs(rng *r, const int *cells, int n, int truth, const int *a, const int *b, confusion *ma, confusion *mb)
+{
+  int classes = ma->classes;
+  for (int j = 0; j < classes; j++) ma->cell[truth][j] = mb->cell[truth][j] = 0;
+  for (int c = 0; c < n; c++) {
+    int i = cells[rng_below(r, (uint32_t)n)];
+    ma->cell[truth][a[i]]++, mb->cell[truth][b[i]]++;
+  }
+}
+
+/* draw the pairs many times */
+void paired_bootstrap(int classes, int n, const int *truth, const int *a, const int *b, uint64_t seed,
+                      interval out[SCORE_COUNT], double p[SCORE_COUNT])
+{
+  static double draws[SCORE_COUNT][BOOTSTRAP_DRAWS];
+  int *cells = NEW(int, n), start[STATS_CLASSES + 1] = {0}, at = 0;
+  for (int k = 0; k < classes; k++, start[k] = at)
+    for (int i = 0; i < n; i++) if (truth[i] == k) cells[at++] = i;
+  confusion ma = { .classes = classes }, mb = ma;
+  double d[SCORE_COUNT];
+  for (int t = 0; t < BOOTSTRAP_DRAWS; t++) {
+    for (int k = 0; k < classes; k++) {
+      rng r = rng_open(seed, RNG_BOOTSTRAP, (uint32_t)t, (uint32_t)(STATS_CLASSES + k));
+      draw_pairs(&r, cells + start[k], start[k+1] - start[k], k, a, b, &ma, &mb);
+    }
+    score_difference(&ma, &mb, d);
+    for (int s = 0; s < SCORE_COUNT; s++) draws[s][t] = d[s];
+  }
+  free(cells);
+  for (int s = 0; s < SCORE_COUNT; s++) {
+    /* count the draws on each side of zero */
+    int below = 0, above = 0;
+    for (int t = 0; t < BOOTSTRAP_DRAWS; t++) below += draws[s][t] <= 0, above += draws[s][t] >= 0;
+    int least = below < above ? below : above;
+    p[s] = least ? 2.0 * least / BOOTSTRAP_DRAWS : 1.0 / BOOTSTRAP_DRAWS;
+    if (p[s] > 1) p[s] = 1;
+    out[s] = middle_95(draws[s], BOOTSTRAP_DRAWS);
+  }
+}

@@ -1,0 +1,59 @@
+/* stats.h: from counts of right and wrong cells to metrics, intervals and tests. Pure functions of their arguments. */
+#ifndef STATS_H
+#define STATS_H
+#include <stdint.h>
+
+/* statistics: interface */
+enum { STATS_CLASSES = 16 };                         /* the most classes that a confusion matrix can have */
+
+/* Counts of cells: cell[true class][recognised class]. */
+typedef struct { int classes; long cell[STATS_CLASSES][STATS_CLASSES]; } confusion;
+
+/* The metrics, as shares in 0..1. */
+enum { SCORE_ACCURACY, SCORE_RECALL, SCORE_SPECIFICITY, SCORE_PRECISION, SCORE_F1, SCORE_COUNT };
+extern const char *const score_name[SCORE_COUNT];
+
+long confusion_total(const confusion *m);
+long confusion_right(const confusion *m);
+
+/* The scores of one class against the rest (accuracy: of that two-class problem). A share of nothing (precision of a class
+   that was never recognised) is 0. */
+void class_scores(const confusion *m, int k, double score[SCORE_COUNT]);
+
+/* The accuracy, and the plain means over the classes that have cells of the other four (the paper's equations 7 to 9). */
+void macro_scores(const confusion *m, double score[SCORE_COUNT]);
+typedef struct { double low, high; } interval;
+#define Z95 1.959963984540054                        /* the normal distribution's 97.5 % point */
+
+/* Wilson's 95 % score interval of a proportion: right of n. n = 0 gives 0..1. */
+interval wilson(long right, long n);
+
+/* Two-sided p of a standard normal z. */
+double normal_p(double z);
+
+/* The unpaired z test of two proportions with the pooled variance; its sign is that of a/na - b/nb. */
+double two_proportion_z(long a, long na, long b, long nb);
+/* Exact McNemar test: b cells that only the first net recognised, c that only the second did. Two-sided p. */
+double mcnemar(long b, long c);
+/* Mean and standard deviation (n - 1 in the denominator; 0 for a single value). */
+void mean_sd(const double *x, int n, double *mean, double *sd);
+
+/* Two-sided p of Student's t, and the t whose two-sided p is the one given. df need not be whole. */
+double student_p(double t, double df);
+double student_quantile(double p, double df);
+
+/* A t test of paired differences: their mean with its 95 % interval, standard deviation, t and two-sided p. */
+typedef struct { double mean, sd, t, p; int df; interval bounds; } paired_t;
+
+/* Nadeau and Bengio's corrected resampled t test over m differences between two nets (one a fold and seed);
+   ratio = test cells / training cells of a fold. ratio = 0 is the plain paired t test. m < 2 or sd 0: t 0, p 1. */
+paired_t corrected_t(const double *difference, int m, double ratio);
+enum { BOOTSTRAP_DRAWS = 2000 };
+
+/* Stratified bootstrap: 95 % intervals of the macro scores, from BOOTSTRAP_DRAWS draws keyed by seed (RNG_BOOTSTRAP). */
+void bootstrap(const confusion *m, uint64_t seed, interval out[SCORE_COUNT]);
+/* Paired stratified bootstrap of score(a) - score(b): n cells with their true class and what each net recognised.
+   Fills the 95 % interval and two-sided p of each macro score's difference. */
+void paired_bootstrap(int classes, int n, const int *truth, const int *a, const int *b, uint64_t seed,
+                      interval out[SCORE_COUNT], double p[SCORE_COUNT]);
+#endif

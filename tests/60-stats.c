@@ -1,0 +1,116 @@
+/* Metrics, intervals and tests against published values and hand computations; never against this program's own output. */
+#include "stats.h"
+#include "tap.h"
+#include <math.h>
+#include <string.h>
+
+static int near(double x, double expected, double tolerance) { return fabs(x - expected) <= tolerance; }
+
+/* The paper's Table 1; the figures are those computed from it by hand, in the chapter on the paper's claims. */
+static const confusion table1 = { 5, { { 1401, 10, 0, 0, 1 }, { 13, 70 }, { 0, 0, 10 }, { 0, 0, 0, 502, 15 }, { 10, 0, 0, 13, 119 } } };
+
+static void test_table1(void)
+{
+  double s[SCORE_COUNT], one[SCORE_COUNT];
+  macro_scores(&table1, s);
+  ok(confusion_total(&table1) == 2164, "Table 1 holds 2164 cells, not 2172");
+  ok(confusion_right(&table1) == 2102, "2102 of them are recognised");
+  ok(near(100 * s[SCORE_ACCURACY], 97.13, 0.005), "accuracy of the table 97.13 %%");
+  ok(near(100 * s[SCORE_RECALL], 92.89, 0.005), "mean recall 92.89 %%");
+  ok(near(100 * s[SCORE_SPECIFICITY], 98.98, 0.005), "mean specificity 98.98 %%");
+  ok(near(100 * s[SCORE_PRECISION], 94.30, 0.005), "mean precision 94.30 %%");
+  ok(near(100 * s[SCORE_F1], 93.58, 0.005), "mean F1 93.58 %%");
+  class_scores(&table1, 1, one);
+  ok(near(one[SCORE_RECALL], 70.0 / 83, 1e-12) && near(one[SCORE_PRECISION], 70.0 / 80, 1e-12), "eosinophils by hand: 70/83, 70/80");
+  ok(near(one[SCORE_SPECIFICITY], 2071.0 / 2081, 1e-12), "their specificity by hand: 2071/2081");
+}
+
+static void test_absent_class(void)
+{
+  confusion m = { 3, { { 8, 2, 0 }, { 5, 0, 0 } } };
+  double s[SCORE_COUNT];
+  macro_scores(&m, s);
+  ok(near(s[SCORE_RECALL], 0.4, 1e-12), "a class without cells is left out of the mean recall: (0.8 + 0) / 2");
+  ok(near(s[SCORE_PRECISION], 8.0 / 26, 1e-12), "a class never recognised rightly has precision 0");
+}
+
+/* Newcombe, Statistics in Medicine 17 (1998) 857-872, Table I, method 3. */
+static void test_wilson(void)
+{
+  const struct { long r, n; double low, high; } c[] = { { 81, 263, 0.2553, 0.3662 }, { 15, 148, 0.0624, 0.1605 }, { 0, 20, 0, 0.1611 }, { 1, 29, 0.0061, 0.1718 } };
+  for (int i = 0; i < 4; i++) {
+    interval w = wilson(c[i].r, c[i].n);
+    ok(near(w.low, c[i].low, 5e-5) && near(w.high, c[i].high, 5e-5), "Wilson %ld/%ld as Newcombe 1998", c[i].r, c[i].n);
+  }
+  interval two = wilson(2102, 2172), one = wilson(2087, 2172), ten = wilson(10, 10);
+  ok(near(100 * two.low, 95.95, 0.01) && near(100 * two.high, 97.44, 0.01), "96.8 %% of 2172: 95.95 to 97.44");
+  ok(near(100 * one.low, 95.19, 0.01) && near(100 * one.high, 96.82, 0.01), "96.1 %% of 2172: 95.19 to 96.82");
+  ok(near(100 * ten.low, 72, 0.5) && ten.high == 1, "10 of 10 basophils: 72 to 100");
+  ok(wilson(0, 0).low == 0 && wilson(0, 0).high == 1, "no cells: anything");
+}
+
+static void test_two_nets(void)
+{
+  double z = two_proportion_z(2102, 2172, 2087, 2172);
+  ok(near(z, 1.23, 0.005) && near(normal_p(z), 0.22, 0.005), "96.8 against 96.1 %%, unpaired: z 1.23, p 0.22 (got %.4f, %.4f)", z, normal_p(z));
+  ok(near(normal_p(Z95), 0.05, 1e-12), "1.96 is the 5 %% point");
+  ok(near(mcnemar(1, 9), 22.0 / 1024, 1e-12), "McNemar 1 against 9 by hand: 2 (1 + 10) / 1024");
+  ok(near(mcnemar(10, 2), 158.0 / 4096, 1e-12) && mcnemar(10, 2) == mcnemar(2, 10), "10 against 2 by hand: 2 (1 + 12 + 66) / 4096");
+  ok(mcnemar(0, 0) == 1 && mcnemar(7, 7) == 1, "no evidence: p 1");
+  ok(near(mcnemar(86, 150), 3.716e-05, 5e-9), "86 against 150 as R's exact2x2 has it: 3.716e-05 (got %.4g)", mcnemar(86, 150));
+  long most = 0;                                     /* the most cells on which the nets may disagree: gains of 15 and 16 cells */
+  for (long n = 16; n < 200; n++)
+    if (mcnemar((n + 16 - (n & 1)) / 2, n - (n + 16 - (n & 1)) / 2) < 0.05) most = n;
+  ok(most == 58, "a gain of 15 or 16 cells is significant only if the nets disagree on at most 58 (got %ld)", most);
+}
+
+/* Student's own data (Biometrika 6 (1908) 1-25): hours of sleep gained by two drugs, ten patients. */
+static void test_t(void)
+{
+  const double gain[10] = { -1.2, -2.4, -1.3, -1.3, 0, -1.0, -1.8, -0.8, -4.6, -1.4 };
+  paired_t t = corrected_t(gain, 10, 0), c = corrected_t(gain, 10, 1.0 / 9);
+  ok(near(t.t, -4.0621, 5e-5) && near(t.p, 0.002833, 5e-7) && t.df == 9, "Student's sleep data: t -4.0621, p 0.002833");
+  ok(near(t.bounds.low, -2.4598858, 5e-7) && near(t.bounds.high, -0.7001142, 5e-7), "and its interval -2.46 to -0.70");
+  ok(near(c.t, t.t * sqrt(0.1 / (0.1 + 1.0 / 9)), 1e-12), "ten folds shrink t by sqrt(0.1 / 0.2111)");
+  ok(near(student_quantile(0.05, 10), 2.228139, 5e-7) && near(student_quantile(0.05, 1), 12.706205, 5e-7), "t table: 2.228 at 10, 12.706 at 1");
+  ok(near(student_quantile(0.01, 30), 2.749996, 5e-7) && near(student_p(0, 5), 1, 1e-12), "t table: 2.750 at 30, 1 %%; p of 0 is 1");
+  ok(near(student_p(1, 1), 0.5, 1e-12), "one degree is Cauchy: P(|t| > 1) = 1/2");
+  const double same[3] = { 0.25, 0.25, 0.25 };
+  ok(corrected_t(same, 3, 0.5).p == 1 && corrected_t(same, 1, 0.5).p == 1, "no spread or one fold: no test");
+  double mean, sd;
+  mean_sd((const double[]){ 2, 4, 4, 4, 5, 5, 7, 9 }, 8, &mean, &sd);
+  ok(mean == 5 && near(sd, sqrt(32.0 / 7), 1e-12), "mean and standard deviation by hand");
+}
+
+static void test_bootstrap(void)
+{
+  interval a[SCORE_COUNT], b[SCORE_COUNT], c[SCORE_COUNT], w = wilson(2102, 2164);
+  double s[SCORE_COUNT];
+  macro_scores(&table1, s);
+  bootstrap(&table1, 1, a), bootstrap(&table1, 1, b), bootstrap(&table1, 2, c);
+  ok(!memcmp(a, b, sizeof a) && memcmp(a, c, sizeof a), "the bootstrap is a function of its seed");
+  int inside = 1;
+  for (int k = 0; k < SCORE_COUNT; k++) inside &= a[k].low < s[k] && s[k] < a[k].high;
+  ok(inside, "its intervals hold the scores");
+  double ratio = (a[0].high - a[0].low) / (w.high - w.low);
+  ok(ratio > 0.9 && ratio < 1.05, "its accuracy interval is about as wide as Wilson's (%.3f)", ratio);
+}
+
+static void test_pairs(void)
+{
+  enum { N = 300 };
+  int truth[N], x[N], y[N];
+  interval d[SCORE_COUNT];
+  double p[SCORE_COUNT];
+  for (int i = 0; i < N; i++) truth[i] = i % 3, x[i] = i % 3, y[i] = i % 10 ? i % 3 : (i + 1) % 3;
+  paired_bootstrap(3, N, truth, x, x, 7, d, p);
+  ok(p[0] == 1 && d[0].low == 0 && d[0].high == 0, "a net does not differ from itself");
+  paired_bootstrap(3, N, truth, x, y, 7, d, p);
+  ok(p[0] < 0.01 && d[0].low > 0.05 && d[0].high < 0.15, "ten points of difference are found (%.3f to %.3f)", d[0].low, d[0].high);
+}
+
+int main(void)
+{
+  test_table1(), test_absent_class(), test_wilson(), test_two_nets(), test_t(), test_bootstrap(), test_pairs();
+  return done_testing();
+}
