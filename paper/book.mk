@@ -1,0 +1,11 @@
+# book.mk: weave src.nw. Included by the Makefile.
+## book: weave the program as a book, build/src.pdf and build/src.html (40 s)
+.PHONY: book
+book: $(B)/src.pdf $(B)/src.html
+
+# The date inside the PDF is the last commit's, so that the same source gives the same bytes.
+BOOK_DATE := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+$(B)/src.pdf: src.nw paper/book.tex paper/book.sty tools/definitions tools/highlight tools/weave
+	$(call say,WEAVE,$@) SOURCE_DATE_EPOCH=$(BOOK_DATE) tools/weave pdf src.nw $@
+$(B)/src.html: src.nw paper/book.hva paper/book.css paper/book.sty tools/definitions tools/weave
+	$(call say,WEAVE,$@) SOURCE_DATE_EPOCH=$(BOOK_DATE) tools/weave html src.nw $@
