@@ -6,13 +6,15 @@
 #include <stdint.h>
 #include <stdio.h>
 
-typedef enum { LAYER_INPUT, LAYER_CONV, LAYER_NORM, LAYER_RELU, LAYER_ADD, LAYER_POOL, LAYER_FC, LAYER_DROPOUT, LAYER_SOFTMAX } layer_kind;
+typedef enum {
+  LAYER_INPUT, LAYER_CONV, LAYER_NORM, LAYER_RELU, LAYER_ADD, LAYER_POOL, LAYER_FC, LAYER_DROPOUT, LAYER_SOFTMAX, LAYER_KINDS
+} layer_kind;
 typedef struct { int h, w, c; } shape;               /* of one image; in memory (N, H, W, C) */
 
 typedef struct {
   layer_kind kind;
   char name[32];
-  int from, with;                                    /* indexes of the input layers; with: the second term of an ADD, else -1 */
+  int from, with;                                    /* indexes of the input layers (from: -1 for the INPUT); with: the second term of an ADD, else -1 */
   shape in, out;
   int kernel, stride;                                /* CONV, POOL: square kernel */
   int pad_top, pad_left, pad_bottom, pad_right;
@@ -30,26 +32,32 @@ typedef struct {
   int rank, dim[4];
   size_t offset, count;                              /* in floats, in the one parameter buffer; offsets are multiples of 16 */
   enum { INIT_WEIGHT, INIT_ZERO, INIT_ONE } init;
-  double decay;                                      /* factor of L2: 1 for weights, 0 for biases, 1 for scale and offset (AUDIT section 5) */
-  int fan_in, fan_out;
+  double decay;                                      /* factor of L2: 1 for weights, 0 for biases, 1 for scale and offset */
+  int fan_in, fan_out;                               /* of a weight, for Glorot's initialiser; else 0 */
 } param;
 
 typedef struct {
-  char name[64], title[64], sha256[65];              /* sha256 of the text after $parameters were replaced */
-  char *path, *text;
+  char name[64], title[64], sha256[65];              /* sha256 of text */
+  char *path, *text;                                 /* text: comments dropped, $parameters and classes replaced; a net file in itself */
   int layers, params, classes;
   layer *layer;
   param *param;
-  size_t param_floats, stat_floats;
+  size_t param_floats, stat_floats;                  /* lengths of the buffers, padding between tensors included */
+  size_t learnables;                                 /* parameters proper */
   double flop, train_flop;                           /* of one image: forward; forward + backward */
 } net;
 
 /* Read a net file. set: "f1=16,size=35" replaces `param` values, NULL for none; classes: units of the last FC.
-   Dies with EXIT_DATA (file, line, found, expected, hint) on a shape that cannot be, an unknown word, a missing layer. */
+   Dies with EXIT_DATA (file:line, found, expected, hint) on a shape that cannot be, an unknown word, a missing layer;
+   with EXIT_USAGE on a --set that names no param. The caller owns the net. */
 net *net_load(const char *path, const char *set, int classes);
+/* The same from text; where stands for the file in messages. net_parse(n->text, ...) gives n again. */
 net *net_parse(const char *text, const char *where, const char *set, int classes);
 void net_free(net *);
 int net_layer(const net *, const char *name);        /* index or -1 */
+const char *layer_word(layer_kind);                  /* "conv", as in the file */
+
+static inline size_t shape_floats(shape s) { return (size_t)s.h * (size_t)s.w * (size_t)s.c; }
 
 /* The constants that every engine shares. */
 #define NORM_EPSILON 1e-5f

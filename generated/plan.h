@@ -11,16 +11,19 @@ typedef struct {
   const layer *layer;                                /* the layer whose parameters and geometry it uses */
   int x, r, y;                                       /* tensors: input, residual term or -1, output */
   bool relu;
-  bool need_dx;                                      /* false where x is the input image */
-  bool add_dx, add_dr;                               /* backward: add to the gradient (another step wrote it before) instead of overwriting */
+  /* Backward. need_*: false where the tensor is the input image (or there is no r). add_*: add to the gradient (a later step wrote it
+     before) instead of overwriting. dr is written before dx. dy may be used as scratch: nothing reads it afterwards. */
+  bool need_dx, need_dr, add_dx, add_dr;
 } step;
 
 typedef struct {
   char name[32];                                     /* of the layer whose output it is */
   shape s;
   size_t floats;                                     /* of the whole batch */
-  size_t act, grad;                                  /* offsets in the activation and the gradient arena, in floats, multiples of 16 */
+  size_t act, grad;                                  /* offsets in the activation and the gradient arena, in floats, multiples of 16;
+                                                        the input and the probabilities have no gradient: NO_GRADIENT */
 } tensor;
+#define NO_GRADIENT ((size_t)-1)
 
 typedef struct {
   const net *net;
@@ -30,7 +33,11 @@ typedef struct {
   size_t act_floats, grad_floats;
 } plan;
 
+/* Compile for batches of at most `batch` images. The net must outlive the plan; the caller owns the plan.
+   Gradients whose lives do not meet share memory: a gradient is valid until backward() passes the step that made its tensor. */
 plan *plan_make(const net *, int batch);
+plan *plan_make_unfused(const net *, int batch);     /* every layer a step and a tensor of its own: for pictures and tests */
 void plan_free(plan *);
 int plan_tensor(const plan *, const char *layer);    /* the tensor holding that layer's output, or -1 when it was fused away */
+const char *step_word(const step *);                 /* "norm+add+relu" */
 #endif

@@ -1,0 +1,413 @@
+#include "net.h"
+#include "base.h"
+#include "options.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* net: the words of a file */
+static const char *const layer_words[LAYER_KINDS + 1] = {
+  "input", "conv", "bn", "relu", "add", "maxpool", "fc", "dropout", "softmax", NULL
+};
+
+const char *layer_word(layer_kind kind) { return layer_words[kind]; }
+
+enum { MOST_WORDS = 24, MOST_PARAMS = 64 };
+typedef struct {
+  net *n;
+  const char *where;                                 /* the file */
+  int line, words, params;
+  char *word[MOST_WORDS + 1];
+  bool used[MOST_WORDS + 1];
+  struct { char *name, *value; bool used; } param[MOST_PARAMS];
+} net_reader;
+
+static _Noreturn void bad_net(const net_reader *r, const char *found, const char *expected, const char *hint)
+{
+  die(EXIT_DATA, say("%s:%d", r->where, r->line), found, expected, hint);
+}
+
+/* net: read a line's words */
+static const char *value_of(net_reader *r, const char *key)
+{
+  for (int i = 2; i < r->words; i += 2)
+    if (!strcmp(r->word[i], key)) {
+      if (i + 1 == r->words) bad_net(r, say("'%s' at the line's end", key), "a value behind it", NULL);
+      r->used[i] = r->used[i + 1] = true;
+      return r->word[i + 1];
+    }
+  return NULL;
+}
+
+static void refuse_leftovers(net_reader *r, const char *const *keys)
+{
+  for (int i = 2; i < r->words; i += 2) {
+    if (r->used[i]) continue;
+    const char *near = nearest(r->word[i], keys);
+    bad_net(r, say("'%s' in a %s layer", r->word[i], r->word[0]), near ? say("'%s'?", near) : "a word that such a layer knows",
+            "the book's chapter 'Networks as text' lists the words of each layer");
+  }
+}
+
+static int whole(const net_reader *r, const char *what, const char *word, int least, int most)
+{
+  char *end;
+  long v = strtol(word, &end, 10);
+  if (*word && !*end && v >= least && v <= most) return (int)v;
+  bad_net(r, say("%s '%s'", what, word), say("a whole number from %d to %d", least, most), NULL);
+}
+
+static int whole_value(net_reader *r, const char *key, int least, int most, int otherwise)
+{
+  const char *word = value_of(r, key);
+  if (word) return whole(r, key, word, least, most);
+  if (otherwise < least) bad_net(r, say("a %s layer without '%s'", r->word[0], key), say("%s and a number", key), NULL);
+  return otherwise;
+}
+
+/* net: work out padding */
+/* Output size along one axis by eq. (outsize); *before and *after receive the padding. 0 when the kernel does not fit. */
+static int pad_axis(int in, int kernel, int stride, bool same, int *before, int *after)
+{
+  *before = *after = 0;
+  if (!same) return in < kernel ? 0 : (in - kernel) / stride + 1;
+  int out = (in + stride - 1) / stride, total = (out - 1) * stride + kernel - in;
+  if (total > 0) *before = total / 2, *after = total - total / 2;
+  return out;
+}
+
+static void slide_window(net_reader *r, layer *l, const char *size, bool same_by_default)
+{
+  l->kernel = whole_value(r, size, 1, 255, 0);
+  l->stride = whole_value(r, "stride", 1, 255, l->kind == LAYER_CONV);
+  const char *pad = value_of(r, "pad");
+  bool same = pad ? !strcmp(pad, "same") : same_by_default;
+  if (pad && !same && strcmp(pad, "valid")) bad_net(r, say("pad '%s'", pad), "same or valid", NULL);
+  l->out.h = pad_axis(l->in.h, l->kernel, l->stride, same, &l->pad_top, &l->pad_bottom);
+  l->out.w = pad_axis(l->in.w, l->kernel, l->stride, same, &l->pad_left, &l->pad_right);
+  if (l->out.h < 1 || l->out.w < 1)
+    bad_net(r, say("a %dx%d window on an input of %dx%d", l->kernel, l->kernel, l->in.h, l->in.w), "a window that fits",
+            "use pad same, a smaller window, or a larger input size");
+}
+
+/* net: name layers */
+static int earlier_layer(const net_reader *r, const char *name)
+{
+  int i = net_layer(r->n, name);
+  if (i >= 0) return i;
+  const char *names[256];
+  int k = 0;
+  for (i = 0; i < r->n->layers && k < 255; i++) names[k++] = r->n->layer[i].name;
+  names[k] = NULL;
+  const char *near = nearest(name, names);
+  bad_net(r, say("'%s', which no line above defines", name), "the name of an earlier layer", near ? say("did you mean %s?", near) : NULL);
+}
+
+static const char *new_name(const net_reader *r)
+{
+  static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+  if (r->words < 2) bad_net(r, say("'%s' alone", r->word[0]), say("%s and a name", r->word[0]), NULL);
+  const char *name = r->word[1];
+  if (strlen(name) > 31 || name[strspn(name, letters)])
+    bad_net(r, say("the name '%.40s'", name), "at most 31 letters, digits, _ and -", NULL);
+  int i = net_layer(r->n, name);
+  if (i >= 0) bad_net(r, say("a second layer '%s'", name), "a new name", say("line %d has it", r->n->layer[i].line));
+  return name;
+}
+
+/* net: append a layer */
+static void append_layer(net *n, const layer *l)
+{
+  n->layer = grow(n->layer, sizeof *l * (size_t)(n->layers + 1));
+  n->layer[n->layers++] = *l;
+  n->flop += l->flop;
+}
+
+static void read_input(net_reader *r)
+{
+  if (r->n->layers) bad_net(r, "a second input", "one input line, before all layers", NULL);
+  if (r->words != 4) bad_net(r, say("%d words after input", r->words - 1), "input H W C", NULL);
+  layer l = { .kind = LAYER_INPUT, .name = "input", .from = -1, .with = -1, .weight = -1, .bias = -1, .line = r->line };
+  l.out.h = whole(r, "height", r->word[1], 1, 4096);
+  l.out.w = whole(r, "width", r->word[2], 1, 4096);
+  l.out.c = whole(r, "channels", r->word[3], 1, 64);
+  l.in = l.out;
+  append_layer(r->n, &l);
+}
+
+/* net: read what some layers need */
+static double read_probability(net_reader *r)
+{
+  const char *word = value_of(r, "p");
+  char *end;
+  double p = word ? strtod(word, &end) : -1;
+  if (!word || !*word || *end || !(p >= 0 && p < 1))
+    bad_net(r, word ? say("p '%s'", word) : "a dropout layer without 'p'", "p and a probability from 0 to below 1", NULL);
+  return p;
+}
+
+static void read_second_term(net_reader *r, layer *l)
+{
+  const char *word = value_of(r, "with");
+  if (!word) bad_net(r, "an add layer without 'with'", "with and the name of an earlier layer", NULL);
+  l->with = earlier_layer(r, word);
+  shape a = l->in, b = r->n->layer[l->with].out;
+  if (l->with == l->from) bad_net(r, say("%s added to itself", word), "two different layers", NULL);
+  if (a.h != b.h || a.w != b.w || a.c != b.c)
+    bad_net(r, say("%dx%dx%d plus %dx%dx%d", a.h, a.w, a.c, b.h, b.w, b.c), "two outputs of one shape",
+            "pad same keeps a size; a conv with kernel 1 changes the number of channels");
+}
+
+/* net: read a layer's line */
+static void read_layer(net_reader *r, layer_kind kind)
+{
+  static const char *const keys[LAYER_KINDS][6] = {
+    [LAYER_CONV] = { "filters", "kernel", "stride", "pad", "from" }, [LAYER_POOL] = { "size", "stride", "pad", "from" },
+    [LAYER_ADD] = { "with", "from" }, [LAYER_FC] = { "units", "from" }, [LAYER_DROPOUT] = { "p", "from" },
+    [LAYER_NORM] = { "from" }, [LAYER_RELU] = { "from" }, [LAYER_SOFTMAX] = { "from" },
+  };
+  net *n = r->n;
+  if (!n->layers) bad_net(r, say("a %s layer", r->word[0]), "input H W C first", NULL);
+  if (n->layer[n->layers - 1].kind == LAYER_SOFTMAX) bad_net(r, say("a %s layer behind softmax", r->word[0]), "the end", NULL);
+  layer l = { .kind = kind, .with = -1, .weight = -1, .bias = -1, .line = r->line };
+  snprintf(l.name, sizeof l.name, "%s", new_name(r));
+  const char *from = value_of(r, "from");
+  l.from = from ? earlier_layer(r, from) : n->layers - 1;
+  l.in = l.out = n->layer[l.from].out;
+  /* read what this kind of layer needs */
+  double outputs;
+  switch (kind) {
+  case LAYER_CONV:
+    l.out.c = whole_value(r, "filters", 1, 1 << 16, 0);
+    slide_window(r, &l, "kernel", true);
+    outputs = (double)shape_floats(l.out);
+    l.flop = outputs * (2.0 * l.kernel * l.kernel * l.in.c + 1);
+    break;
+  case LAYER_POOL:
+    slide_window(r, &l, "size", false);
+    l.flop = (double)shape_floats(l.out) * (l.kernel * l.kernel - 1);
+    break;
+  case LAYER_FC:
+    l.out = (shape){ 1, 1, whole_value(r, "units", 1, 1 << 20, 0) };
+    l.flop = l.out.c * (2.0 * (double)shape_floats(l.in) + 1);
+    break;
+  case LAYER_ADD:
+    read_second_term(r, &l);
+    l.flop = (double)shape_floats(l.out);
+    break;
+  case LAYER_DROPOUT: l.drop = read_probability(r); break;
+  case LAYER_NORM: l.flop = 2.0 * (double)shape_floats(l.out); break;
+  default: l.flop = (double)shape_floats(l.out); break;
+  }
+  refuse_leftovers(r, keys[kind]);
+  append_layer(n, &l);
+}
+
+/* net: read parameters of the file */
+static int find_param(const net_reader *r, const char *name)
+{
+  for (int i = 0; i < r->params; i++)
+    if (!strcmp(r->param[i].name, name)) return i;
+  return -1;
+}
+
+static void read_param(net_reader *r)
+{
+  char *end;
+  if (r->words != 3) bad_net(r, say("%d words after param", r->words - 1), "param NAME VALUE", NULL);
+  if (strtod(r->word[2], &end), *end) bad_net(r, say("param %s '%s'", r->word[1], r->word[2]), "a number", NULL);
+  if (find_param(r, r->word[1]) >= 0) bad_net(r, say("a second param %s", r->word[1]), "each once", NULL);
+  if (r->params == MOST_PARAMS) bad_net(r, "one param too many", say("at most %d", MOST_PARAMS), NULL);
+  r->param[r->params].name = copy_text(r->word[1]);
+  r->param[r->params++].value = copy_text(r->word[2]);
+}
+
+static void replace_params(net_reader *r)
+{
+  for (int i = 0; i < r->words; i++) {
+    if (r->word[i][0] != '$') continue;
+    int k = find_param(r, r->word[i] + 1);
+    if (k < 0) bad_net(r, r->word[i], "a param defined above", NULL);
+    r->word[i] = r->param[k].value;
+    r->param[k].used = true;
+  }
+}
+
+static void set_params(net_reader *r, const char *set)
+{
+  char *all = copy_text(set ? set : ""), *rest = all, *item;
+  while ((item = strsep(&rest, ","))) {
+    if (!*item) continue;
+    char *value = strchr(item, '='), *end;
+    if (!value) die(EXIT_USAGE, "--set", say("'%s'", item), "NAME=VALUE,NAME=VALUE", NULL);
+    *value++ = 0;
+    int k = find_param(r, item);
+    if (k < 0) {
+      char names[512] = "";
+      for (int i = 0; i < r->params; i++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", r->param[i].name);
+      die(EXIT_USAGE, "--set", say("'%s'", item), r->params ? say("one of %s", names) : "nothing: this net has no params", r->where);
+    }
+    if (strtod(value, &end), !*value || *end) die(EXIT_USAGE, "--set", say("%s='%s'", item, value), "a number", NULL);
+    free(r->param[k].value);
+    r->param[k].value = copy_text(value);
+  }
+  free(all);
+}
+
+/* net: list the parameter tensors */
+static int append_param(net *n, const param *p, const char *layer_name, const char *suffix)
+{
+  n->param = grow(n->param, sizeof *p * (size_t)(n->params + 1));
+  param *q = &n->param[n->params];
+  *q = *p;
+  snprintf(q->name, sizeof q->name, "%s.%s", layer_name, suffix);
+  q->count = 1;
+  for (int i = 0; i < q->rank; i++) q->count *= (size_t)q->dim[i];
+  q->offset = n->param_floats;
+  n->learnables += q->count;
+  n->param_floats += (q->count + 15) / 16 * 16;
+  return n->params++;
+}
+
+static void list_params(net *n)
+{
+  for (int i = 0; i < n->layers; i++) {
+    layer *l = &n->layer[i];
+    int in = (int)shape_floats(l->in), c = l->out.c, k = l->kernel;
+    param conv = { .rank = 4, .dim = { c, k, k, l->in.c }, .decay = 1, .fan_in = k * k * l->in.c, .fan_out = k * k * c };
+    param fc = { .rank = 2, .dim = { c, in }, .decay = 1, .fan_in = in, .fan_out = c };
+    param zero = { .rank = 1, .dim = { c }, .init = INIT_ZERO }, scale = { .rank = 1, .dim = { c }, .init = INIT_ONE, .decay = 1 };
+    if (l->kind == LAYER_CONV) l->weight = append_param(n, &conv, l->name, "weight"), l->bias = append_param(n, &zero, l->name, "bias");
+    if (l->kind == LAYER_FC) l->weight = append_param(n, &fc, l->name, "weight"), l->bias = append_param(n, &zero, l->name, "bias");
+    if (l->kind != LAYER_NORM) continue;
+    zero.decay = 1;
+    l->weight = append_param(n, &scale, l->name, "scale"), l->bias = append_param(n, &zero, l->name, "offset");
+    l->stat = n->stat_floats;
+    n->stat_floats += 2 * (size_t)c;
+  }
+}
+
+/* net: check the whole */
+static void check_net(net_reader *r)
+{
+  net *n = r->n;
+  layer *last = n->layers ? &n->layer[n->layers - 1] : NULL;
+  if (!last || last->kind != LAYER_SOFTMAX)
+    bad_net(r, last ? say("a net that ends with %s", last->name) : "no layer", "softmax NAME as the last line", NULL);
+  if (last->in.h != 1 || last->in.w != 1 || last->in.c != n->classes)
+    r->line = last->line, bad_net(r, say("softmax over %dx%dx%d", last->in.h, last->in.w, last->in.c),
+                                  say("1x1x%d, one value a class", n->classes), "put 'fc NAME units classes' above it");
+  for (int i = 0; i < n->layers; i++) {
+    layer *l = &n->layer[i];
+    bool read = l == last;
+    for (int j = i + 1; j < n->layers; j++) read |= n->layer[j].from == i || n->layer[j].with == i;
+    r->line = l->line;
+    if (!read) bad_net(r, say("%s, whose output nothing reads", l->name), "a layer below that takes it", "remove the line, or add 'from' or 'with'");
+    double weights = (double)shape_floats(l->in) * l->out.c;
+    if (shape_floats(l->out) > (size_t)1 << 28 || (l->kind == LAYER_FC && weights > 4e9))
+      bad_net(r, say("%s with %.3g outputs, %.3g inputs", l->name, (double)shape_floats(l->out), (double)shape_floats(l->in)),
+              "at most 2.7e8 values an image and 4e9 weights a layer", "use smaller sizes, or a pooling before it");
+    bool product = l->kind == LAYER_CONV || l->kind == LAYER_FC;
+    n->train_flop += l->flop * (product && l->from == 0 ? 2 : 3);
+  }
+  if (!n->name[0]) r->line = 1, bad_net(r, "no name", "a line 'name WORD'", NULL);
+  if (!n->title[0]) memcpy(n->title, n->name, sizeof n->title);
+}
+
+/* net: read a file */
+static void split_line(net_reader *r, char *line)
+{
+  char *save, *word;
+  line[strcspn(line, "#\r")] = 0;
+  r->words = 0;
+  memset(r->used, 0, sizeof r->used);
+  for (word = strtok_r(line, " \t", &save); word; word = strtok_r(NULL, " \t", &save)) {
+    if (r->words == MOST_WORDS) bad_net(r, "a line of too many words", say("at most %d", MOST_WORDS), NULL);
+    r->word[r->words++] = word;
+  }
+}
+
+static void keep_text(net_reader *r, FILE *f)
+{
+  for (int i = 0; i < r->words; i++) fprintf(f, "%s%c", r->word[i], i + 1 < r->words ? ' ' : '\n');
+}
+
+static void keep_name(net_reader *r, char *to, size_t size)
+{
+  size_t used = 0;
+  if (r->words < 2) bad_net(r, say("'%s' alone", r->word[0]), say("%s and a text", r->word[0]), NULL);
+  for (int i = 1; i < r->words; i++) used += (size_t)snprintf(to + used, size - used, "%s%s", i > 1 ? " " : "", r->word[i]),
+    used = used < size ? used : size - 1;
+}
+
+static void read_line(net_reader *r, const char *set, char *classes)
+{
+  net *n = r->n;
+  const char *word = r->word[0];
+  if (!strcmp(word, "name")) { keep_name(r, n->name, sizeof n->name); return; }
+  if (!strcmp(word, "title")) { keep_name(r, n->title, sizeof n->title); return; }
+  if (!n->layers) set_params(r, set);
+  replace_params(r);
+  if (!strcmp(word, "input")) { read_input(r); return; }
+  for (int i = 2; i < r->words; i++)
+    if (!strcmp(r->word[i - 1], "units") && !strcmp(r->word[i], "classes")) r->word[i] = classes;
+  for (int kind = LAYER_CONV; kind < LAYER_KINDS; kind++)
+    if (!strcmp(word, layer_words[kind])) { read_layer(r, (layer_kind)kind); return; }
+  const char *near = nearest(word, layer_words);
+  bad_net(r, say("'%s'", word), near ? say("'%s'?", near) : "name, title, param, input or a kind of layer",
+          "kinds of layers: conv bn relu add maxpool fc dropout softmax");
+}
+
+net *net_parse(const char *text, const char *where, const char *set, int classes)
+{
+  net_reader r = { .n = NEW(net, 1), .where = where };
+  char *lines = copy_text(text), *rest = lines, *line, number[16];
+  size_t size;
+  FILE *kept = open_memstream(&r.n->text, &size);
+  r.n->path = copy_text(where), r.n->classes = classes;
+  snprintf(number, sizeof number, "%d", classes);
+  while (r.line++, (line = strsep(&rest, "\n"))) {
+    split_line(&r, line);
+    if (!r.words) continue;
+    if (!strcmp(r.word[0], "param")) {
+      if (r.n->layers) bad_net(&r, "a param below a layer", "params before the input", NULL);
+      read_param(&r);
+      continue;
+    }
+    read_line(&r, set, number);
+    keep_text(&r, kept);
+  }
+  fclose(kept), free(lines);
+  /* finish the net */
+  check_net(&r);
+  for (int i = 0; i < r.params; i++) {
+    if (!r.param[i].used) bad_net(&r, say("param %s, which no layer uses", r.param[i].name), say("$%s in some line", r.param[i].name), NULL);
+    free(r.param[i].name), free(r.param[i].value);
+  }
+  list_params(r.n);
+  sha256_of(r.n->text, size, r.n->sha256);
+  return r.n;
+}
+
+net *net_load(const char *path, const char *set, int classes)
+{
+  char *text = file_read(path, NULL, "nets stand in experiments/nets");
+  net *n = net_parse(text, path, set, classes);
+  free(text);
+  return n;
+}
+
+void net_free(net *n)
+{
+  if (!n) return;
+  free(n->path), free(n->text), free(n->layer), free(n->param), free(n);
+}
+
+int net_layer(const net *n, const char *name)
+{
+  for (int i = 0; i < n->layers; i++)
+    if (!strcmp(n->layer[i].name, name)) return i;
+  return -1;
+}
+
