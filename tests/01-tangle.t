@@ -1,0 +1,48 @@
+#!/bin/sh
+# generated/ is what src.nw tangles to; chunks are short; the Makefile tells its targets.
+set -u
+n=0
+ok() { n=$((n + 1)); if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; fi; }
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/t01.XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+
+if command -v notangle >/dev/null; then
+    tools/tangle src.nw "$tmp/c" >"$tmp/log" 2>&1
+    ok $? "the book tangles, and every chunk is used"
+    sed 's/^/# /' "$tmp/log"
+    diff -r generated "$tmp/c" >"$tmp/diff" 2>&1
+    ok $? "generated/ is fresh (else: make tangle)"
+    sed 's/^/# /;20q' "$tmp/diff"
+    printf '@\n<<[[a.c]]>>=\nint a;\n<<nothing defines this>>\n@\n' >"$tmp/bad.nw"
+    ! tools/tangle "$tmp/bad.nw" "$tmp/bad" >/dev/null 2>&1
+    ok $? "an undefined chunk stops tangling"
+    printf '@\n<<[[a.c]]>>=\nint a;\n@\n<<nothing uses this>>=\nint b;\n@\n' >"$tmp/bad.nw"
+    ! tools/tangle "$tmp/bad.nw" "$tmp/bad" >/dev/null 2>&1
+    ok $? "a chunk that nothing uses stops tangling"
+else
+    for i in 1 2 3 4; do n=$((n + 1)); echo "ok $n # SKIP no noweb here"; done
+fi
+
+# A chunk is read in one look: 45 lines at most, and nothing wider than 150 columns.
+cat >"$tmp/chunks.awk" <<'AWK'
+/^<<.*>>=$/ { name = $0; lines = 0; code = 1; next }
+/^@( |$)/   { code = 0; next }
+code        { if (++lines == 46) { print FILENAME ":" FNR ": more than 45 lines in " name } if (length($0) > 150) print FILENAME ":" FNR ": " length($0) " columns" }
+AWK
+awk -f "$tmp/chunks.awk" src.nw >"$tmp/long"
+ok "$([ -s "$tmp/long" ]; echo $((1 - $?)))" "no chunk is longer than 45 lines or wider than 150 columns"
+sed 's/^/# /' "$tmp/long"
+{ echo '<<x>>='; for i in $(seq 46); do echo "$i"; done; } >"$tmp/bad.nw"
+ok "$(awk -f "$tmp/chunks.awk" "$tmp/bad.nw" | grep -c 'more than 45' | sed 's/1/0/')" "a chunk of 46 lines would be found"
+
+make --no-print-directory >"$tmp/targets"
+ok $? "make alone lists the targets"
+for t in deps all test book clean $([ -e experiments/jobs.mk ] && echo paper data); do
+    grep -qE "^  $t +.*\(.*[0-9].*\)" "$tmp/targets"
+    ok $? "make lists $t with its cost"
+done
+for k in SCALE DATA1 DATA2 DEVICE SEED JOBS V LINES SANITIZE; do
+    grep -q "^  $k=" "$tmp/targets"
+    ok $? "make tells the knob $k"
+done
+echo "1..$n"
