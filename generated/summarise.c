@@ -1,0 +1,533 @@
+#include "options.h"
+#include "values.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct { const char *file; int truth, said; } answer;      /* one held-out cell and what the net made of it */
+
+typedef struct {
+  char *path, *arm;
+  json *j;                                           /* run.json */
+  uint64_t seed;
+  int fold, folds;
+  bool diverged;
+  int answers;
+  answer *answer;                                    /* of the held-out cells, in the file's order; none when fold is "all" */
+  csv *log, *predictions;                            /* keep the texts that answer points into */
+} run;
+
+typedef struct { const char *name; int runs; run **run; } arm;     /* runs sorted by seed, then fold */
+
+typedef struct {
+  const char *experiment, *out;
+  int runs, arms, classes;
+  run *run;
+  arm *arm;
+  const char *class_name[STATS_CLASSES];
+  values table;
+} summary;
+
+/* read a run folder */
+static char *path_part(const char *path, int from_end)
+{
+  const char *end = path + strlen(path), *start = end;
+  for (int i = 0; i <= from_end; i++) {
+    end = start > path && start[-1] == '/' ? start - 1 : start;
+    for (start = end; start > path && start[-1] != '/'; start--) {}
+  }
+  return join("%.*s", (int)(end - start), start);
+}
+
+static int class_of(const summary *s, const char *name, const char *where)
+{
+  for (int k = 0; k < s->classes; k++)
+    if (!strcmp(s->class_name[k], name)) return k;
+  die(EXIT_DATA, where, say("the class '%s'", name), "a class that has a column of probabilities", NULL);
+}
+
+/* read a run's predictions */
+static void read_predictions(summary *s, run *r)
+{
+  char *path = join("%s/predictions.csv", r->path);
+  if (!file_exists(path)) {
+    if (!r->diverged) die(EXIT_DATA, path, "no such file", "the predictions of a finished run", "remove the run folder to run it again");
+    return;
+  }
+  csv *c = r->predictions = csv_read(path, NULL);
+  int file = csv_need(c, "file"), truth = csv_need(c, "class"), said = csv_need(c, "predicted");
+  if (!s->classes)
+    for (int k = said + 1; k < c->columns && s->classes < STATS_CLASSES; k++) s->class_name[s->classes++] = c->header[k];
+  r->answers = c->rows, r->answer = NEW(answer, c->rows);
+  for (int i = 0; i < c->rows; i++)
+    r->answer[i] = (answer){ csv_cell(c, i, file), class_of(s, csv_cell(c, i, truth), path), class_of(s, csv_cell(c, i, said), path) };
+  free(path);
+}
+
+/* read a run's record */
+static void read_run(summary *s, run *r, const char *path)
+{
+  size_t n = strlen(path);
+  if (n > 9 && !strcmp(path + n - 9, "/run.json")) n -= 9;
+  while (n > 1 && path[n - 1] == '/') n--;
+  r->path = join("%.*s", (int)n, path), r->arm = path_part(r->path, 2);
+  char *record = join("%s/run.json", r->path), *text = file_read(record, NULL, "a run folder that wbcsnet train has finished");
+  r->j = json_parse(text, record);
+  const json *config = json_get(r->j, "config"), *fold = json_get(config, "fold");
+  if (!config || !json_number(r->j, "finished", 0)) die(EXIT_DATA, record, "a run that is not finished", NULL, "give the same train command again");
+  r->seed = (uint64_t)json_number(config, "seed", 0), r->folds = (int)json_number(config, "folds", 0);
+  r->fold = fold && fold->kind == JSON_NUMBER ? (int)fold->number : -1;
+  r->diverged = json_number(r->j, "diverged", 0) != 0;
+  if (r->fold >= 0) read_predictions(s, r);
+  free(record), free(text);
+  char *log = join("%s/log.csv", r->path);
+  r->log = csv_read(log, "the training log of a run");
+  free(log);
+}
+
+/* gather the runs into arms */
+/* tell whether two configurations agree */
+static bool same_json(const json *a, const json *b)
+{
+  if (!a || !b || a->kind != b->kind) return a == b;
+  if (a->kind == JSON_TEXT) return !strcmp(a->text, b->text);
+  if (a->kind == JSON_NUMBER || a->kind == JSON_BOOL) return a->number == b->number;
+  for (a = a->child, b = b->child; a && b; a = a->next, b = b->next)
+    if ((a->name && strcmp(a->name, b->name)) || !same_json(a, b)) return false;
+  return a == b;
+}
+
+/* Do two runs agree in data, net, recipe and folds? */
+static bool same_but_fold(const json *a, const json *b)
+{
+  const char *keys[] = { "data", "net", "recipe", "folds", "cells", NULL };
+  for (int i = 0; keys[i]; i++)
+    if (!same_json(json_get(json_get(a, "config"), keys[i]), json_get(json_get(b, "config"), keys[i]))) return false;
+  return true;
+}
+
+static int by_seed_and_fold(const void *a, const void *b)
+{
+  const run *x = *(run *const *)a, *y = *(run *const *)b;
+  return x->seed != y->seed ? (x->seed > y->seed) - (x->seed < y->seed) : x->fold - y->fold;
+}
+
+static void gather_arms(summary *s)
+{
+  s->arm = NEW(arm, s->runs);
+  for (int i = 0; i < s->runs; i++) {
+    run *r = &s->run[i];
+    int a = 0;
+    while (a < s->arms && strcmp(s->arm[a].name, r->arm)) a++;
+    if (a == s->arms) s->arm[s->arms++] = (arm){ .name = r->arm, .run = NEW(run *, s->runs) };
+    s->arm[a].run[s->arm[a].runs++] = r;
+    if (!same_but_fold(s->arm[a].run[0]->j, r->j))
+      die(EXIT_DATA, r->path, "another configuration than this arm's first run", "one net, recipe and data set an arm",
+          "remove the runs of the older configuration");
+  }
+  for (int a = 0; a < s->arms; a++) qsort(s->arm[a].run, (size_t)s->arm[a].runs, sizeof(run *), by_seed_and_fold);
+}
+
+/* pool what the nets said */
+static int by_file(const void *a, const void *b) { return strcmp(((const answer *)a)->file, ((const answer *)b)->file); }
+
+/* All answers of an arm's runs with that seed, sorted by file; the caller frees them. */
+static answer *pool(const arm *a, uint64_t seed, int *n)
+{
+  answer *all = NULL;
+  *n = 0;
+  for (int i = 0; i < a->runs; i++) {
+    const run *r = a->run[i];
+    if (r->seed != seed || !r->answers) continue;
+    all = grow(all, sizeof *all * (size_t)(*n + r->answers));
+    memcpy(all + *n, r->answer, sizeof *all * (size_t)r->answers), *n += r->answers;
+  }
+  if (*n) qsort(all, (size_t)*n, sizeof *all, by_file);
+  for (int i = 1; i < *n; i++)
+    if (!strcmp(all[i-1].file, all[i].file))
+      die(EXIT_DATA, a->run[0]->path, say("the cell %s held out twice", all[i].file), "each cell in one fold", "the folds come from two splits");
+  return all;
+}
+
+static confusion count_answers(int classes, const answer *a, int n)
+{
+  confusion m = { .classes = classes };
+  for (int i = 0; i < n; i++) m.cell[a[i].truth][a[i].said]++;
+  return m;
+}
+
+static const char *short_name(const summary *s, int k)
+{
+  const char *n = s->class_name[k];
+  return say("%c%.2s", n[0] & ~32, n + 1);
+}
+
+/* describe the arms */
+static double run_number(const run *r, const char *name) { return json_number(r->j, name, NAN); }
+
+static double mean_of(const arm *a, const char *name, double *sum)
+{
+  double total = 0;
+  for (int i = 0; i < a->runs; i++) total += run_number(a->run[i], name);
+  if (sum) *sum = total;
+  return total / a->runs;
+}
+
+static double log_cell(const run *r, int row, const char *column)
+{
+  return r->log->rows > row ? atof(csv_cell(r->log, row, csv_need(r->log, column))) : NAN;
+}
+
+static void put_start(summary *s, const arm *a, const char *column, double scale, const char *key)
+{
+  double *x = NEW(double, a->runs), mean, sd;
+  for (int i = 0; i < a->runs; i++) x[i] = scale * log_cell(a->run[i], 0, column);
+  mean_sd(x, a->runs, &mean, &sd);
+  value *v = put_number(&s->table, mean, 2, "%s/%s/%s", s->experiment, a->name, key);
+  double half = a->runs > 1 ? student_quantile(0.05, a->runs - 1) * sd * sqrt(1 + 1.0 / a->runs) : NAN;
+  put_bounds(v, mean - half, mean + half);
+  put_number(&s->table, sd, 2, "%s/%s/%s/sd", s->experiment, a->name, key);
+  free(x);
+}
+
+/* put an arm's description */
+static void describe_arm(summary *s, const arm *a)
+{
+  const run *first = a->run[0];
+  const json *config = json_get(first->j, "config"), *n = json_get(config, "net"), *recipe = json_get(config, "recipe");
+  const char *e = s->experiment;
+  values *t = &s->table;
+  double total;
+  int diverged = 0, seeds = 1;
+  for (int i = 0; i < a->runs; i++) diverged += a->run[i]->diverged, seeds += i && a->run[i]->seed != a->run[i-1]->seed;
+  put_text(t, json_text(n, "title", "?"), "%s/%s/title", e, a->name);
+  put_text(t, json_text(n, "set", "as published"), "%s/%s/set", e, a->name);
+  put_text(t, json_text(recipe, "name", "?"), "%s/%s/recipe", e, a->name);
+  const char *with = json_text(recipe, "with", "");
+  put_text(t, *with ? with : "nothing else", "%s/%s/with", e, a->name);
+  put_number(t, seeds, 0, "%s/%s/seeds", e, a->name), put_number(t, first->folds, 0, "%s/%s/folds", e, a->name);
+  put_number(t, a->runs, 0, "%s/%s/runs", e, a->name), put_number(t, diverged, 0, "%s/%s/diverged", e, a->name);
+  put_number(t, run_number(first, "params"), 0, "%s/%s/params", e, a->name);
+  put_number(t, run_number(first, "flop_per_image") / 1e6, 1, "%s/%s/mflop", e, a->name);
+  put_number(t, run_number(first, "train_cells"), 0, "%s/%s/train", e, a->name);
+  put_number(t, run_number(first, "iterations"), 0, "%s/%s/iterations", e, a->name);
+  put_number(t, run_number(first, "epochs"), 0, "%s/%s/epochs", e, a->name);
+  put_number(t, mean_of(a, "seconds", &total), 1, "%s/%s/seconds", e, a->name);
+  put_number(t, total / 60, 1, "%s/%s/minutes", e, a->name);
+  put_number(t, mean_of(a, "images_per_second", NULL), 0, "%s/%s/rate", e, a->name);
+  put_number(t, mean_of(a, "final_loss", NULL), 4, "%s/%s/end/loss", e, a->name);
+  put_number(t, 100 * mean_of(a, "final_accuracy", NULL), 2, "%s/%s/end/accuracy", e, a->name);
+  put_start(s, a, "loss", 1, "start/loss"), put_start(s, a, "accuracy", 100, "start/accuracy");
+}
+
+/* score an arm */
+static void put_scores(summary *s, const char *key, const confusion *m, uint64_t seed)
+{
+  double score[SCORE_COUNT];
+  interval bounds[SCORE_COUNT];
+  macro_scores(m, score), bootstrap(m, seed, bounds);
+  bounds[SCORE_ACCURACY] = wilson(confusion_right(m), confusion_total(m));
+  for (int i = 0; i < SCORE_COUNT; i++)
+    put_bounds(put_number(&s->table, 100 * score[i], 2, "%s/%s", key, score_name[i]), 100 * bounds[i].low, 100 * bounds[i].high);
+  put_number(&s->table, (double)confusion_total(m), 0, "%s/cells", key);
+  put_number(&s->table, (double)confusion_right(m), 0, "%s/right", key);
+  put_number(&s->table, (double)(confusion_total(m) - confusion_right(m)), 0, "%s/errors", key);
+}
+
+/* put the classes' scores */
+static void put_classes(summary *s, const char *key, const confusion *m)
+{
+  for (int k = 0; k < m->classes; k++) {
+    double score[SCORE_COUNT];
+    long row = 0;
+    class_scores(m, k, score);
+    for (int j = 0; j < m->classes; j++) {
+      row += m->cell[k][j];
+      put_number(&s->table, (double)m->cell[k][j], 0, "%s/%s/%s", key, short_name(s, k), short_name(s, j));
+    }
+    interval w = wilson(m->cell[k][k], row);
+    value *v = put_number(&s->table, 100 * score[SCORE_RECALL], 1, "%s/recall/%s", key, short_name(s, k));
+    put_bounds(v, 100 * w.low, 100 * w.high);
+    for (int i = SCORE_SPECIFICITY; i < SCORE_COUNT; i++)
+      put_number(&s->table, 100 * score[i], 1, "%s/%s/%s", key, score_name[i], short_name(s, k));
+    put_number(&s->table, (double)row, 0, "%s/cells/%s", key, short_name(s, k));
+  }
+}
+
+/* put the share of errors between like classes */
+static bool alike(const char *a, const char *b)
+{
+  const char *pair[2][2] = { { "neutrophil", "eosinophil" }, { "lymphocyte", "monocyte" } };
+  for (int i = 0; i < 2; i++)
+    for (int turn = 0; turn < 2; turn++)
+      if (!strcmp(a, pair[i][turn]) && !strcmp(b, pair[i][!turn])) return true;
+  return false;
+}
+
+static void put_alike(values *t, const char *const *class_name, const char *key, const confusion *m)
+{
+  long between = 0, errors = confusion_total(m) - confusion_right(m);
+  for (int i = 0; i < m->classes; i++)
+    for (int j = 0; j < m->classes; j++) if (alike(class_name[i], class_name[j])) between += m->cell[i][j];
+  interval w = wilson(between, errors);
+  value *v = put_number(t, errors ? 100.0 * (double)between / (double)errors : NAN, 1, "%s/alike", key);
+  put_bounds(v, 100 * w.low, 100 * w.high);
+}
+
+/* put the spread over seeds */
+static void put_spread(summary *s, const arm *a, const char *key)
+{
+  double *x = NEW(double, a->runs * SCORE_COUNT), mean, sd, score[SCORE_COUNT];
+  int seeds = 0, n;
+  for (int i = 0; i < a->runs; i++) {
+    if (i && a->run[i]->seed == a->run[i-1]->seed) continue;
+    answer *all = pool(a, a->run[i]->seed, &n);
+    confusion m = count_answers(s->classes, all, n);
+    macro_scores(&m, score), free(all);
+    for (int k = 0; k < SCORE_COUNT; k++) x[k * a->runs + seeds] = 100 * score[k];
+    seeds++;
+  }
+  for (int k = 0; k < SCORE_COUNT; k++) {
+    mean_sd(x + k * a->runs, seeds, &mean, &sd);
+    put_number(&s->table, mean, 2, "%s/%s/mean", key, score_name[k]);
+    put_number(&s->table, sd, 2, "%s/%s/sd", key, score_name[k]);
+  }
+  free(x);
+}
+
+/* put an arm's scores */
+static void score_arm(summary *s, const arm *a)
+{
+  int n;
+  uint64_t seed = a->run[0]->seed;
+  answer *all = pool(a, seed, &n);
+  if (n) {
+    confusion m = count_answers(s->classes, all, n);
+    char *key = join("%s/%s", s->experiment, a->name);
+    put_scores(s, key, &m, seed), put_classes(s, key, &m);
+    put_alike(&s->table, s->class_name, key, &m), put_spread(s, a, key);
+    free(key);
+  }
+  free(all);
+}
+
+/* compare two arms */
+typedef struct { int n, *truth, *a, *b; long only_a, only_b; } pairs;
+
+static pairs pair_answers(const answer *a, int na, const answer *b, int nb)
+{
+  pairs p = { .truth = NEW(int, na), .a = NEW(int, na), .b = NEW(int, na) };
+  for (int i = 0, j = 0; i < na && j < nb; ) {
+    int order = strcmp(a[i].file, b[j].file);
+    if (order) { order < 0 ? i++ : j++; continue; }
+    p.truth[p.n] = a[i].truth, p.a[p.n] = a[i].said, p.b[p.n++] = b[j].said;
+    p.only_a += a[i].said == a[i].truth && b[j].said != b[j].truth;
+    p.only_b += a[i].said != a[i].truth && b[j].said == b[j].truth;
+    i++, j++;
+  }
+  return p;
+}
+
+/* put the difference of macro scores */
+static void put_differences(summary *s, const char *key, const pairs *p, uint64_t seed)
+{
+  confusion ma = { .classes = s->classes }, mb = ma;
+  double sa[SCORE_COUNT], sb[SCORE_COUNT], chance[SCORE_COUNT];
+  interval bounds[SCORE_COUNT];
+  for (int i = 0; i < p->n; i++) ma.cell[p->truth[i]][p->a[i]]++, mb.cell[p->truth[i]][p->b[i]]++;
+  macro_scores(&ma, sa), macro_scores(&mb, sb);
+  paired_bootstrap(s->classes, p->n, p->truth, p->a, p->b, seed, bounds, chance);
+  chance[SCORE_ACCURACY] = mcnemar(p->only_a, p->only_b);
+  for (int i = 0; i < SCORE_COUNT; i++) {
+    value *v = put_number(&s->table, 100 * (sa[i] - sb[i]), 2, "%s/%s", key, score_name[i]);
+    put_bounds(v, 100 * bounds[i].low, 100 * bounds[i].high), put_p(v, chance[i]);
+  }
+  put_number(&s->table, p->n, 0, "%s/cells", key);
+  put_number(&s->table, (double)p->only_a, 0, "%s/first", key);
+  put_number(&s->table, (double)p->only_b, 0, "%s/second", key);
+}
+
+/* put the difference in each class */
+static void put_class_differences(summary *s, const char *key, const pairs *p)
+{
+  for (int k = 0; k < s->classes; k++) {
+    long cells = 0, only_a = 0, only_b = 0;
+    for (int i = 0; i < p->n; i++) {
+      if (p->truth[i] != k) continue;
+      cells++, only_a += p->a[i] == k && p->b[i] != k, only_b += p->b[i] == k && p->a[i] != k;
+    }
+    if (!cells) continue;
+    value *v = put_number(&s->table, 100.0 * (double)(only_a - only_b) / (double)cells, 1, "%s/recall/%s", key, short_name(s, k));
+    put_p(v, mcnemar(only_a, only_b));
+  }
+}
+
+/* put the difference over folds */
+static double held_out_accuracy(const run *r)
+{
+  int right = 0;
+  for (int i = 0; i < r->answers; i++) right += r->answer[i].said == r->answer[i].truth;
+  return 100.0 * right / r->answers;
+}
+
+static void put_fold_difference(summary *s, const char *key, const arm *a, const arm *b)
+{
+  double *d = NEW(double, a->runs), ratio = 0;
+  int m = 0;
+  for (int i = 0; i < a->runs; i++) {
+    const run *x = a->run[i], *y = NULL;
+    for (int j = 0; j < b->runs; j++)
+      if (b->run[j]->seed == x->seed && b->run[j]->fold == x->fold) y = b->run[j];
+    if (!y || !x->answers || !y->answers) continue;
+    ratio += run_number(x, "test_cells") / run_number(x, "train_cells");
+    d[m++] = held_out_accuracy(x) - held_out_accuracy(y);
+  }
+  paired_t t = corrected_t(d, m, m ? ratio / m : 0);
+  value *v = put_number(&s->table, t.mean, 2, "%s/folds", key);
+  put_bounds(v, t.bounds.low, t.bounds.high), put_p(v, t.p);
+  put_number(&s->table, t.t, 2, "%s/t", key), put_number(&s->table, t.df, 0, "%s/df", key);
+  free(d);
+}
+
+/* put a pair's differences */
+static void compare_arms(summary *s, const arm *a, const arm *b)
+{
+  int na, nb;
+  uint64_t seed = a->run[0]->seed;
+  answer *x = pool(a, seed, &na), *y = pool(b, seed, &nb);
+  pairs p = pair_answers(x, na, y, nb);
+  if (p.n) {
+    char *key = join("%s/%s-vs-%s", s->experiment, a->name, b->name);
+    put_differences(s, key, &p, seed), put_class_differences(s, key, &p), put_fold_difference(s, key, a, b);
+    free(key);
+  }
+  free(x), free(y), free(p.truth), free(p.a), free(p.b);
+}
+
+/* write curves */
+static FILE *open_dat(const summary *s, const char *name, atomic_file **a)
+{
+  char *path = join("%s/%s.dat", s->out, name);
+  *a = file_create(path);
+  fprintf((*a)->f, "# %s of experiment %s, from the runs", name, s->experiment);
+  for (int i = 0; i < s->runs; i++) fprintf((*a)->f, "%s%s", i ? " " : "\n#   ", s->run[i].path);
+  fputc('\n', (*a)->f), free(path);
+  return (*a)->f;
+}
+
+static void write_curve(const summary *s, const arm *a)
+{
+  const run *r = a->run[0];
+  int rows = r->log->rows, epochs = (int)run_number(r, "epochs"), half = epochs > 0 ? rows / epochs / 2 : 0;
+  double *sum[2] = { NEW(double, rows + 1), NEW(double, rows + 1) };
+  for (int i = 0; i < rows; i++) sum[0][i+1] = sum[0][i] + log_cell(r, i, "loss"), sum[1][i+1] = sum[1][i] + 100 * log_cell(r, i, "accuracy");
+  atomic_file *out;
+  FILE *f = open_dat(s, say("curve-%s", a->name), &out);
+  fprintf(f, "# iteration loss accuracy mean-loss mean-accuracy\n");
+  for (int i = 0; i < rows; i++) {
+    int reach = i < half ? i : half;
+    if (rows - 1 - i < reach) reach = rows - 1 - i;
+    fprintf(f, "%d %.6g %.6g", i + 1, log_cell(r, i, "loss"), 100 * log_cell(r, i, "accuracy"));
+    for (int k = 0; k < 2; k++) fprintf(f, " %.6g", (sum[k][i + reach + 1] - sum[k][i - reach]) / (2 * reach + 1));
+    fputc('\n', f);
+  }
+  file_commit(out), free(sum[0]), free(sum[1]);
+}
+
+/* write the start of an arm's curves */
+static void write_start(const summary *s, const arm *a)
+{
+  atomic_file *out;
+  FILE *f = open_dat(s, say("start-%s", a->name), &out);
+  fprintf(f, "# iteration loss least largest accuracy least largest\n");
+  for (int i = 0; i < 10 && i < a->run[0]->log->rows; i++) {
+    fprintf(f, "%d", i + 1);
+    for (int k = 0; k < 2; k++) {
+      double sum = 0, low = INFINITY, high = -INFINITY;
+      for (int r = 0; r < a->runs; r++) {
+        double x = log_cell(a->run[r], i, k ? "accuracy" : "loss") * (k ? 100 : 1);
+        sum += x, low = fmin(low, x), high = fmax(high, x);
+      }
+      fprintf(f, " %.6g %.6g %.6g", sum / a->runs, low, high);
+    }
+    fputc('\n', f);
+  }
+  file_commit(out);
+}
+
+/* write the results */
+static void write_scores(const summary *s)
+{
+  atomic_file *out;
+  FILE *f = open_dat(s, "scores", &out);
+  fprintf(f, "# arm: then value, low, high of accuracy, recall, specificity, precision, f1\n");
+  for (int a = 0; a < s->arms; a++) {
+    if (!find_value(&s->table, say("%s/%s/accuracy", s->experiment, s->arm[a].name))) continue;
+    fprintf(f, "%s", s->arm[a].name);
+    for (int i = 0; i < SCORE_COUNT; i++) {
+      const value *v = find_value(&s->table, say("%s/%s/%s", s->experiment, s->arm[a].name, score_name[i]));
+      fprintf(f, "  %.4f %.4f %.4f", v->value, v->low, v->high);
+    }
+    fputc('\n', f);
+  }
+  file_commit(out);
+}
+
+/* put where the runs come from */
+static void put_origin(summary *s)
+{
+  const json *j = s->run[0].j, *data = json_get(json_get(j, "config"), "data");
+  const char *e = s->experiment;
+  values *t = &s->table;
+  double seconds = 0;
+  for (int i = 0; i < s->runs; i++) seconds += run_number(&s->run[i], "seconds");
+  put_text(t, json_text(data, "name", "?"), "%s/data", e), put_text(t, json_text(data, "kind", "?"), "%s/kind", e);
+  put_text(t, say("%.12s", json_text(data, "sha256", "?")), "%s/sha256", e);
+  put_number(t, json_number(data, "cells", NAN), 0, "%s/cells", e);
+  put_text(t, json_text(j, "machine", "?"), "%s/machine", e), put_text(t, json_text(j, "version", "?"), "%s/version", e);
+  put_number(t, json_number(j, "threads", 1), 0, "%s/threads", e);
+  put_number(t, s->runs, 0, "%s/runs", e), put_number(t, seconds / 60, 1, "%s/minutes", e);
+}
+
+/* write results.json and results.tex */
+static void write_results(const summary *s)
+{
+  char *path = join("%s/results.json", s->out);
+  atomic_file *a = file_create(path);
+  fprintf(a->f, "{\"experiment\": \"%s\", \"runs\": [", s->experiment);
+  for (int i = 0; i < s->runs; i++) {
+    fputs(i ? ",\n  " : "\n  ", a->f), fputs("{\"run\": ", a->f), json_put_text(a->f, s->run[i].path);
+    fputs(", \"weights_sha256\": ", a->f), json_put_text(a->f, json_text(s->run[i].j, "weights_sha256", "")), fputs("}", a->f);
+  }
+  fputs("],\n\"values\": ", a->f), write_values_json(a->f, &s->table), fputs("}\n", a->f);
+  file_commit(a), free(path);
+  path = join("%s/results.tex", s->out), a = file_create(path);
+  fprintf(a->f, "%% wbcsnet summarise --experiment %s: from %d runs, named in results.json\n", s->experiment, s->runs);
+  write_values_tex(a->f, &s->table);
+  file_commit(a), free(path);
+}
+
+/* the summarise subcommand */
+/* wbcsnet summarise: the runs of one experiment -> results.json, results.tex and .dat files for gnuplot. */
+int cmd_summarise(int argc, char **argv)
+{
+  static const char *path[65536];
+  summary s = {0};
+  const option flags[] = {
+    { "experiment", OPTION_TEXT, &s.experiment, "NAME", "what the runs are of: the first part of every key" },
+    { "out", OPTION_TEXT, &s.out, "FOLDER", "where results.json, results.tex and *.dat go" }, {0} };
+  options_read(argc, argv, flags, "summarise --experiment NAME --out FOLDER RUN...",
+               "Score, pool and compare run folders named .../ARM/seedS/foldI.",
+               "  wbcsnet summarise --experiment cv --out results/cv runs/cv/*/seed1/fold*\n", path, &s.runs, 65536);
+  if (!s.experiment || !s.out || !s.runs)
+    die(EXIT_USAGE, "summarise", !s.runs ? "no run folders" : !s.out ? "no --out" : "no --experiment", NULL, "wbcsnet summarise --help");
+  s.run = NEW(run, s.runs);
+  for (int i = 0; i < s.runs; i++) read_run(&s, &s.run[i], path[i]);
+  make_folders(s.out);
+  gather_arms(&s), put_origin(&s);
+  for (int a = 0; a < s.arms; a++) describe_arm(&s, &s.arm[a]), score_arm(&s, &s.arm[a]), write_curve(&s, &s.arm[a]), write_start(&s, &s.arm[a]);
+  for (int a = 0; a < s.arms; a++)
+    for (int b = a + 1; b < s.arms; b++) compare_arms(&s, &s.arm[a], &s.arm[b]);
+  write_scores(&s), write_results(&s);
+  return 0;
+}
