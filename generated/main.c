@@ -5,12 +5,14 @@
 /* declare the subcommands */
 int cmd_folds(int argc, char **argv);
 int cmd_summarise(int argc, char **argv);
+int cmd_verdict(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 static const struct { const char *name; int (*run)(int, char **); const char *does; } commands[] = {
   /* the table of subcommands */
   { "folds", cmd_folds, "deal a data set into folds and show them" },
 
   { "summarise", cmd_summarise, "score, pool and compare run folders" },
+  { "verdict", cmd_verdict, "hold results against the paper's claims" },
   { "doctor", cmd_doctor, "say what this build and this machine can do" },
 };
 

@@ -1,0 +1,239 @@
+#include "options.h"
+#include "values.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum { REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE, VERDICTS } verdict;
+static const char *const verdict_key[VERDICTS] = { "reproduced", "not-reproduced", "not-comparable" };
+static const char *const verdict_macro[VERDICTS] = { "\\reproduced", "\\notreproduced", "\\notcomparable" };
+
+typedef struct {
+  const char *claim, *published, *rule, *ours, *limit, *reason;      /* a row of claims.csv */
+  const value *theirs, *mine;                        /* the published value and ours; NULL when there is none */
+  const char *kind;                                  /* of the cells that ours was measured on */
+  verdict verdict;
+  char *why;                                         /* in TeX */
+} judged;
+
+/* read the published numbers */
+static void read_published(values *t, const char *path)
+{
+  csv *c = csv_read(path, "experiments/published.csv");
+  int id = csv_need(c, "id"), place = csv_need(c, "place"), number = csv_need(c, "value");
+  for (int i = 0; i < c->rows; i++) {
+    const char *s = csv_cell(c, i, number), *point = strchr(s, '.');
+    if (*s) put_number(t, atof(s), point ? (int)strlen(point + 1) : 0, "paper/%s", csv_cell(c, i, id));
+    else put_text(t, "not printed", "paper/%s", csv_cell(c, i, id));
+    put_text(t, csv_cell(c, i, place), "paper/%s/place", csv_cell(c, i, id));
+  }
+  csv_free(c);
+}
+
+/* derive what follows from the paper's table */
+static double paper(const values *t, const char *id)
+{
+  const value *v = find_value(t, say("paper/%s", id));
+  if (!v || v->text) die(EXIT_DATA, "published.csv", say("no number '%s'", id), NULL, "the chapter on experiments names the rows it needs");
+  return v->value;
+}
+
+static void derive_table(values *t)
+{
+  const char *c[5] = { "Neu", "Eos", "Bas", "Lym", "Mon" };
+  confusion m = { .classes = 5 };
+  double score[SCORE_COUNT], alike = 0;
+  for (int i = 0; i < 5; i++)
+    for (int j = 0; j < 5; j++) m.cell[i][j] = (long)paper(t, say("table1/%s/%s", c[i], c[j]));
+  long cells = confusion_total(&m), right = confusion_right(&m);
+  put_number(t, (double)cells, 0, "published/cells"), put_number(t, (double)right, 0, "published/right");
+  put_number(t, (double)(cells - right), 0, "published/errors"), put_number(t, paper(t, "data/dataset1") - (double)cells, 0, "published/missing");
+  macro_scores(&m, score);
+  for (int i = 0; i < SCORE_COUNT; i++) put_number(t, 100 * score[i], 2, "published/%s", score_name[i]);
+  for (int k = 0; k < 5; k++) {
+    long row = 0;
+    for (int j = 0; j < 5; j++) row += m.cell[k][j];
+    interval w = wilson(m.cell[k][k], row);
+    put_bounds(put_number(t, 100.0 * (double)m.cell[k][k] / (double)row, 1, "published/recall/%s", c[k]), 100 * w.low, 100 * w.high);
+    put_number(t, (double)row, 0, "published/cells/%s", c[k]);
+  }
+  alike = (double)(m.cell[0][1] + m.cell[1][0] + m.cell[3][4] + m.cell[4][3]);
+  put_number(t, 100 * alike / (double)(cells - right), 1, "published/alike");
+  /* derive what the two accuracies allow */
+  long n = (long)paper(t, "data/dataset1"), right2 = lround(paper(t, "fig6/wbcsnet2") * (double)n / 100);
+  long right1 = lround(paper(t, "fig6/wbcsnet") * (double)n / 100), most = 0;
+  interval two = wilson(right2, n), one = wilson(right1, n);
+  put_bounds(put_number(t, paper(t, "fig6/wbcsnet2"), 2, "published/wbcsnet2"), 100 * two.low, 100 * two.high);
+  put_bounds(put_number(t, paper(t, "fig6/wbcsnet"), 2, "published/wbcsnet"), 100 * one.low, 100 * one.high);
+  put_p(put_number(t, two_proportion_z(right2, n, right1, n), 2, "published/z"), normal_p(two_proportion_z(right2, n, right1, n)));
+  for (long both = right2 - right1; both < n; both++) {
+    long first = (both + right2 - right1 + 1) / 2;
+    if (mcnemar(first, both - first) < 0.05) most = both;
+  }
+  put_number(t, (double)most, 0, "published/most");
+  double gain = paper(t, "sec4/neutrophils2") - paper(t, "sec4/neutrophils");
+  put_number(t, 100 * gain / find_value(t, "published/cells/Neu")->value, 1, "published/neutrophil-gain");
+  put_number(t, paper(t, "fig8/wbcsnet2") - paper(t, "fig8/gain"), 2, "published/transfer-wbcsnet");
+}
+
+/* judge a claim */
+static void settle(judged *c, verdict v, const char *why) { c->verdict = v, c->why = copy_text(why); }
+
+static void judge_number(judged *c, const char *scale)
+{
+  bool drawn = strcmp(c->kind, "real") != 0, small = strcmp(scale, "full") != 0;
+  const value *v = c->mine;
+  if (drawn || small) { settle(c, NOT_COMPARABLE, say("%s%s%s", drawn ? "drawn cells" : "", drawn && small ? ", " : "", small ? say("scale %s", scale) : "")); return; }
+  bool inside = v->bounded && v->low <= c->theirs->value && c->theirs->value <= v->high;
+  settle(c, inside ? REPRODUCED : NOT_REPRODUCED, inside ? "published value inside our interval" : "published value outside our interval");
+}
+
+static void judge_better(judged *c)
+{
+  const value *v = c->mine;
+  const char *p = say("$p %s$", p_text(v->p));
+  if (!v->tested || v->p >= 0.05) settle(c, NOT_REPRODUCED, say("%s: no difference found", p));
+  else settle(c, v->value > 0 ? REPRODUCED : NOT_REPRODUCED, v->value > 0 ? p : say("%s: the opposite", p));
+}
+
+static void judge_limit(judged *c, bool least)
+{
+  const value *v = c->mine;
+  double limit = atof(c->limit), reached = !v->bounded ? v->value : least ? v->low : v->high;
+  bool good = least ? reached >= limit : reached <= limit;
+  settle(c, good ? REPRODUCED : NOT_REPRODUCED, say("the rule asks for at %s %s", least ? "least" : "most", c->limit));
+}
+
+static void judge_start(judged *c)
+{
+  const value *v = c->mine;
+  bool inside = v->bounded && v->low <= c->theirs->value && c->theirs->value <= v->high;
+  settle(c, inside ? REPRODUCED : NOT_REPRODUCED, v->bounded ? say("%s the interval of one more run", inside ? "inside" : "outside") : "one run gives no interval");
+}
+
+/* judge a claim by its rule */
+static void judge(judged *c, const char *scale)
+{
+  if (!strcmp(c->rule, "none")) settle(c, NOT_COMPARABLE, c->reason);
+  else if (!c->mine) settle(c, NOT_COMPARABLE, "no value was measured");
+  else if (c->mine->text) settle(c, NOT_REPRODUCED, "the run diverged");
+  else if (!strcmp(c->rule, "better")) judge_better(c);
+  else if (!strcmp(c->rule, "least") || !strcmp(c->rule, "most")) judge_limit(c, c->rule[0] == 'l');
+  else if (!c->theirs || c->theirs->text) settle(c, NOT_COMPARABLE, "no number is printed");
+  else if (!strcmp(c->rule, "number")) judge_number(c, scale);
+  else if (!strcmp(c->rule, "start")) judge_start(c);
+  else die(EXIT_DATA, "claims.csv", say("the rule '%s'", c->rule), "number, better, least, most, start or none", NULL);
+}
+
+/* write the claims table */
+static const char *signed_text(const value *v, bool sign)
+{
+  const char *s = v->text ? tex_text(v->text) : say("%s%.*f", v->value < 0 ? "$-$" : sign ? "+" : "", v->digits, fabs(v->value));
+  return v->bounded ? say("%s {\\small(%s)}", s, bounds_text(v)) : s;
+}
+
+static void write_claim(FILE *f, const judged *c, const values *t)
+{
+  bool sign = !strcmp(c->rule, "better");
+  const value *place = find_value(t, say("paper/%s/place", c->published));
+  value theirs = c->theirs ? *c->theirs : (value){0}, gap = { .digits = 2 };
+  theirs.bounded = false;
+  if (c->theirs && c->mine && !c->theirs->text && !c->mine->text) {
+    gap.digits = c->theirs->digits < c->mine->digits ? c->theirs->digits : c->mine->digits;
+    gap.value = c->mine->value - c->theirs->value;
+  } else gap.text = "--";
+  fprintf(f, "\\claim{%s}{%s}{%s}{%s}{%s}{%s}{%s}\n", tex_text(c->claim), place ? tex_text(place->text) : "", c->theirs ? signed_text(&theirs, sign) : "--",
+          c->mine ? signed_text(c->mine, sign) : "--", signed_text(&gap, true), verdict_macro[c->verdict], c->why);
+}
+
+/* write the findings */
+static void find_accuracy(FILE *f, const values *t, const char *what, const char *key)
+{
+  const value *v = find_value(t, key);
+  if (!v || v->text) fprintf(f, "%s: no value (the runs diverged)\n", what);
+  else fprintf(f, "%s: %.2f %% right (95 %% interval %.2f to %.2f)\n", what, v->value, v->low, v->high);
+}
+
+static void find_difference(FILE *f, const values *t, const char *what, const char *key)
+{
+  const value *v = find_value(t, say("%s/accuracy", key)), *a = find_value(t, say("%s/first", key)), *b = find_value(t, say("%s/second", key));
+  if (!v || !a || !b) { fprintf(f, "%s: no value\n", what); return; }
+  fprintf(f, "%s: %+.2f points, %.0f cells against %.0f, exact McNemar p %s\n", what, v->value, a->value, b->value, p_text(v->p));
+}
+
+static void write_findings(FILE *f, const values *t)
+{
+  find_accuracy(f, t, "Dataset1, WBCsNet-2", "cv/wbcsnet2/accuracy");
+  find_accuracy(f, t, "Dataset1, WBCsNet  ", "cv/wbcsnet/accuracy");
+  find_difference(f, t, "Dataset1, WBCsNet-2 against WBCsNet", "cv/wbcsnet2-vs-wbcsnet");
+  find_difference(f, t, "Dataset2, WBCsNet-2 pre-trained against from scratch", "transfer/wbcsnet2-tuned-vs-wbcsnet2-scratch");
+  fprintf(f, "claims: %.0f reproduced, %.0f not reproduced, %.0f not comparable\n", find_value(t, "verdict/reproduced")->value,
+          find_value(t, "verdict/not-reproduced")->value, find_value(t, "verdict/not-comparable")->value);
+}
+
+/* the verdict subcommand */
+/* judge all claims */
+/* read a claim */
+static judged read_claim(const csv *c, int row, const values *t)
+{
+  const char *cell[6], *columns[6] = { "claim", "published", "rule", "ours", "limit", "reason" };
+  for (int i = 0; i < 6; i++) cell[i] = csv_cell(c, row, csv_need(c, columns[i]));
+  judged j = { cell[0], cell[1], cell[2], cell[3], cell[4], cell[5], NULL, NULL, "?", NOT_COMPARABLE, NULL };
+  j.theirs = find_value(t, strncmp(j.published, "published/", 10) ? say("paper/%s", j.published) : j.published);
+  if (*j.published && !j.theirs)
+    die(EXIT_DATA, c->path, say("the id '%s'", j.published), "an id of published.csv, or a value derived from Table 1", NULL);
+  j.mine = *j.ours ? find_value(t, j.ours) : NULL;
+  const value *kind = find_value(t, say("%.*s/kind", (int)strcspn(j.ours, "/"), j.ours));
+  if (kind) j.kind = kind->text;
+  return j;
+}
+static void judge_all(values *t, int own, const char *claims, const char *scale, const char *out)
+{
+  csv *c = csv_read(claims, "experiments/claims.csv");
+  judged *all = NEW(judged, c->rows);
+  int count[VERDICTS] = {0};
+  for (int i = 0; i < c->rows; i++) {
+    all[i] = read_claim(c, i, t);
+    judge(&all[i], scale), count[all[i].verdict]++;
+  }
+  atomic_file *a = file_create(say("%s/claims.tex", out));
+  for (int i = 0; i < c->rows; i++) write_claim(a->f, &all[i], t);
+  file_commit(a);
+  int first = t->n;
+  for (int v = 0; v < VERDICTS; v++) put_number(t, count[v], 0, "verdict/%s", verdict_key[v]);
+  put_text(t, scale, "scale");
+  /* write the values that verdict made */
+  values mine = { .v = t->v, .n = own }, counts = { .v = t->v + first, .n = t->n - first };
+  a = file_create(say("%s/verdict.tex", out));
+  write_values_tex(a->f, &mine), write_values_tex(a->f, &counts), file_commit(a);
+  a = file_create(say("%s/findings.txt", out));
+  write_findings(a->f, t), file_commit(a);
+  free(all), csv_free(c);
+}
+
+/* wbcsnet verdict: hold the results against the published numbers by the rule written down before the runs. */
+int cmd_verdict(int argc, char **argv)
+{
+  static const char *path[64];
+  const char *published = NULL, *claims = NULL, *scale = NULL, *out = NULL;
+  int n;
+  const option flags[] = {
+    { "published", OPTION_TEXT, &published, "CSV", "the paper's numbers: id, place, quantity, value, unit, note" },
+    { "claims", OPTION_TEXT, &claims, "CSV", "the claims: claim, published, rule, ours, limit, reason" },
+    { "scale", OPTION_TEXT, &scale, "NAME", "the scale the runs were made at; only full is the paper's" },
+    { "out", OPTION_TEXT, &out, "FOLDER", "where claims.tex, verdict.tex and findings.txt go" }, {0} };
+  options_read(argc, argv, flags, "verdict --published CSV --claims CSV --scale NAME --out FOLDER RESULTS.json...",
+               "Judge the paper's claims by the results of summarise.", NULL, path, &n, 64);
+  if (!published || !claims || !scale || !out) die(EXIT_USAGE, "verdict", "a flag that is missing", "--published, --claims, --scale and --out", NULL);
+  values t = {0};
+  read_published(&t, published), derive_table(&t);
+  int own = t.n;
+  for (int i = 0; i < n; i++) {
+    char *text = file_read(path[i], NULL, "a results.json of wbcsnet summarise");
+    read_values_json(&t, json_get(json_parse(text, path[i]), "values"));
+    free(text);
+  }
+  make_folders(out);
+  judge_all(&t, own, claims, scale, out);
+  return 0;
+}
