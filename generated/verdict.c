@@ -142,8 +142,10 @@ static void write_claim(FILE *f, const judged *c, const values *t)
     gap.digits = c->theirs->digits < c->mine->digits ? c->theirs->digits : c->mine->digits;
     gap.value = c->mine->value - c->theirs->value;
   } else gap.text = "--";
-  fprintf(f, "\\claim{%s}{%s}{%s}{%s}{%s}{%s}{%s}\n", tex_text(c->claim), place ? tex_text(place->text) : "", c->theirs ? signed_text(&theirs, sign) : "--",
-          c->mine ? signed_text(c->mine, sign) : "--", signed_text(&gap, true), verdict_macro[c->verdict], c->why);
+  char *printed = copy_text(c->theirs ? signed_text(&theirs, sign) : "--"), *ours = copy_text(c->mine ? signed_text(c->mine, sign) : "--");
+  fprintf(f, "\\claim{%s}{%s}{%s}{%s}{%s}{%s}{%s}\n", tex_text(c->claim), place ? tex_text(place->text) : "", printed, ours,
+          signed_text(&gap, true), verdict_macro[c->verdict], c->why);
+  free(printed), free(ours);
 }
 
 /* write the findings */
