@@ -3,12 +3,17 @@
 #include <string.h>
 
 /* declare the subcommands */
+int cmd_synth(int argc, char **argv);
+int cmd_samples(int argc, char **argv);
 int cmd_folds(int argc, char **argv);
 int cmd_summarise(int argc, char **argv);
 int cmd_verdict(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 static const struct { const char *name; int (*run)(int, char **); const char *does; } commands[] = {
   /* the table of subcommands */
+  { "synth", cmd_synth, "draw a data set: smears of the five classes" },
+  { "samples", cmd_samples, "a mosaic of typical cells, one row for each class (Fig. 1)" },
+
   { "folds", cmd_folds, "deal a data set into folds and show them" },
 
   { "summarise", cmd_summarise, "score, pool and compare run folders" },
