@@ -289,4 +289,3 @@ void dataset_free(dataset *ds)
   for (int i = 0; i < ds->groups; i++) free(ds->group_name[i]);
   free(ds->pixels), free(ds->label), free(ds->group), free(ds->file), free(ds->class_name), free(ds->group_name), free(ds);
 }
-
