@@ -3,26 +3,21 @@
 #include <string.h>
 
 /* declare the subcommands */
-<<<<<<< HEAD
-int cmd_synth(int argc, char **argv);
-int cmd_samples(int argc, char **argv);
-=======
 int cmd_import(int argc, char **argv);
 int cmd_data(int argc, char **argv);
->>>>>>> bb95d54 (import, data and folds subcommands)
+int cmd_synth(int argc, char **argv);
+int cmd_samples(int argc, char **argv);
 int cmd_folds(int argc, char **argv);
 int cmd_summarise(int argc, char **argv);
 int cmd_verdict(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 static const struct { const char *name; int (*run)(int, char **); const char *does; } commands[] = {
   /* the table of subcommands */
-<<<<<<< HEAD
-  { "synth", cmd_synth, "draw a data set: smears of the five classes" },
-  { "samples", cmd_samples, "a mosaic of typical cells, one row for each class (Fig. 1)" },
-=======
   { "import", cmd_import, "bring images of cells into a data set" },
   { "data", cmd_data, "verify data sets and say what they are" },
->>>>>>> bb95d54 (import, data and folds subcommands)
+
+  { "synth", cmd_synth, "draw a data set: smears of the five classes" },
+  { "samples", cmd_samples, "a mosaic of typical cells, one row for each class (Fig. 1)" },
 
   { "folds", cmd_folds, "deal a data set into folds and show them" },
 
