@@ -1,0 +1,102 @@
+# jobs.mk: from confs to paper. Included by the Makefile at the top.
+#
+#   build/data/NAME/dataset1           drawn cells, when DATA1 is empty
+#   build/runs/SCALE/NAME/EXPERIMENT   one folder a job: ARM/seedS/foldI
+#   build/results/SCALE/NAME           results.json, results.tex, *.dat of each experiment; the claims
+#   build/figures/SCALE/NAME           the figures
+#   build/paper/SCALE/NAME             where LaTeX works
+#
+# WORK=build PAPER=paper/paper.pdf THREADS=: where all this goes, and threads of one job (default: cores / JOBS)
+
+WORK ?= build
+PAPER ?= paper/paper.pdf
+WBCSNET := $(B)/wbcsnet
+THREADS ?= $(shell n=`nproc 2>/dev/null || echo 2`; t=$$((n / $(JOBS))); [ $$t -gt 0 ] && echo $$t || echo 1)
+
+DRAWN := synthetic$(if $(filter-out 1,$(SEED)),-seed$(SEED))
+NAME1 := $(if $(DATA1),$(notdir $(patsubst %/,%,$(DATA1))),$(DRAWN))
+NAME2 := $(if $(DATA2),$(notdir $(patsubst %/,%,$(DATA2))),$(DRAWN))
+NAME := $(NAME1)$(if $(filter-out $(NAME1),$(NAME2)),+$(NAME2))
+SET1 := $(or $(patsubst %/,%,$(DATA1)),$(WORK)/data/$(DRAWN)/dataset1)
+SET2 := $(or $(patsubst %/,%,$(DATA2)),$(WORK)/data/$(DRAWN)/dataset2)
+RUNS1 := $(WORK)/runs/$(SCALE)/$(NAME1)
+RUNS2 := $(WORK)/runs/$(SCALE)/$(NAME)
+RESULTS := $(WORK)/results/$(SCALE)/$(NAME)
+FIGURES := $(WORK)/figures/$(SCALE)/$(NAME)
+SHEETS := $(WORK)/paper/$(SCALE)/$(NAME)
+JOBLIST := $(RESULTS)/jobs.txt
+
+.PHONY: paper begin scratch cv transfer features samples diagrams figures plan data-drawn
+
+EXPERIMENT_GOALS := paper begin scratch cv transfer features samples diagrams figures plan
+ifneq ($(filter $(EXPERIMENT_GOALS) $(WORK)/%,$(MAKECMDGOALS)),)
+
+# Side by side without being asked: JOBS jobs at a time, unless the user gave -j.
+ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(JOBS)
+endif
+
+RULES := $(WORK)/jobs-$(SCALE)-seed$(SEED).mk
+$(RULES): experiments/jobs $(wildcard experiments/*.conf) $(wildcard experiments/scales/*.conf)
+	@mkdir -p $(@D)
+	@SEED=$(SEED) experiments/jobs $(SCALE) >$@.new && mv $@.new $@
+include $(RULES)
+endif
+
+# ---- cells ----
+$(WORK)/data/%/dataset1/dataset.json: | $(WBCSNET)
+	@mkdir -p $(@D)
+	$(call say,DRAW,$(@D)) $(WBCSNET) synth --set dataset1 --seed $(SEED) $(@D)
+$(WORK)/data/%/dataset2/dataset.json: | $(WBCSNET)
+	@mkdir -p $(@D)
+	$(call say,DRAW,$(@D)) $(WBCSNET) synth --set dataset2 --seed $(SEED) $(@D)
+
+# ---- experiments: runs, then results ----
+$(JOBLIST): $(RULES) | $(WBCSNET)
+	@mkdir -p $(@D)
+	@echo $(JOBS_ALL) >$@.new && { cmp -s $@.new $@ && rm $@.new && touch $@ || mv $@.new $@; }
+$(JOBS_ALL): | $(JOBLIST)
+
+define experiment
+$(RESULTS)/$(1)/results.json: $$(RUNS_$(1)) | $(WBCSNET)
+	$$(call say,SUM,$$@) $(WBCSNET) summarise --experiment $(1) --out $$(@D) $$(RUNS_$(1))
+$(RESULTS)/$(1)/results.tex: $(RESULTS)/$(1)/results.json ;
+endef
+EXPERIMENTS := begin scratch cv transfer
+$(foreach e,$(EXPERIMENTS),$(eval $(call experiment,$(e))))
+RESULTS_JSON := $(EXPERIMENTS:%=$(RESULTS)/%/results.json)
+
+$(RESULTS)/verdict/results.json: $(RESULTS)/verdict/verdict.tex ;
+$(RESULTS)/verdict/verdict.tex: $(RESULTS_JSON) experiments/published.csv experiments/claims.csv | $(WBCSNET)
+	$(call say,JUDGE,$@) $(WBCSNET) verdict --published experiments/published.csv --claims experiments/claims.csv --scale $(SCALE) --out $(@D) $(RESULTS_JSON)
+
+## begin: how training starts under two initialisers, over seeds (quick: 20 s)
+begin: $(RESULTS)/begin/results.json
+## scratch: train both nets on all of Dataset1: Fig. 4 and 5, cost (quick: 1 min)
+scratch: $(RESULTS)/scratch/results.json $(FIGURES)/fig4.tex $(FIGURES)/fig5.tex
+## cv: cross-validation on Dataset1: Fig. 6 and 7, Table 1 (quick: 4 min)
+cv: $(RESULTS)/cv/results.json $(FIGURES)/fig6.tex $(FIGURES)/fig7.tex
+## transfer: Dataset2 from pre-trained weights and from scratch: Fig. 8 (quick: 2 min, and scratch)
+transfer: $(RESULTS)/transfer/results.json $(FIGURES)/fig8.tex
+## features: what the filters of a trained WBCsNet-2 answer to one neutrophil: Fig. 9 (a second, and scratch)
+features: $(FIGURES)/fig9.tex
+## samples: a cell of each class: Fig. 1 (a second)
+samples: $(FIGURES)/fig1.png
+## diagrams: the nets, drawn from their files: Fig. 2 and 3 (a second)
+diagrams: $(FIGURES)/fig2.tex $(FIGURES)/fig3.tex
+
+# ---- figures ----
+# What is stamped on every figure and page: the kind of cells is asked of the data set when a recipe runs.
+kind = $(shell sed -n 's/.*"kind": *"\([a-z]*\)".*/\1/p' $(SET$(1))/dataset.json)
+# figure NUMBER, SET, EXPERIMENTS: figures/figN.gp with a folder of results, drawn for LaTeX. gnuplot dates its output: the date goes.
+define figure
+$(FIGURES)/fig$(1).tex: figures/fig$(1).gp figures/style.gp experiments/published.csv $(3:%=$(RESULTS)/%/results.json)
+	@mkdir -p $$(@D)
+	$$(call say,PLOT,$$@) gnuplot -e "results='$(RESULTS)'; stamp='scale $(SCALE), $$(call kind,$(2)) cells'; out='$$@.new'" $$< && sed '/^%%/d' $$@.new >$$@ && rm $$@.new
+	@grep -q 'gp path\|gp mark' $$@ || { echo 'make: $$@ is empty: gnuplot had no data' >&2; rm -f $$@; exit 1; }
+endef
+$(eval $(call figure,4,1,scratch begin))
+$(eval $(call figure,5,1,scratch begin))
+$(eval $(call figure,6,1,cv))
+$(eval $(call figure,7,1,cv verdict))
+$(eval $(call figure,8,2,transfer))
