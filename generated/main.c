@@ -8,6 +8,7 @@ int cmd_data(int argc, char **argv);
 int cmd_synth(int argc, char **argv);
 int cmd_samples(int argc, char **argv);
 int cmd_folds(int argc, char **argv);
+int cmd_describe(int argc, char **argv);
 int cmd_summarise(int argc, char **argv);
 int cmd_verdict(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
@@ -21,6 +22,7 @@ static const struct { const char *name; int (*run)(int, char **); const char *do
 
   { "folds", cmd_folds, "deal a data set into folds and show them" },
 
+  { "describe", cmd_describe, "print a net's layers, parameters, work and memory" },
   { "summarise", cmd_summarise, "score, pool and compare run folders" },
   { "verdict", cmd_verdict, "hold results against the paper's claims" },
   { "doctor", cmd_doctor, "say what this build and this machine can do" },
