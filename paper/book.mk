@@ -7,5 +7,6 @@ book: $(B)/src.pdf $(B)/src.html
 BOOK_DATE := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 $(B)/src.pdf: src.nw paper/book.tex paper/book.sty tools/definitions tools/highlight tools/weave
 	$(call say,WEAVE,$@) SOURCE_DATE_EPOCH=$(BOOK_DATE) tools/weave pdf src.nw $@
-$(B)/src.html: src.nw paper/book.hva paper/book.css paper/book.sty tools/definitions tools/weave
+# After the PDF, whose numbers the pictures cite.
+$(B)/src.html: $(B)/src.pdf paper/book.hva paper/book.css paper/book.sty tools/definitions tools/weave
 	$(call say,WEAVE,$@) SOURCE_DATE_EPOCH=$(BOOK_DATE) tools/weave html src.nw $@
