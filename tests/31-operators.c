@@ -1,0 +1,270 @@
+/* Every operator of every engine against the reference, over many odd shapes; and the same bits with any number of threads. */
+#include "engine.h"
+#include "base.h"
+#include "tap.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 7 };
+static const double tolerance = 1e-5;                /* root of summed squared differences over root of summed squares */
+static rng dice;
+
+static int pick(int n, const int *from) { return from[rng_below(&dice, (uint32_t)n)]; }
+
+static float *noise(size_t n, double mean)
+{
+  float *x = NEW(float, n);
+  for (size_t i = 0; i < n; i++) x[i] = (float)(mean + rng_normal(&dice));
+  return x;
+}
+
+/* The larger of 1 (something is not finite) and the normalised difference of a from b. */
+static double difference(const float *a, const float *b, size_t n)
+{
+  double d = 0, s = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (!isfinite(a[i])) return 1e9;
+    d += ((double)a[i] - b[i]) * ((double)a[i] - b[i]), s += (double)b[i] * b[i];
+  }
+  return d == 0 ? 0 : sqrt(d / (s + 1e-12));
+}
+
+/* ---- one step of one net on one engine: random input, residual term, parameters and gradient ---- */
+typedef struct { float *x, *r, *dy, *dx, *dr, *param, *stat; } inputs;
+typedef struct { float *y, *y_infer, *dx, *dr, *dparam; } outputs;
+
+static void run_step(const engine_kind *kind, const plan *p, int i, int n, const inputs *in, outputs *out)
+{
+  const step *s = &p->step[i];
+  const size_t nx = shape_floats(p->tensor[s->x].s) * (size_t)n, ny = shape_floats(p->tensor[s->y].s) * (size_t)n;
+  int row[BATCH] = { 5, 0, 3, 3, 9, 2, 1 }, label[10] = { 0, 1, 2, 0, 1, 2, 0, 1, 2, 0 };
+  batch b = { .n = n, .row = row, .seed = 77, .epoch = 3 };
+  engine *e = kind->open(p, 2);
+  net_state state = { in->param, NULL, in->stat };
+  kind->write_state(e, &state);
+  kind->set_cells(e, NULL, label, 10, NULL);
+  *out = (outputs){ NEW(float, ny), NEW(float, ny), NEW(float, nx), NEW(float, ny), NEW(float, p->net->param_floats) };
+  kind->put(e, s->x, in->x, n);
+  if (s->r >= 0) kind->put(e, s->r, in->r, n);
+  kind->forward(e, &b, PASS_INFER, i, i);
+  kind->get(e, s->y, out->y_infer, n);
+  kind->forward(e, &b, PASS_TRAIN, i, i);
+  kind->get(e, s->y, out->y, n);
+  if (s->kind != STEP_LOSS) kind->put_grad(e, s->y, in->dy, n);
+  if (s->need_dx) kind->put_grad(e, s->x, in->dx, n);
+  if (s->need_dr) kind->put_grad(e, s->r, in->dr, n);
+  kind->backward(e, &b, i, i);
+  if (s->need_dx) kind->get_grad(e, s->x, out->dx, n);
+  if (s->need_dr) kind->get_grad(e, s->r, out->dr, n);
+  kind->get_dparam(e, out->dparam);
+  kind->close(e);
+}
+
+static void free_outputs(outputs *o) { free(o->y), free(o->y_infer), free(o->dx), free(o->dr), free(o->dparam); }
+
+typedef struct { double forward, infer, dx, dr, dparam; int cases, bad; } worst;
+
+static void note(double *w, double d, worst *all, const char *what, const char *text)
+{
+  if (d > *w) *w = d;
+  if (d > tolerance && all->bad++ < 5) printf("# %s differs by %.3g in\n# %s\n", what, d, text);
+}
+
+/* Compare one engine's step that layer `name` begins with the reference's. spread: x is rounded to this grid (ties), 0: not */
+static void compare(const engine_kind *kind, const char *text, const char *name, int n, double spread, worst *w)
+{
+  net *the_net = net_parse(text, "case", NULL, 3);
+  plan *p = plan_make(the_net, BATCH);
+  int i = 0;
+  while (strcmp(p->step[i].layer->name, name)) i++;
+  const step *s = &p->step[i];
+  const size_t nx = shape_floats(p->tensor[s->x].s) * (size_t)n, ny = shape_floats(p->tensor[s->y].s) * (size_t)n;
+  inputs in = { noise(nx, 0.2), noise(ny, 0), noise(ny, 0), noise(nx, 0), noise(ny, 0), noise(the_net->param_floats, 0.1), noise(the_net->stat_floats, 0) };
+  for (size_t k = 0; k < the_net->stat_floats; k++) in.stat[k] = fabsf(in.stat[k]) + 0.1f;
+  for (size_t k = 0; spread > 0 && k < nx; k++) in.x[k] = (float)(spread * floor(in.x[k] / spread));
+  outputs a, b;
+  run_step(&engine_ref, p, i, n, &in, &a);
+  run_step(kind, p, i, n, &in, &b);
+  note(&w->forward, difference(b.y, a.y, ny), w, "output", text);
+  note(&w->infer, difference(b.y_infer, a.y_infer, ny), w, "output in use", text);
+  note(&w->dx, s->need_dx ? difference(b.dx, a.dx, nx) : 0, w, "dx", text);
+  note(&w->dr, s->need_dr ? difference(b.dr, a.dr, ny) : 0, w, "dr", text);
+  const layer *l = s->layer;
+  for (int k = 0; k < 2; k++) {
+    const int t = k ? l->bias : l->weight;
+    if (t >= 0) note(&w->dparam, difference(b.dparam + the_net->param[t].offset, a.dparam + the_net->param[t].offset, the_net->param[t].count), w, the_net->param[t].name, text);
+  }
+  w->cases++;
+  free_outputs(&a), free_outputs(&b);
+  free(in.x), free(in.r), free(in.dy), free(in.dx), free(in.dr), free(in.param), free(in.stat);
+  plan_free(p), net_free(the_net);
+}
+
+/* ---- nets around the operator: `pre` gives it an input that has a gradient, the tail makes a whole net ---- */
+static const char *const tail = "fc out units classes\nsoftmax loss\n";
+static const int channel_choice[] = { 1, 3, 5, 16, 17, 33 }, kernel_choice[] = { 1, 2, 3, 5, 7 }, batch_choice[] = { 1, 2, 3, 5, 7 };
+#define CHOOSE(list) pick((int)(sizeof list / sizeof *list), list)
+
+static void conv_cases(const engine_kind *kind, worst *w, int cases)
+{
+  while (w->cases < cases) {
+    int h = 1 + (int)rng_below(&dice, 19), wd = 1 + (int)rng_below(&dice, 19), c = CHOOSE(channel_choice), f = CHOOSE(channel_choice);
+    int k = CHOOSE(kernel_choice), s = 1 + (int)rng_below(&dice, 3), n = CHOOSE(batch_choice), form = (int)rng_below(&dice, 4);
+    bool same = rng_below(&dice, 2), relu = rng_below(&dice, 2);
+    if ((!same && (k > h || k > wd)) || (double)h * wd * c * f * k * k * n > 4e6) continue;
+    /* form 1: the input is read again later, so that dx must be added to; form 2: the input is the image, without dx */
+    char *text = join("name t\ninput %d %d %d\n%s%sconv op filters %d kernel %d stride %d pad %s from %s\n%s%s%s", h, wd, c,
+                      form == 2 ? "" : "relu pre\n", "", f, k, s, same ? "same" : "valid", form == 2 ? "input" : "pre", relu ? "relu act\n" : "",
+                      form == 1 && !relu ? "relu two from pre\nfc a units 4 from op\nfc b units 4 from two\nadd c with a\n" : "", tail);
+    compare(kind, text, "op", n, 0, w);
+    free(text);
+  }
+}
+
+static void norm_cases(const engine_kind *kind, worst *w, int cases)
+{
+  while (w->cases < cases) {
+    int h = 1 + (int)rng_below(&dice, 19), wd = 1 + (int)rng_below(&dice, 19), c = CHOOSE(channel_choice), n = CHOOSE(batch_choice);
+    bool relu = rng_below(&dice, 2), add = rng_below(&dice, 2), again = rng_below(&dice, 2);
+    if (h * wd * n < 4) continue;                    /* with one or two values a channel the normalised ones are only +-1 and dx is all rounding */
+    char *text = join("name t\ninput %d %d %d\nrelu pre\nrelu res\nbn op from pre\n%s%s%s%s", h, wd, c, add ? "add sum with res\n" : "",
+                      relu ? "relu act\n" : "", !add ? "add join with res\n" : again ? "add join with res\nadd join2 with pre\n" : "", tail);
+    compare(kind, text, "op", n, 0, w);
+    free(text);
+  }
+}
+
+static void small_cases(const engine_kind *kind, worst *w, int cases, const char *line)
+{
+  while (w->cases < cases) {
+    int h = 1 + (int)rng_below(&dice, 19), wd = 1 + (int)rng_below(&dice, 19), c = CHOOSE(channel_choice), n = CHOOSE(batch_choice);
+    bool relu = rng_below(&dice, 2), again = rng_below(&dice, 2);
+    char *text = join("name t\ninput %d %d %d\nrelu pre\nrelu res\n%s\n%s%s%s", h, wd, c, line, relu ? "relu act\n" : "",
+                      again ? "add join with res\nadd join2 with pre\n" : !strstr(line, "res") ? "add join with res\n" : "", tail);
+    compare(kind, text, "op", n, 0, w);
+    free(text);
+  }
+}
+
+static void pool_cases(const engine_kind *kind, worst *w, int cases)
+{
+  while (w->cases < cases) {
+    int h = 1 + (int)rng_below(&dice, 19), wd = 1 + (int)rng_below(&dice, 19), c = CHOOSE(channel_choice), n = CHOOSE(batch_choice);
+    int k = CHOOSE(kernel_choice), s = 1 + (int)rng_below(&dice, 3);
+    bool same = rng_below(&dice, 2), again = rng_below(&dice, 2);
+    if (!same && (k > h || k > wd)) continue;
+    char *text = join("name t\ninput %d %d %d\nrelu pre\nmaxpool op size %d stride %d pad %s\n%s%s", h, wd, c, k, s, same ? "same" : "valid",
+                      again ? "relu two from pre\nfc a units 4 from op\nfc b units 4 from two\nadd c with a\n" : "", tail);
+    compare(kind, text, "op", n, rng_below(&dice, 2) ? 0.5 : 0, w);   /* half of the cases have ties */
+    free(text);
+  }
+}
+
+static void fc_cases(const engine_kind *kind, worst *w, int cases)
+{
+  while (w->cases < cases) {
+    int h = 1 + (int)rng_below(&dice, 19), wd = 1 + (int)rng_below(&dice, 19), c = CHOOSE(channel_choice), f = CHOOSE(channel_choice), n = CHOOSE(batch_choice);
+    bool relu = rng_below(&dice, 2), again = rng_below(&dice, 2);
+    char *text = join("name t\ninput %d %d %d\nrelu pre\nfc op units %d\n%s%s%s", h, wd, c, f, relu ? "relu act\n" : "",
+                      again ? "relu two from pre\nfc a units 4 from " : "", again ? (relu ? "act\nfc b units 4 from two\nadd c with a\n" : "op\nfc b units 4 from two\nadd c with a\n") : "");
+    char *whole = join("%s%s", text, tail);
+    compare(kind, whole, "op", n, 0, w);
+    free(text), free(whole);
+  }
+}
+
+static void loss_cases(const engine_kind *kind, worst *w, int cases)
+{
+  while (w->cases < cases) compare(kind, "name t\ninput 2 2 1\nfc out units classes\nsoftmax op\n", "op", CHOOSE(batch_choice), 0, w);
+}
+
+static void report(const engine_kind *kind, const char *op, const worst *w)
+{
+  ok(w->forward <= tolerance && w->infer <= tolerance, "%s %s: %d shapes, forward, worst error %.2g", kind->name, op, w->cases, fmax(w->forward, w->infer));
+  ok(w->dx <= tolerance && w->dr <= tolerance && w->dparam <= tolerance, "%s %s: backward, worst error dx %.2g dr %.2g parameters %.2g",
+     kind->name, op, w->dx, w->dr, w->dparam);
+}
+
+/* ---- whole nets ---- */
+static const char *const nets[] = { "wbcsnet", "wbcsnet2", "wbcsnet2-v2", "wbcsnet2-v3", "wbcsnet2-v4" };
+
+static void fill_state(const net *n, net_state *s)
+{
+  *s = (net_state){ NEW(float, n->param_floats), NULL, NEW(float, n->stat_floats) };
+  for (int k = 0; k < n->params; k++)
+    for (size_t i = 0; i < n->param[k].count; i++)
+      s->param[n->param[k].offset + i] = (float)(n->param[k].init == INIT_WEIGHT ? sqrt(1.0 / n->param[k].fan_in) * rng_normal(&dice) : n->param[k].init == INIT_ONE);
+}
+
+/* Three training steps, the statistics, and inference; returns the parameters, velocities, statistics and probabilities end to end. */
+static float *train_a_little(const engine_kind *kind, const plan *p, const net_state *start, int threads, int steps, size_t *count)
+{
+  const net *n = p->net;
+  static uint8_t pixels[8 * 12 * 12 * 3];
+  static const int label[8] = { 0, 1, 2, 3, 4, 0, 1, 2 };
+  int row[BATCH] = { 7, 3, 1, 0, 2, 6, 5 };
+  const uint8_t turn[BATCH] = { 0, 1, 2, 3, 4, 5, 6 };
+  const float weight[5] = { 0.5f, 2, 1, 1, 1.5f };
+  rng r = rng_open(5, RNG_TEST, 0, 9);
+  for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(rng_u32(&r) >> 25);
+  engine *e = kind->open(p, threads);
+  kind->write_state(e, start);
+  kind->set_cells(e, pixels, label, 8, NULL);
+  for (int i = 0; i < steps; i++) {
+    batch b = { .n = i == 1 ? 5 : 7, .row = row, .turn = turn, .seed = 3, .epoch = (uint32_t)i };
+    sgd s = { 0.001f, 0.9f, 1e-4f, weight };
+    kind->train_step(e, &b, &s);
+  }
+  batch b = { .n = 7, .row = row };
+  kind->stats_begin(e), kind->stats_batch(e, &b), b.n = 4, kind->stats_batch(e, &b), kind->stats_end(e);
+  *count = 2 * n->param_floats + n->stat_floats + 4 * 5;
+  float *all = NEW(float, *count);
+  net_state out = { all, all + n->param_floats, all + 2 * n->param_floats };
+  kind->read_state(e, &out);
+  kind->infer(e, &b, out.stat + n->stat_floats);
+  kind->close(e);
+  return all;
+}
+
+static void whole_nets(const engine_kind *kind)
+{
+  for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
+    net *n = net_load(say("experiments/nets/%s.net", nets[i]), "size=12,f1=5,f2=6,f3=7,fc1=9", 5);
+    plan *p = plan_make(n, BATCH);
+    net_state start;
+    size_t count;
+    fill_state(n, &start);
+    float *one = train_a_little(kind, p, &start, 1, 3, &count), *again = train_a_little(kind, p, &start, 1, 3, &count);
+    float *two = train_a_little(kind, p, &start, 2, 3, &count), *three = train_a_little(kind, p, &start, 3, 3, &count);
+    ok(!memcmp(one, again, count * sizeof *one), "%s %s: the same bits twice", kind->name, nets[i]);
+    ok(!memcmp(one, two, count * sizeof *one) && !memcmp(one, three, count * sizeof *one), "%s %s: the same bits with 1, 2 and 3 threads", kind->name, nets[i]);
+    float *mine = train_a_little(kind, p, &start, 2, 1, &count), *right = train_a_little(&engine_ref, p, &start, 2, 1, &count);
+    const double d = difference(mine, right, n->param_floats), v = difference(mine + n->param_floats, right + n->param_floats, n->param_floats);
+    const double f = difference(mine + 2 * n->param_floats, right + 2 * n->param_floats, count - 2 * n->param_floats);
+    ok(d < 1e-5 && v < 1e-3 && f < 1e-3, "%s %s: a step with class weights and turns, against ref: parameters %.2g velocities %.2g the rest %.2g", kind->name, nets[i], d, v, f);
+    free(one), free(again), free(two), free(three), free(mine), free(right), free(start.param), free(start.stat);
+    plan_free(p), net_free(n);
+  }
+}
+
+int main(void)
+{
+  for (int i = 0; engine_kinds[i]; i++) {
+    const engine_kind *kind = engine_kinds[i];
+    if (kind->why_off()) { skip(say("engine %s: %s", kind->name, kind->why_off())); continue; }
+    const bool ref = kind == &engine_ref;            /* against itself a few cases show that nothing crashes */
+    dice = rng_open(2026, RNG_TEST, 0, 31);
+    worst conv = {0}, norm = {0}, relu = {0}, add = {0}, pool = {0}, fc = {0}, drop = {0}, loss = {0};
+    conv_cases(kind, &conv, ref ? 30 : 300), report(kind, "convolution", &conv);
+    norm_cases(kind, &norm, ref ? 30 : 150), report(kind, "normalisation", &norm);
+    small_cases(kind, &relu, ref ? 10 : 60, "dropout op p 0.3 from pre\nrelu act0"), report(kind, "dropout", &relu);
+    small_cases(kind, &add, ref ? 10 : 60, "add op with pre"), report(kind, "addition", &add);
+    pool_cases(kind, &pool, ref ? 30 : 150), report(kind, "max pooling", &pool);
+    fc_cases(kind, &fc, ref ? 30 : 150), report(kind, "fully connected", &fc);
+    small_cases(kind, &drop, ref ? 10 : 60, "relu op from pre"), report(kind, "ReLU", &drop);
+    loss_cases(kind, &loss, ref ? 5 : 20), report(kind, "softmax and cross-entropy", &loss);
+    whole_nets(kind);
+  }
+  return done_testing();
+}
