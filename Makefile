@@ -144,6 +144,12 @@ test: $(B)/wbcsnet $(TEST_C:tests/%.c=$(B)/tests/%.t)
 # ---- experiments, results, figures, the paper ----
 -include experiments/jobs.mk
 
+## data: verify the data sets that DATA1 and DATA2 name: every cell's hash, size, counts (5 s)
+.PHONY: data
+data: $(B)/wbcsnet
+	@[ -n '$(DATA1)$(DATA2)' ] || { echo 'No DATA1 or DATA2 is given, so the cells are drawn by the program. DATA.md says how to bring real ones.'; exit 0; }; \
+	$(B)/wbcsnet data $(DATA1) $(DATA2)
+
 ## clean: remove what was compiled and woven; keeps build/runs, build/data and build/results (1 s)
 clean:
 	$(Q)rm -rf build-asan build-lines build/obj build/tests build/book build/wbcsnet build/src.pdf build/src.html build/*.mk build/version

@@ -38,6 +38,13 @@ static int say_what_there_is(int code)
   return code;
 }
 
+/* What was printed may still be on its way to a disk that is full. */
+static int flushed(int code)
+{
+  if (fflush(stdout) || ferror(stdout)) file_write_error("standard output");
+  return code;
+}
+
 int main(int argc, char **argv)
 {
   const char *names[32];
@@ -45,7 +52,7 @@ int main(int argc, char **argv)
   if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) return say_what_there_is(argc < 2 ? EXIT_USAGE : 0);
   if (!strcmp(argv[1], "--version")) { printf("wbcsnet %s\n", WBCSNET_VERSION); return 0; }
   for (int i = 0; i < n; i++) {
-    if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 1, argv + 1);
+    if (!strcmp(argv[1], commands[i].name)) return flushed(commands[i].run(argc - 1, argv + 1));
     names[i] = commands[i].name;
   }
   names[n] = NULL;
