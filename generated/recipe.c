@@ -1,0 +1,163 @@
+#include "recipe.h"
+#include "options.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* recipe: the keys */
+typedef struct {
+  const char *key;
+  enum { KEY_REAL, KEY_INT, KEY_WORD } kind;
+  size_t place;
+  double otherwise, least, most;
+  const char *words, *help;                          /* words: "a|b|c", the value is the index */
+} recipe_key;
+
+#define PLACE(member) offsetof(recipe, member)
+static const recipe_key keys[] = {
+  { "learning_rate", KEY_REAL, PLACE(learning_rate), 0.001, 0, 1e6, NULL, "step size of the descent, the same in all epochs" },
+  { "momentum", KEY_REAL, PLACE(momentum), 0.9, 0, 1, NULL, "share of the last step that is taken again" },
+  { "l2", KEY_REAL, PLACE(l2), 1e-4, 0, 1e6, NULL, "weight decay inside the gradient; biases excepted" },
+  { "batch", KEY_INT, PLACE(batch), 32, 1, 65536, NULL, "images a step" },
+  { "epochs", KEY_INT, PLACE(epochs), 40, 1, 1e6, NULL, "how often the training set is passed" },
+  { "shuffle", KEY_WORD, PLACE(shuffle), 0, 0, 0, "once|epoch", "one order for all epochs, or a new one each" },
+  { "last_batch", KEY_WORD, PLACE(last_batch), 0, 0, 0, "drop|keep", "what becomes of an epoch's last, partial batch" },
+  { "normalise", KEY_WORD, PLACE(normalise), 0, 0, 0, "zerocenter|none", "subtract the training set's mean image" },
+  { "init", KEY_WORD, PLACE(init), 0, 0, 0, "normal|glorot|he", "first weights: N(0, init_std^2), Glorot uniform, He normal" },
+  { "init_std", KEY_REAL, PLACE(init_std), 0.01, 0, 1e6, NULL, "standard deviation of init normal" },
+  { "bn_statistics", KEY_WORD, PLACE(bn_statistics), 0, 0, 0, "final|moving", "over the whole training set at the end, or moving" },
+  { "bn_decay", KEY_REAL, PLACE(bn_decay), 0.9, 0, 1, NULL, "memory of moving statistics a step" },
+  { "augment", KEY_WORD, PLACE(augment), 0, 0, 0, "none|turns", "show each image in one of its 8 turns and flips" },
+  { "class_weights", KEY_WORD, PLACE(class_weights), 0, 0, 0, "none|balanced", "weigh a class by N / (classes * its cells)" },
+  { "head_rate", KEY_REAL, PLACE(head_rate), 1, 0, 1e6, NULL, "fine-tuning: factor of the rate for new layers" },
+  { "body_rate", KEY_REAL, PLACE(body_rate), 1, 0, 1e6, NULL, "fine-tuning: the same for loaded layers; 0 freezes them" },
+};
+enum { KEYS = sizeof keys / sizeof *keys };
+/* recipe: set a key */
+static const recipe_key *find_key(int code, const char *where, const char *key)
+{
+  const char *names[KEYS + 1] = { NULL };
+  for (int i = 0; i < KEYS; i++) {
+    if (!strcmp(keys[i].key, key)) return &keys[i];
+    names[i] = keys[i].key;
+  }
+  const char *near = nearest(key, names);
+  die(code, where, say("an unknown key '%.40s'", key), "a recipe's key",
+      near ? say("did you mean %s?", near) : "wbcsnet train --help lists the keys");
+}
+
+static int word_index(const char *words, const char *word)
+{
+  size_t n = strlen(word);
+  for (int i = 0; ; i++) {
+    size_t length = strcspn(words, "|");
+    if (length == n && !strncmp(words, word, n)) return i;
+    if (!words[length]) return -1;
+    words += length + 1;
+  }
+}
+
+static void set_key(recipe *r, int code, const char *where, const recipe_key *k, const char *value)
+{
+  char *end = (char *)value;
+  void *place = (char *)r + k->place;
+  if (k->kind == KEY_WORD) {
+    int i = word_index(k->words, value);
+    if (i < 0) die(code, where, say("%s '%.40s'", k->key, value), say("one of %s", k->words), k->help);
+    *(int *)place = i;
+    return;
+  }
+  double x = strtod(value, &end);
+  bool whole = k->kind == KEY_REAL || x == floor(x);
+  if (end == value || *end || !isfinite(x) || !whole || x < k->least || x > k->most)
+    die(code, where, say("%s '%.40s'", k->key, value),
+        say("%s from %g to %g", k->kind == KEY_INT ? "a whole number" : "a number", k->least, k->most), k->help);
+  if (k->kind == KEY_INT) *(int *)place = (int)x;
+  else *(double *)place = x;
+}
+/* recipe: read a file */
+static void read_line(recipe *r, const char *where, char *line, bool *seen)
+{
+  line[strcspn(line, "#")] = 0;
+  char *left, *key = strtok_r(line, " \t\r", &left), *value = strtok_r(NULL, " \t\r", &left);
+  if (!key) return;
+  const recipe_key *k = find_key(EXIT_DATA, where, key);
+  if (!value) die(EXIT_DATA, where, say("%s without a value", key), say("%s VALUE", key), k->help);
+  const char *more = strtok_r(NULL, " \t\r", &left);
+  if (more) die(EXIT_DATA, where, say("'%.40s' behind the value", more), say("%s VALUE", key), "remarks begin with #");
+  if (seen[k - keys]) die(EXIT_DATA, where, say("%s a second time", key), "each key once", NULL);
+  seen[k - keys] = true;
+  set_key(r, EXIT_DATA, where, k, value);
+}
+
+static void read_overrides(recipe *r, const char *with)
+{
+  char *text = copy_text(with), *left;
+  for (char *item = strtok_r(text, ",", &left); item; item = strtok_r(NULL, ",", &left)) {
+    char *value = strchr(item, '=');
+    if (!value) die(EXIT_USAGE, "--with", say("'%.60s'", item), "key=value,...", "wbcsnet train --help lists the keys");
+    *value++ = 0;
+    set_key(r, EXIT_USAGE, "--with", find_key(EXIT_USAGE, "--with", item), value);
+  }
+  free(text);
+}
+recipe recipe_load(const char *path, const char *with)
+{
+  recipe r = { .name = "" };
+  bool seen[KEYS] = { false };
+  const char *slash = strrchr(path, '/');
+  snprintf(r.name, sizeof r.name, "%s", slash ? slash + 1 : path);
+  char *dot = strstr(r.name, ".conf");
+  if (dot && !dot[5]) *dot = 0;
+  for (int i = 0; i < KEYS; i++)
+    if (keys[i].kind == KEY_REAL) *(double *)((char *)&r + keys[i].place) = keys[i].otherwise;
+    else *(int *)((char *)&r + keys[i].place) = (int)keys[i].otherwise;
+  char *text = file_read(path, NULL, "experiments/recipes holds the recipes"), *at = text;
+  for (int line = 1; at; line++) {
+    char *row = strsep(&at, "\n");
+    read_line(&r, say("%s:%d", path, line), row, seen);
+  }
+  free(text);
+  if (with && strlen(with) >= sizeof r.with) die(EXIT_USAGE, "--with", "a very long text", "at most 255 characters", "write a recipe file");
+  if (with) strcpy(r.with, with), read_overrides(&r, with);
+  return r;
+}
+/* recipe: print */
+static void print_value(FILE *f, const recipe *r, const recipe_key *k)
+{
+  const void *place = (const char *)r + k->place;
+  if (k->kind == KEY_REAL) { fprintf(f, "%.10g", *(const double *)place); return; }
+  if (k->kind == KEY_INT) { fprintf(f, "%d", *(const int *)place); return; }
+  const char *words = k->words;
+  for (int i = *(const int *)place; i; i--) words += strcspn(words, "|") + 1;
+  fprintf(f, "\"%.*s\"", (int)strcspn(words, "|"), words);
+}
+
+void recipe_json(FILE *f, const recipe *r)
+{
+  fputs("{\"name\": ", f), json_put_text(f, r->name);
+  fputs(", \"with\": ", f), json_put_text(f, r->with);
+  for (int i = 0; i < KEYS; i++) {
+    fprintf(f, ", \"%s\": ", keys[i].key);
+    print_value(f, r, &keys[i]);
+  }
+  fputc('}', f);
+}
+
+const char *recipe_help(void)
+{
+  static char *text;
+  size_t n;
+  if (text) return text;
+  FILE *f = open_memstream(&text, &n);
+  if (!f) die(EXIT_FAIL, "memory", "no room for the help", NULL, NULL);
+  for (int i = 0; i < KEYS; i++) {
+    const recipe_key *k = &keys[i];
+    const char *first = k->words ? say("%.*s", (int)strcspn(k->words, "|"), k->words) : say("%g", k->otherwise);
+    fprintf(f, "  %-14s %-10s %s%s\n", k->key, first, k->help, k->words ? say(" (%s)", k->words) : "");
+  }
+  fclose(f);
+  return text;
+}
+
+
