@@ -9,6 +9,8 @@ int cmd_synth(int argc, char **argv);
 int cmd_samples(int argc, char **argv);
 int cmd_folds(int argc, char **argv);
 int cmd_describe(int argc, char **argv);
+int cmd_train(int argc, char **argv);
+int cmd_predict(int argc, char **argv);
 int cmd_summarise(int argc, char **argv);
 int cmd_verdict(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
@@ -23,6 +25,10 @@ static const struct { const char *name; int (*run)(int, char **); const char *do
   { "folds", cmd_folds, "deal a data set into folds and show them" },
 
   { "describe", cmd_describe, "print a net's layers, parameters, work and memory" },
+  { "train", cmd_train, "train one net: one job with its own run folder" },
+  { "predict", cmd_predict, "classify images with trained weights" },
+
+
   { "summarise", cmd_summarise, "score, pool and compare run folders" },
   { "verdict", cmd_verdict, "hold results against the paper's claims" },
   { "doctor", cmd_doctor, "say what this build and this machine can do" },

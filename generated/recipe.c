@@ -160,4 +160,6 @@ const char *recipe_help(void)
   return text;
 }
 
-
+\section{The job}
+A job is what was asked on the command line and what follows from it. The first group names the run: it is written to [[config.json]] before anything else, and a folder belongs to that configuration for good.
+The second group is derived and the third changes while the net learns.

@@ -1,0 +1,86 @@
+#include "model.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* model: store */
+static void store_classes(safetensors *s, const char *const *class_name, int classes)
+{
+  char *text;
+  size_t n;
+  FILE *f = open_memstream(&text, &n);
+  if (!f) die(EXIT_FAIL, "memory", "no room for the class names", NULL, NULL);
+  for (int c = 0; c < classes; c++) fputc(c ? ',' : '[', f), json_put_text(f, class_name[c]);
+  fputc(']', f), fclose(f);
+  st_put(s, "classes", text);
+  free(text);
+}
+
+void model_store(safetensors *s, const net *n, const char *set, const net_state *state, const float *mean, const char *const *class_name)
+{
+  st_put(s, "net_name", n->name), st_put(s, "net_title", n->title), st_put(s, "net_sha256", n->sha256);
+  st_put(s, "net", n->text), st_put(s, "set", set ? set : "");
+  store_classes(s, class_name, n->classes);
+  for (int i = 0; i < n->params; i++)
+    st_add(s, n->param[i].name, ST_F32, n->param[i].rank, n->param[i].dim, state->param + n->param[i].offset);
+  for (int i = 0; i < n->layers; i++) {
+    const layer *l = &n->layer[i];
+    if (l->kind != LAYER_NORM) continue;
+    st_add(s, say("%s.mean", l->name), ST_F32, 1, &l->out.c, state->stat + l->stat);
+    st_add(s, say("%s.variance", l->name), ST_F32, 1, &l->out.c, state->stat + l->stat + l->out.c);
+  }
+  shape in = n->layer[0].out;
+  if (mean) st_add(s, "input.mean", ST_F32, 3, (int[]){ in.h, in.w, in.c }, mean);
+}
+
+/* model: fetch */
+void model_fetch(const safetensors *s, const net *n, net_state *state, float *mean)
+{
+  for (int i = 0; i < n->params; i++) st_copy(s, n->param[i].name, ST_F32, n->param[i].count, state->param + n->param[i].offset);
+  for (int i = 0; i < n->layers; i++) {
+    const layer *l = &n->layer[i];
+    if (l->kind != LAYER_NORM) continue;
+    st_copy(s, say("%s.mean", l->name), ST_F32, (size_t)l->out.c, state->stat + l->stat);
+    st_copy(s, say("%s.variance", l->name), ST_F32, (size_t)l->out.c, state->stat + l->stat + l->out.c);
+  }
+  shape in = n->layer[0].out;
+  if (mean) st_copy(s, "input.mean", ST_F32, (size_t)in.h * (size_t)in.w * (size_t)in.c, mean);
+}
+
+/* model: load */
+static void load_classes(model *m, const char *path)
+{
+  json *list = json_parse(st_need(m->file, "classes"), path);
+  int n = 0;
+  for (json *c = list->kind == JSON_ARRAY ? list->child : NULL; c; c = c->next) n += c->kind == JSON_TEXT;
+  if (n < 2 || n > 1000) die(EXIT_DATA, path, say("%d class names", n), "2 to 1000", "the file is damaged");
+  m->class_name = NEW(char *, n + 1);
+  n = 0;
+  for (json *c = list->child; c; c = c->next)
+    if (c->kind == JSON_TEXT) m->class_name[n++] = copy_text(c->text);
+  json_free(list);
+  m->net = net_parse(st_need(m->file, "net"), path, NULL, n);
+  if (strcmp(m->net->sha256, st_need(m->file, "net_sha256")))
+    die(EXIT_DATA, path, "a net that is not the one these weights were trained for", st_need(m->file, "net_sha256"), "the file is damaged");
+}
+
+model *model_load(const char *path)
+{
+  model *m = NEW(model, 1);
+  m->file = st_read(path);
+  load_classes(m, path);
+  shape in = m->net->layer[0].out;
+  m->state.param = NEW(float, m->net->param_floats);
+  m->state.stat = NEW(float, m->net->stat_floats);
+  if (st_find(m->file, "input.mean")) m->mean = NEW(float, (size_t)in.h * (size_t)in.w * (size_t)in.c);
+  model_fetch(m->file, m->net, &m->state, m->mean);
+  sha256_of_file(path, m->sha256);
+  return m;
+}
+
+void model_free(model *m)
+{
+  if (!m) return;
+  for (int c = 0; m->class_name[c]; c++) free(m->class_name[c]);
+  net_free(m->net), st_free(m->file);
+  free(m->class_name), free(m->state.param), free(m->state.stat), free(m->mean), free(m);
+}

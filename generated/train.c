@@ -1,0 +1,732 @@
+#include "dataset.h"
+#include "engine.h"
+#include "folds.h"
+#include "model.h"
+#include "options.h"
+#include "recipe.h"
+#include "rng.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+/* train: a job */
+typedef struct {
+  /* what was asked */
+  const char *data, *net_path, *set, *recipe_path, *with, *fold_text, *init_path, *device, *out;
+  int folds, fold, subset, threads;                  /* fold: -1 trains on every cell */
+  uint64_t seed;
+  bool init_all, keep_going, quiet;
+  double every;                                      /* seconds of training between checkpoints */
+  /* what follows */
+  dataset *ds;
+  net *net;
+  plan *plan;
+  recipe r;
+  const engine_kind *kind;
+  char *config, config_sha[65], init_sha[65], title[128];
+  int *fold_of, *train, *test, trains, tests;        /* rows of ds */
+  int per_epoch, iterations;
+  float *mean, *class_weight, *factor;               /* (H, W, 3), (classes), (params); NULL when not used */
+  int lock;
+  /* what changes */
+  engine *engine;
+  net_state state;
+  int at;                                            /* iterations done */
+  int *order, order_epoch;                           /* (trains) rows in the present epoch's order */
+  double *loss, *accuracy;                           /* (iterations) the log */
+  double spent, stepping, saved, save_cost;          /* seconds in the loop, in steps alone; when and how long the last save was */
+  bool diverged;
+} job;
+
+/* train: choose the cells */
+static void choose_cells(job *j)
+{
+  const dataset *ds = j->ds;
+  if (j->fold >= 0) j->fold_of = folds_make(ds, j->folds, j->seed, j->subset);
+  else if (j->subset) j->fold_of = folds_make_lenient(ds, j->folds, j->seed, j->subset);
+  else j->fold_of = NEW(int, ds->n);
+  j->train = NEW(int, ds->n), j->test = NEW(int, ds->n);
+  for (int i = 0; i < ds->n; i++) {
+    if (j->fold < 0 && j->fold_of[i] > 0) j->fold_of[i] = 0;
+    if (j->fold_of[i] < 0) continue;
+    if (j->fold_of[i] == j->fold && j->fold >= 0) j->test[j->tests++] = i;
+    else j->train[j->trains++] = i;
+  }
+  if (!j->trains) die(EXIT_DATA, j->data, "no cell left to learn from", "cells outside the held-out fold", "give more --folds or more cells");
+}
+
+/* train: order, mean image, class weights */
+static void count_steps(job *j)
+{
+  int b = j->r.batch, whole = j->trains / b, part = j->trains % b > 0;
+  j->per_epoch = j->r.last_batch == LAST_KEEP ? whole + part : whole;
+  if (!whole && !j->per_epoch) {
+    j->per_epoch = 1;
+    warn(j->data, say("%d training cells do not fill one batch of %d; the partial batch is kept", j->trains, b), NULL);
+  }
+  if ((double)j->per_epoch * j->r.epochs > 1e8) die(EXIT_DATA, "recipe", "more than 1e8 iterations", "fewer epochs", NULL);
+  j->iterations = j->per_epoch * j->r.epochs;
+  j->order = NEW(int, j->trains), j->order_epoch = -1;
+}
+
+static void order_epoch(job *j, int epoch)
+{
+  if (j->r.shuffle == SHUFFLE_ONCE) epoch = 0;
+  if (j->order_epoch == epoch) return;
+  rng r = rng_open(j->seed, RNG_SHUFFLE, (uint32_t)epoch, 0);
+  memcpy(j->order, j->train, sizeof(int) * (size_t)j->trains);
+  rng_shuffle(&r, j->order, j->trains);
+  j->order_epoch = epoch;
+}
+
+static void find_mean(job *j)
+{
+  size_t n = (size_t)j->ds->h * (size_t)j->ds->w * (size_t)j->ds->c;
+  if (j->r.normalise == NORMALISE_NONE) return;
+  uint64_t *sum = NEW(uint64_t, n);
+  for (int i = 0; i < j->trains; i++) {
+    const uint8_t *p = j->ds->pixels + (size_t)j->train[i] * n;
+    for (size_t k = 0; k < n; k++) sum[k] += p[k];
+  }
+  j->mean = NEW(float, n);
+  for (size_t k = 0; k < n; k++) j->mean[k] = (float)((double)sum[k] / j->trains);
+  free(sum);
+}
+
+static void find_class_weights(job *j)
+{
+  if (j->r.class_weights == WEIGHTS_NONE) return;
+  int k = j->net->classes, *count = NEW(int, k);
+  j->class_weight = NEW(float, k);
+  for (int i = 0; i < j->trains; i++) count[j->ds->label[j->train[i]]]++;
+  for (int c = 0; c < k; c++) {
+    if (count[c]) j->class_weight[c] = (float)((double)j->trains / ((double)k * count[c]));
+    else warn(j->data, say("no training cell of class %s", j->ds->class_name[c]), NULL);
+  }
+  free(count);
+}
+
+/* train: the first weights */
+static void draw_tensor(const job *j, int index, float *w)
+{
+  const param *p = &j->net->param[index];
+  double std = j->r.init == START_HE ? sqrt(2.0 / p->fan_in) : j->r.init_std;
+  double limit = sqrt(6.0 / ((double)p->fan_in + p->fan_out));
+  long pieces = (long)((p->count + 4095) / 4096);
+  #pragma omp parallel for schedule(static)
+  for (long piece = 0; piece < pieces; piece++) {
+    rng r = rng_open(j->seed, RNG_INIT, (uint32_t)index, (uint32_t)piece);
+    size_t end = ((size_t)piece + 1) * 4096 < p->count ? ((size_t)piece + 1) * 4096 : p->count;
+    for (size_t i = (size_t)piece * 4096; i < end; i++)
+      w[i] = (float)(j->r.init == START_GLOROT ? limit * (2 * rng_uniform(&r) - 1) : std * rng_normal(&r));
+  }
+}
+
+static void draw_first_weights(job *j)
+{
+  for (int i = 0; i < j->net->params; i++) {
+    const param *p = &j->net->param[i];
+    float *w = j->state.param + p->offset;
+    if (p->init == INIT_WEIGHT) draw_tensor(j, i, w);
+    else for (size_t k = 0; k < p->count; k++) w[k] = p->init == INIT_ONE ? 1.0f : 0.0f;
+  }
+  for (int i = 0; i < j->net->layers; i++) {
+    const layer *l = &j->net->layer[i];
+    for (int c = 0; l->kind == LAYER_NORM && c < l->out.c; c++) j->state.stat[l->stat + (size_t)(l->out.c + c)] = 1;
+  }
+}
+
+static int last_fc(const net *n)
+{
+  int at = -1;
+  for (int i = 0; i < n->layers; i++)
+    if (n->layer[i].kind == LAYER_FC) at = i;
+  return at;
+}
+
+static const param *same_tensor(const net *other, const param *p)
+{
+  for (int i = 0; i < other->params; i++) {
+    const param *q = &other->param[i];
+    if (!strcmp(q->name, p->name)) return q->count == p->count && q->rank == p->rank && !memcmp(q->dim, p->dim, sizeof(int) * (size_t)p->rank) ? q : NULL;
+  }
+  return NULL;
+}
+
+static void load_statistics(job *j, const model *m)
+{
+  for (int i = 0; i < j->net->layers; i++) {
+    const layer *l = &j->net->layer[i];
+    int k = l->kind == LAYER_NORM ? net_layer(m->net, l->name) : -1;
+    if (k < 0 || m->net->layer[k].kind != LAYER_NORM || m->net->layer[k].out.c != l->out.c) continue;
+    memcpy(j->state.stat + l->stat, m->state.stat + m->net->layer[k].stat, sizeof(float) * 2 * (size_t)l->out.c);
+  }
+}
+
+static void load_first_weights(job *j)
+{
+  model *m = model_load(j->init_path);
+  int head = last_fc(j->net), loaded = 0;
+  char fresh[512] = "";
+  bool rates = j->r.head_rate != 1 || j->r.body_rate != 1;
+  if (rates) j->factor = NEW(float, j->net->params);
+  for (int i = 0; i < j->net->params; i++) {
+    const param *p = &j->net->param[i], *q = same_tensor(m->net, p);
+    bool in_head = head >= 0 && (i == j->net->layer[head].weight || i == j->net->layer[head].bias);
+    if (in_head && !j->init_all) q = NULL;
+    if (q) memcpy(j->state.param + p->offset, m->state.param + q->offset, sizeof(float) * p->count), loaded++;
+    else snprintf(fresh + strlen(fresh), sizeof fresh - strlen(fresh), " %s", p->name);
+    if (rates) j->factor[i] = (float)(q ? j->r.body_rate : j->r.head_rate);
+  }
+  load_statistics(j, m);
+  if (!loaded) die(EXIT_DATA, j->init_path, "no tensor of this net's names and shapes", "weights of the same net", NULL);
+  if (!j->quiet)
+    fprintf(stderr, "%s: %d of %d tensors from %s; drawn anew:%s; mean image of the new training cells\n", j->title, loaded,
+            j->net->params, j->init_path, *fresh ? fresh : " none");
+  model_free(m);
+}
+
+/* train: the configuration */
+static void write_config(job *j)
+{
+  size_t n;
+  FILE *f = open_memstream(&j->config, &n);
+  if (!f) die(EXIT_FAIL, "memory", "no room for the configuration", NULL, NULL);
+  fputs("{\"data\": {\"name\": ", f), json_put_text(f, j->ds->name);
+  fputs(", \"kind\": ", f), json_put_text(f, j->ds->kind);
+  fprintf(f, ", \"sha256\": \"%s\", \"cells\": %d}, \"net\": {\"name\": ", j->ds->sha256, j->ds->n);
+  json_put_text(f, j->net->name);
+  fputs(", \"title\": ", f), json_put_text(f, j->net->title);
+  fputs(", \"set\": ", f), json_put_text(f, j->set ? j->set : "");
+  fprintf(f, ", \"sha256\": \"%s\"}, \"recipe\": ", j->net->sha256);
+  recipe_json(f, &j->r);
+  fprintf(f, ", \"folds\": %d, \"fold\": ", j->folds);
+  if (j->fold < 0) fputs("\"all\"", f); else fprintf(f, "%d", j->fold);
+  fprintf(f, ", \"cells\": %d, \"seed\": %llu, \"init\": ", j->subset, (unsigned long long)j->seed);
+  if (!j->init_path) fputs("null", f);
+  else fprintf(f, "\"%s%s\"", j->init_sha, j->init_all ? " all" : "");
+  fprintf(f, ", \"device\": \"%s\"}", j->kind->name);
+  fclose(f);
+  sha256_of(j->config, n, j->config_sha);
+}
+
+static const char *value_text(const json *v)
+{
+  if (!v) return "absent";
+  if (v->kind == JSON_TEXT) return say("\"%.80s\"", v->text);
+  if (v->kind == JSON_NUMBER) return say("%.40s", v->text);
+  return v->kind == JSON_NULL ? "null" : v->kind == JSON_BOOL ? (v->number != 0 ? "true" : "false") : "a group";
+}
+
+static bool same_value(const json *a, const json *b)
+{
+  if (!a || !b || a->kind != b->kind) return false;
+  return a->text ? !strcmp(a->text, b->text) : a->number == b->number;
+}
+
+static void refuse_other(const char *where, const char *path, const json *ours, const json *theirs)
+{
+  for (const json *v = ours->child; v; v = v->next) {
+    const json *w = json_get(theirs, v->name);
+    const char *key = say("%s%s%s", path, *path ? "." : "", v->name);
+    if (v->kind == JSON_OBJECT && w && w->kind == JSON_OBJECT) { refuse_other(where, key, v, w); continue; }
+    if (!same_value(v, w))
+      die(EXIT_DATA, where, say("a run of another configuration: %s = %s", key, value_text(w)), value_text(v),
+          "choose another --out, or remove that folder");
+  }
+}
+
+static void claim_folder(job *j)
+{
+  char *path = join("%s/config.json", j->out);
+  if (!file_exists(path)) {
+    atomic_file *a = file_create(path);
+    fprintf(a->f, "%s\n", j->config);
+    file_commit(a);
+  } else {
+    char *text = file_read(path, NULL, NULL);
+    json *theirs = json_parse(text, path), *ours = json_parse(j->config, "configuration");
+    refuse_other(path, "", ours, theirs);
+    if (strncmp(text, j->config, strlen(j->config)))
+      die(EXIT_DATA, path, "a configuration of another version of this program", "this version's", "choose another --out, or remove that folder");
+    json_free(ours), json_free(theirs), free(text);
+  }
+  free(path);
+}
+
+/* train: the run folder */
+static void lock_folder(job *j)
+{
+  char *path = join("%s/lock", j->out);
+  make_folders(j->out);
+  j->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (j->lock < 0) file_write_error(path);
+  if (flock(j->lock, LOCK_EX | LOCK_NB))
+    die(EXIT_FAIL, j->out, "another process at work in this folder", "one process a run folder", "wait for it, or choose another --out");
+  free(path);
+}
+
+static void remove_leftovers(const job *j)
+{
+  DIR *d = opendir(j->out);
+  for (struct dirent *e; d && (e = readdir(d)); ) {
+    const char *tail = strstr(e->d_name, ".tmp.");
+    if (!tail || strspn(tail + 5, "0123456789") != strlen(tail + 5)) continue;
+    char *path = join("%s/%s", j->out, e->d_name);
+    unlink(path), free(path);
+  }
+  if (d) closedir(d);
+}
+
+static bool already_finished(const job *j, int *code)
+{
+  char *path = join("%s/run.json", j->out), *weights = join("%s/weights.safetensors", j->out);
+  bool done = false;
+  if (file_exists(path)) {
+    char *text = file_read(path, NULL, NULL);
+    json *run = json_parse(text, path);
+    bool diverged = json_number(run, "diverged", 0) != 0;
+    done = json_number(run, "finished", 0) != 0 && (diverged || file_exists(weights));
+    if (done && !j->quiet)
+      printf("%s: finished already: %s\n", j->out, diverged ? "it diverged" :
+             say("%g epochs, %g of %g held-out cells right", json_number(run, "epochs", 0), json_number(run, "correct", 0),
+                 json_number(run, "test_cells", 0)));
+    *code = diverged && !j->keep_going ? EXIT_FAIL : 0;
+    json_free(run), free(text);
+  }
+  free(path), free(weights);
+  return done;
+}
+
+/* train: checkpoints */
+static void write_log(const job *j)
+{
+  char *path = join("%s/log.csv", j->out);
+  atomic_file *a = file_create(path);
+  fputs("iteration,epoch,loss,accuracy\n", a->f);
+  for (int i = 0; i < j->at; i++)
+    fprintf(a->f, "%d,%d,%.9g,%.9g\n", i + 1, i / j->per_epoch + 1, j->loss[i], j->accuracy[i]);
+  file_commit(a);
+  free(path);
+}
+
+static bool all_finite(const float *x, size_t n)
+{
+  float sum = 0;                                     /* x - x is 0 for finite x, NaN otherwise */
+  for (size_t i = 0; i < n; i++) sum += x[i] - x[i];
+  return sum == 0;
+}
+
+static void note_run(safetensors *s, const job *j)
+{
+  st_put(s, "config", j->config), st_put(s, "config_sha256", j->config_sha);
+  st_put(s, "recipe", j->r.name), st_put(s, "data_sha256", j->ds->sha256), st_put(s, "order_of", j->r.shuffle == SHUFFLE_ONCE ? "once" : "epoch");
+  st_put(s, "seed", say("%llu", (unsigned long long)j->seed));
+  st_put(s, "iteration", say("%d", j->at)), st_put(s, "epoch", say("%d", j->at / j->per_epoch));
+}
+
+static bool save_checkpoint(job *j)
+{
+  double start = seconds();
+  char *path = join("%s/checkpoint.safetensors", j->out);
+  j->engine->kind->read_state(j->engine, &j->state);
+  bool good = all_finite(j->state.param, j->net->param_floats) && all_finite(j->state.velocity, j->net->param_floats);
+  if (good) {
+    safetensors *s = st_new();
+    note_run(s, j);
+    st_put(s, "seconds", say("%.3f %.3f", j->spent, j->stepping));
+    st_add(s, "log.loss", ST_F64, 1, &j->at, j->loss);
+    st_add(s, "log.accuracy", ST_F64, 1, &j->at, j->accuracy);
+    st_add(s, "order", ST_I32, 1, &j->trains, j->order);
+    model_store(s, j->net, j->set, &j->state, j->mean, j->ds->class_name);
+    for (int i = 0; i < j->net->params; i++) {
+      const param *p = &j->net->param[i];
+      st_add(s, say("velocity.%s", p->name), ST_F32, p->rank, p->dim, j->state.velocity + p->offset);
+    }
+    st_write(s, path, NULL);
+    st_free(s);
+    write_log(j);
+  }
+  free(path);
+  j->saved = seconds(), j->save_cost = j->saved - start, j->spent += j->save_cost;
+  return good;
+}
+
+static void resume(job *j)
+{
+  char *path = join("%s/checkpoint.safetensors", j->out);
+  if (file_exists(path)) {
+    safetensors *s = st_read(path);
+    if (strcmp(st_need(s, "config_sha256"), j->config_sha))
+      die(EXIT_DATA, path, "a checkpoint of another configuration", "this run's own", "remove the file to begin again");
+    int at = atoi(st_need(s, "iteration"));
+    if (at < 0 || at > j->iterations) die(EXIT_DATA, path, say("iteration %d", at), say("0 to %d", j->iterations), "remove the file to begin again");
+    model_fetch(s, j->net, &j->state, NULL);
+    for (int i = 0; i < j->net->params; i++) {
+      const param *p = &j->net->param[i];
+      st_copy(s, say("velocity.%s", p->name), ST_F32, p->count, j->state.velocity + p->offset);
+    }
+    st_copy(s, "log.loss", ST_F64, (size_t)at, j->loss);
+    st_copy(s, "log.accuracy", ST_F64, (size_t)at, j->accuracy);
+    sscanf(st_need(s, "seconds"), "%lf %lf", &j->spent, &j->stepping);
+    j->at = at;
+    if (!j->quiet) fprintf(stderr, "%s: goes on after iteration %d of %d\n", j->title, at, j->iterations);
+    st_free(s);
+  }
+  free(path);
+}
+
+static void save_weights(job *j, char sha[65])
+{
+  char *path = join("%s/weights.safetensors", j->out);
+  safetensors *s = st_new();
+  char order[65];
+  j->engine->kind->read_state(j->engine, &j->state);
+  order_epoch(j, j->r.epochs - 1);
+  sha256_of(j->order, sizeof(int) * (size_t)j->trains, order);
+  note_run(s, j);
+  st_put(s, "order_sha256", order);
+  model_store(s, j->net, j->set, &j->state, j->mean, j->ds->class_name);
+  st_write(s, path, sha);
+  st_free(s), free(path);
+}
+/* train: one step */
+static void take_step(job *j, int *correct, double *loss, int *n)
+{
+  int epoch = j->at / j->per_epoch, first = j->at % j->per_epoch * j->r.batch;
+  *n = j->trains - first < j->r.batch ? j->trains - first : j->r.batch;
+  uint8_t *turn = NULL;
+  order_epoch(j, epoch);
+  if (j->r.augment == AUGMENT_TURNS) {
+    turn = NEW(uint8_t, *n);
+    for (int i = 0; i < *n; i++) {
+      uint32_t word[4];
+      rng_block(j->seed, RNG_AUGMENT, (uint32_t)epoch, (uint32_t)j->order[first + i], 0, word);
+      turn[i] = word[0] & 7;
+    }
+  }
+  batch b = { *n, j->order + first, turn, j->seed, (uint32_t)epoch };
+  sgd s = { (float)j->r.learning_rate, (float)j->r.momentum, (float)j->r.l2, j->class_weight, j->factor };
+  j->engine->kind->train_step(j->engine, &b, &s);
+  j->engine->kind->result(j->engine, loss, correct);
+  free(turn);
+}
+
+/* train: the loop */
+static void epoch_means(const job *j, int epoch, double *loss, double *accuracy)
+{
+  int first = epoch * j->per_epoch, end = first + j->per_epoch < j->at ? first + j->per_epoch : j->at;
+  double a = 0, b = 0;
+  for (int i = first; i < end; i++) a += j->loss[i], b += j->accuracy[i];
+  *loss = end > first ? a / (end - first) : NAN, *accuracy = end > first ? b / (end - first) : NAN;
+}
+
+static void show(job *j, progress *bar, double images_a_second)
+{
+  double loss, accuracy;
+  int epoch = (j->at - 1) / j->per_epoch;
+  if (j->quiet || (!bar->terminal && j->at % j->per_epoch)) return;
+  epoch_means(j, epoch, &loss, &accuracy);
+  const char *text = say("epoch %d/%d  loss %.4f  accuracy %.2f %%  %.0f images/s", epoch + 1, j->r.epochs, loss, 100 * accuracy,
+                         images_a_second);
+  if (bar->terminal) { progress_show(bar, j->at, text); return; }
+  double left = j->stepping * (j->iterations - j->at) / j->at;
+  fprintf(stderr, "%s: %s  %s left\n", j->title, text, time_left(left));
+}
+
+static bool time_to_save(const job *j, double now)
+{
+  double since = now - j->saved;
+  if (j->at == j->iterations) return since > 20 * j->save_cost;
+  if (since < 20 * j->save_cost && j->every > 0) return false;
+  return j->at % j->per_epoch == 0 || since >= j->every;
+}
+
+static void stop_in_order(job *j)
+{
+  save_checkpoint(j);
+  fprintf(stderr, "wbcsnet: %s: stopped after iteration %d of %d; the same command goes on\n", j->out, j->at, j->iterations);
+  exit(EXIT_STOPPED);
+}
+
+static void learn(job *j)
+{
+  progress bar;
+  progress_start(&bar, j->title, j->iterations);
+  if (j->quiet) bar.terminal = false;
+  bar.start -= j->spent;
+  double images = 0, since = 0;
+  j->saved = seconds();
+  while (j->at < j->iterations && !j->diverged) {
+    double start = seconds(), loss;
+    int correct, n;
+    take_step(j, &correct, &loss, &n);
+    if (!isfinite(loss)) { j->diverged = true; break; }
+    j->loss[j->at] = loss, j->accuracy[j->at] = (double)correct / n, j->at++;
+    double now = seconds();
+    j->stepping += now - start, j->spent += now - start, since += now - start, images += n;
+    show(j, &bar, images / since);
+    if (stop_requested) progress_end(&bar), stop_in_order(j);
+    if (time_to_save(j, now) && !save_checkpoint(j)) j->diverged = true;
+  }
+  progress_end(&bar);
+}
+
+static void finish_statistics(job *j)
+{
+  double start = seconds();
+  if (j->r.bn_statistics != STATISTICS_FINAL || !j->net->stat_floats) return;
+  j->engine->kind->stats_begin(j->engine);
+  for (int i = 0; i < j->trains; i += j->r.batch) {
+    batch b = { j->trains - i < j->r.batch ? j->trains - i : j->r.batch, j->train + i, NULL, j->seed, 0 };
+    j->engine->kind->stats_batch(j->engine, &b);
+    if (stop_requested) stop_in_order(j);
+  }
+  j->engine->kind->stats_end(j->engine);
+  j->spent += seconds() - start;
+}
+
+/* train: the held-out fold */
+static void constant_prediction(const job *j, float *prob)
+{
+  int k = j->net->classes;
+  for (int i = 0; i < j->trains; i++) prob[j->ds->label[j->train[i]]] += 1.0f;
+  for (int c = 0; c < k; c++) prob[c] /= (float)j->trains;
+  for (int i = 1; i < j->tests; i++) memcpy(prob + (size_t)i * (size_t)k, prob, sizeof(float) * (size_t)k);
+}
+
+static float *classify_held_out(const job *j)
+{
+  int k = j->net->classes;
+  float *prob = NEW(float, (size_t)j->tests * (size_t)k + (size_t)k);
+  if (j->diverged) { constant_prediction(j, prob); return prob; }
+  for (int i = 0; i < j->tests; i += j->r.batch) {
+    batch b = { j->tests - i < j->r.batch ? j->tests - i : j->r.batch, j->test + i, NULL, j->seed, 0 };
+    j->engine->kind->infer(j->engine, &b, prob + (size_t)i * (size_t)k);
+  }
+  return prob;
+}
+
+static int best_class(const float *prob, int classes)
+{
+  int best = 0;
+  for (int c = 1; c < classes; c++)
+    if (prob[c] > prob[best]) best = c;
+  return best;
+}
+
+static int write_predictions(const job *j, const float *prob)
+{
+  int k = j->net->classes, correct = 0;
+  char *path = join("%s/predictions.csv", j->out);
+  atomic_file *a = file_create(path);
+  fputs("file,class,predicted", a->f);
+  for (int c = 0; c < k; c++) fputc(',', a->f), csv_put(a->f, j->ds->class_name[c]);
+  fputc('\n', a->f);
+  for (int i = 0; i < j->tests; i++) {
+    const float *p = prob + (size_t)i * (size_t)k;
+    int row = j->test[i], best = best_class(p, k);
+    correct += best == j->ds->label[row];
+    csv_put(a->f, j->ds->file[row]), fputc(',', a->f), csv_put(a->f, j->ds->class_name[j->ds->label[row]]);
+    fputc(',', a->f), csv_put(a->f, j->ds->class_name[best]);
+    for (int c = 0; c < k; c++) fprintf(a->f, ",%.9g", p[c]);
+    fputc('\n', a->f);
+  }
+  file_commit(a);
+  free(path);
+  return correct;
+}
+
+/* train: the record */
+static char *machine_name(void)
+{
+  char line[512], *name = NULL;
+  FILE *f = fopen("/proc/cpuinfo", "r");
+  while (f && !name && fgets(line, sizeof line, f)) {
+    char *colon = strchr(line, ':');
+    if (strncmp(line, "model name", 10) || !colon) continue;
+    colon[1 + strcspn(colon + 1, "\n")] = 0;
+    name = copy_text(colon + 1 + strspn(colon + 1, " "));
+  }
+  if (f) fclose(f);
+  return name ? name : copy_text("unknown");
+}
+
+static double images_seen(const job *j)
+{
+  int last = j->trains - (j->per_epoch - 1) * j->r.batch;
+  if (last > j->r.batch) last = j->r.batch;
+  return (double)(j->at / j->per_epoch) * ((double)(j->per_epoch - 1) * j->r.batch + last) + j->at % j->per_epoch * (double)j->r.batch;
+}
+
+static void put_number(FILE *f, const char *name, double x)
+{
+  if (isfinite(x)) fprintf(f, ", \"%s\": %.9g", name, x);
+  else fprintf(f, ", \"%s\": null", name);
+}
+
+static void write_record(const job *j, int correct, const char *weights_sha)
+{
+  double loss = NAN, accuracy = NAN;
+  char *path = join("%s/run.json", j->out), *machine = machine_name();
+  size_t floats = 0;
+  for (int i = 0; i < j->net->params; i++) floats += j->net->param[i].count;
+  if (j->at) epoch_means(j, (j->at - 1) / j->per_epoch, &loss, &accuracy);
+  atomic_file *a = file_create(path);
+  fprintf(a->f, "{\"finished\": true, \"config_sha256\": \"%s\",\n \"config\": %s,\n", j->config_sha, j->config);
+  fprintf(a->f, " \"params\": %zu, \"flop_per_image\": %.0f, \"train_cells\": %d, \"test_cells\": %d, \"iterations\": %d, \"epochs\": %d",
+          floats, j->net->flop, j->trains, j->tests, j->at, j->at / j->per_epoch);
+  put_number(a->f, "seconds", j->spent);
+  put_number(a->f, "images_per_second", images_seen(j) / j->stepping);
+  fprintf(a->f, ", \"threads\": %d,\n", j->threads);
+  fprintf(a->f, " \"correct\": %d", correct);
+  put_number(a->f, "final_loss", loss), put_number(a->f, "final_accuracy", accuracy);
+  fprintf(a->f, ", \"diverged\": %s", j->diverged ? "true" : "false");
+  if (j->diverged) fprintf(a->f, ", \"diverged_at\": %d", j->at + 1);
+  if (weights_sha) fprintf(a->f, ", \"weights_sha256\": \"%s\"", weights_sha);
+  else fputs(", \"weights_sha256\": null", a->f);
+  fputs(",\n \"machine\": ", a->f), json_put_text(a->f, machine);
+  fputs(", \"version\": ", a->f), json_put_text(a->f, WBCSNET_VERSION), fputs("}\n", a->f);
+  file_commit(a);
+  free(path), free(machine);
+}
+
+/* train: the subcommand */
+static void read_inputs(job *j)
+{
+  j->r = recipe_load(j->recipe_path, j->with);
+  j->net = net_load(j->net_path, j->set, 5);
+  shape in = j->net->layer[0].out;
+  if (in.c != 3) die(EXIT_DATA, j->net_path, say("an input of %d channels", in.c), "3: red, green, blue", NULL);
+  j->ds = dataset_load(j->data, in.h, in.w);
+  if (j->ds->classes != j->net->classes) net_free(j->net), j->net = net_load(j->net_path, j->set, j->ds->classes);
+  j->kind = engine_find(j->device);
+  if (j->init_path) sha256_of_file(j->init_path, j->init_sha);
+  snprintf(j->title, sizeof j->title, "%s seed %llu fold %s", j->net->name, (unsigned long long)j->seed, j->fold_text);
+}
+
+static void open_engine(job *j)
+{
+  j->plan = plan_make(j->net, j->r.batch);
+  j->engine = j->kind->open(j->plan, j->threads);
+  j->state.param = NEW(float, j->net->param_floats);
+  j->state.velocity = NEW(float, j->net->param_floats);
+  j->state.stat = NEW(float, j->net->stat_floats);
+  j->loss = NEW(double, j->iterations), j->accuracy = NEW(double, j->iterations);
+  draw_first_weights(j);
+  if (j->init_path) load_first_weights(j);
+  resume(j);
+  j->engine->kind->write_state(j->engine, &j->state);
+  j->engine->kind->set_cells(j->engine, j->ds->pixels, j->ds->label, j->ds->n, j->mean);
+  j->engine->kind->moving(j->engine, j->r.bn_statistics == STATISTICS_MOVING ? (float)j->r.bn_decay : 0);
+}
+
+static int finish(job *j)
+{
+  char sha[65];
+  if (!j->diverged) finish_statistics(j), save_weights(j, sha);
+  else if (!file_exists(say("%s/checkpoint.safetensors", j->out))) warn(j->out, "no good checkpoint before the loss broke", NULL);
+  float *prob = classify_held_out(j);
+  int correct = write_predictions(j, prob);
+  char *folds = join("%s/folds.csv", j->out), *checkpoint = join("%s/checkpoint.safetensors", j->out), *lock = join("%s/lock", j->out);
+  folds_write(folds, j->ds, j->fold_of);
+  write_log(j);
+  write_record(j, correct, j->diverged ? NULL : sha);
+  if (!j->diverged) unlink(checkpoint);
+  unlink(lock);
+  free(prob), free(folds), free(checkpoint), free(lock);
+  if (j->diverged) {
+    fprintf(stderr, "wbcsnet: %s: the loss of iteration %d is not finite; the last good checkpoint is kept\n"
+            "  hint: a smaller learning_rate, or another init\n", j->out, j->at + 1);
+    return j->keep_going ? 0 : EXIT_FAIL;
+  }
+  if (!j->quiet)
+    printf("%s: %d epochs in %s%s\n", j->out, j->r.epochs, time_left(j->spent),
+           j->tests ? say(", %d of %d held-out cells right (%.2f %%)", correct, j->tests, 100.0 * correct / j->tests) : "");
+  return 0;
+}
+
+static void free_job(job *j)
+{
+  if (j->engine) j->engine->kind->close(j->engine);
+  if (j->plan) plan_free(j->plan);
+  net_free(j->net), dataset_free(j->ds);
+  free(j->config), free(j->fold_of), free(j->train), free(j->test), free(j->mean), free(j->class_weight), free(j->factor);
+  free(j->state.param), free(j->state.velocity), free(j->state.stat), free(j->order), free(j->loss), free(j->accuracy);
+  close(j->lock);
+}
+
+static void read_flags(job *j, int argc, char **argv)
+{
+  const option table[] = {
+    { "data", OPTION_TEXT, &j->data, "FOLDER", "data set, as import or synth wrote it" },
+    { "net", OPTION_TEXT, &j->net_path, "FILE", "net file" },
+    { "set", OPTION_TEXT, &j->set, "NAME=V,...", "replace params of the net file" },
+    { "recipe", OPTION_TEXT, &j->recipe_path, "FILE", "recipe file; its keys stand below" },
+    { "with", OPTION_TEXT, &j->with, "KEY=V,...", "replace keys of the recipe" },
+    { "folds", OPTION_INT, &j->folds, "K", "parts of the cross-validation (10)" },
+    { "fold", OPTION_TEXT, &j->fold_text, "I", "the part held out, 0 to K-1, or all: train on every cell (all)" },
+    { "cells", OPTION_INT, &j->subset, "N", "use a stratified subset of N cells (0: all)" },
+    { "seed", OPTION_SEED, &j->seed, "S", "seed of folds, first weights, order, dropout, turns (1)" },
+    { "init", OPTION_TEXT, &j->init_path, "WEIGHTS", "fine-tune: begin with these weights, the last layer drawn anew" },
+    { "init-all", OPTION_FLAG, &j->init_all, NULL, "with --init: keep the last layer too" },
+    { "device", OPTION_TEXT, &j->device, "NAME", "engine: auto, cpu, ref (auto)" },
+    { "threads", OPTION_INT, &j->threads, "T", "threads (0: one a core); no result depends on it" },
+    { "out", OPTION_TEXT, &j->out, "FOLDER", "run folder" },
+    { "checkpoint", OPTION_REAL, &j->every, "SECONDS", "longest time between checkpoints (30); 0: after every step" },
+    { "keep-going", OPTION_FLAG, &j->keep_going, NULL, "exit 0 when the loss breaks; the record says so" },
+    { "quiet", OPTION_FLAG, &j->quiet, NULL, "print nothing but warnings and errors" },
+    {0}
+  };
+  char *examples = join("  wbcsnet train --data D1 --net experiments/nets/wbcsnet2.net --recipe experiments/recipes/faithful.conf \\\n"
+                        "      --folds 10 --fold 0 --out build/runs/try\n\nrecipe keys, with defaults\n%s", recipe_help());
+  options_read(argc, argv, table, "train --data FOLDER --net FILE --recipe FILE --out FOLDER [flags]",
+               "Train one net on all folds but one. Killed or stopped, the same command goes on where it was.", examples, NULL, NULL, 0);
+  free(examples);
+}
+
+static void check_flags(job *j)
+{
+  const struct { const char *flag, *value; } need[] = {
+    { "--data", j->data }, { "--net", j->net_path }, { "--recipe", j->recipe_path }, { "--out", j->out } };
+  for (int i = 0; i < 4; i++)
+    if (!need[i].value) die(EXIT_USAGE, need[i].flag, "no value", "this flag is needed", "wbcsnet train --help");
+  char *end;
+  long fold = strtol(j->fold_text, &end, 10);
+  j->fold = strcmp(j->fold_text, "all") ? (int)fold : -1;
+  if (j->folds < 2) die(EXIT_USAGE, "--folds", say("%d", j->folds), "2 or more", NULL);
+  if (j->fold >= 0 ? *end || end == j->fold_text || fold >= j->folds : strcmp(j->fold_text, "all"))
+    die(EXIT_USAGE, "--fold", say("'%s'", j->fold_text), say("0 to %d, or all", j->folds - 1), NULL);
+  if (j->subset < 0) die(EXIT_USAGE, "--cells", say("%d", j->subset), "0 or more", NULL);
+  if (j->threads < 0 || j->threads > 4096) die(EXIT_USAGE, "--threads", say("%d", j->threads), "0 to 4096", NULL);
+  if (j->init_all && !j->init_path) die(EXIT_USAGE, "--init-all", "no --init", "weights to begin with", NULL);
+  if (!(j->every >= 0)) die(EXIT_USAGE, "--checkpoint", say("%g", j->every), "seconds, 0 or more", NULL);
+}
+
+/* wbcsnet train: one job with its own run folder. */
+int cmd_train(int argc, char **argv)
+{
+  job j = { .folds = 10, .fold_text = "all", .seed = 1, .device = "auto", .every = 30, .lock = -1 };
+  int code = 0;
+  read_flags(&j, argc, argv);
+  check_flags(&j);
+  read_inputs(&j);
+  write_config(&j);
+  lock_folder(&j);
+  remove_leftovers(&j);
+  claim_folder(&j);
+  if (!already_finished(&j, &code)) {
+    choose_cells(&j), count_steps(&j), find_mean(&j), find_class_weights(&j);
+    catch_stop_signals();
+    open_engine(&j);
+    learn(&j);
+    code = finish(&j);
+  }
+  free_job(&j);
+  return code;
+}
