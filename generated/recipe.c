@@ -15,7 +15,7 @@ typedef struct {
 
 #define PLACE(member) offsetof(recipe, member)
 static const recipe_key keys[] = {
-  { "learning_rate", KEY_REAL, PLACE(learning_rate), 0.001, 0, 1e6, NULL, "step size of the descent, the same in all epochs" },
+  { "learning_rate", KEY_REAL, PLACE(learning_rate), 0.001, 0, 1e38, NULL, "step size of the descent, the same in all epochs" },
   { "momentum", KEY_REAL, PLACE(momentum), 0.9, 0, 1, NULL, "share of the last step that is taken again" },
   { "l2", KEY_REAL, PLACE(l2), 1e-4, 0, 1e6, NULL, "weight decay inside the gradient; biases excepted" },
   { "batch", KEY_INT, PLACE(batch), 32, 1, 65536, NULL, "images a step" },
@@ -159,7 +159,3 @@ const char *recipe_help(void)
   fclose(f);
   return text;
 }
-
-\section{The job}
-A job is what was asked on the command line and what follows from it. The first group names the run: it is written to [[config.json]] before anything else, and a folder belongs to that configuration for good.
-The second group is derived and the third changes while the net learns.

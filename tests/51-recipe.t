@@ -1,0 +1,50 @@
+#!/usr/bin/perl
+# Recipes: every key in the help; values read, replaced and recorded; mistakes told with the nearest key.
+use strict; use warnings;
+use FindBin; use lib $FindBin::Bin; use Job;
+
+make_set(tmp('set'), 6, [4, 4, 4, 4, 4]);
+write_file(tmp('tiny.net'), "name tiny\ntitle Tiny\ninput 6 6 3\nfc fc1 units classes\nsoftmax loss\n");
+write_file(tmp('tiny.conf'), "# a remark\nlearning_rate 0.002   # behind a value\n\nepochs 1\nbatch 4\r\n");
+
+my ($code, $out, $err) = run('train', '--help');
+my @keys = qw(learning_rate momentum l2 batch epochs shuffle last_batch normalise init init_std bn_statistics bn_decay augment class_weights head_rate body_rate);
+ok($code == 0, 'train --help ends with 0');
+ok($out =~ /^  $_ /m, "--help explains $_") for @keys;
+
+($code, $out, $err) = run(job(out => 'a', with => 'shuffle=epoch,l2=0.5'));
+ok($code == 0, 'a recipe with remarks, blank lines and CRLF is read') or print "# $err\n";
+my %want = (learning_rate => '0.002', momentum => '0.9', l2 => '0.5', batch => 4, epochs => 1, shuffle => '"epoch"', last_batch => '"drop"',
+            normalise => '"zerocenter"', init => '"normal"', init_std => '0.01', bn_statistics => '"final"', augment => '"none"', class_weights => '"none"');
+ok(json_value(tmp('a/config.json'), $_) eq $want{$_}, "the record says $_ = $want{$_}") for sort keys %want;
+ok(json_value(tmp('a/config.json'), 'with') eq '"shuffle=epoch,l2=0.5"', 'and what was replaced');
+
+my @bad = (
+    ['learning_rat 1', 'learning_rate', 'an unknown key names the nearest'],
+    ['batch', 'without a value', 'a key without a value'],
+    ['batch 0', 'from 1 to', 'a batch of 0'],
+    ['batch 2.5', 'whole number', 'a batch of 2.5'],
+    ['batch 8 9', "behind the value", 'two values'],
+    ["batch 8\nbatch 8", 'second time', 'a key given twice'],
+    ['momentum 1.5', 'from 0 to 1', 'a momentum above 1'],
+    ['learning_rate nan', 'a number from', 'a rate that is no number'],
+    ['learning_rate 1e-3x', 'a number from', 'a rate with a letter'],
+    ['shuffle often', 'once|epoch', 'a word that is not one of them'],
+);
+for my $b (@bad) {
+    write_file(tmp('bad.conf'), "epochs 1\n$b->[0]\n");
+    ($code, $out, $err) = run(job(out => 'b', recipe => tmp('bad.conf')));
+    ok($code == 3 && $err =~ /\Q$b->[1]\E/ && $err =~ /bad\.conf:[23]/, "$b->[2] is an error with file and line") or print "# $code $err\n";
+}
+for my $b (['epoch=2', 'did you mean epochs'], ['epochs', 'key=value'], ['init=zero', 'normal|glorot|he']) {
+    ($code, $out, $err) = run(job(out => 'b', with => $b->[0]));
+    ok($code == 2 && $err =~ /\Q$b->[1]\E/, "--with $b->[0] is a usage error") or print "# $code $err\n";
+}
+for my $b ([fold => 4], [fold => 'some'], [folds => 1], [threads => -1], [cells => -3], [seed => -1]) {
+    ($code, $out, $err) = run(job(out => 'b', @$b));
+    ok($code == 2 && $err =~ /--$b->[0]/, "--$b->[0] $b->[1] is a usage error");
+}
+($code, $out, $err) = run(job(out => 'b', recipe => tmp('none.conf')));
+ok($code == 3 && $err =~ /none\.conf/, 'a recipe file that is not there is told');
+ok(!-e tmp('b/config.json'), 'none of these mistakes claimed the run folder');
+done_testing();
