@@ -8,8 +8,9 @@
    NULL. The dropout mask of a cell is keyed by (seed, epoch, row), so it does not depend on the cell's place in the batch. */
 typedef struct { int n; const int *row; const uint8_t *turn; uint64_t seed; uint32_t epoch; } batch;
 
-/* velocity = momentum * velocity - rate * (gradient + l2 * decay * w);  w += velocity.   class_weight: (classes) or NULL. */
-typedef struct { float rate, momentum, l2; const float *class_weight; } sgd;
+/* velocity = momentum * velocity - rate * factor * (gradient + l2 * decay * w);  w += velocity.
+   class_weight: (classes) or NULL; factor: (net.params), one a tensor, or NULL for all 1 (fine-tuning slows or freezes layers). */
+typedef struct { float rate, momentum, l2; const float *class_weight, *factor; } sgd;
 
 /* A net's state on the host, laid out by net.param and net.stat_floats. The caller owns the memory. */
 typedef struct { float *param, *velocity, *stat; } net_state;

@@ -230,7 +230,7 @@ static void update(host *h)
     const size_t piece = 1 << 14;
 #pragma omp parallel for num_threads(h->threads) if (p->count > piece)
     for (size_t i = 0; i < p->count; i += piece)
-      sgd_apply(h->sgd, p->decay, w + i, v + i, g + i, p->count - i < piece ? p->count - i : piece);
+      sgd_apply(h->sgd, k, p->decay, w + i, v + i, g + i, p->count - i < piece ? p->count - i : piece);
   }
 }
 

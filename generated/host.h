@@ -41,10 +41,10 @@ static inline float *host_dparam(host *h, int p) { return h->dparam + h->base.pl
 static inline float *host_batch_stat(host *h, const layer *l) { return h->batch_stat + l->stat; }   /* (2, C): mean, biased variance */
 
 /* host: the update rule */
-/* The update of n weights w with velocities v and gradients g; decay is the tensor's factor of s->l2. */
-static inline void sgd_apply(const sgd *s, double decay, float *w, float *v, const float *g, size_t n)
+/* The update of n weights w of tensor k, with velocities v and gradients g; decay is the tensor's factor of s->l2. */
+static inline void sgd_apply(const sgd *s, int k, double decay, float *w, float *v, const float *g, size_t n)
 {
-  const float l2 = s->l2 * (float)decay, rate = s->rate, momentum = s->momentum;
+  const float l2 = s->l2 * (float)decay, rate = s->factor ? s->rate * s->factor[k] : s->rate, momentum = s->momentum;
   for (size_t i = 0; i < n; i++) {
     v[i] = momentum * v[i] - rate * (g[i] + l2 * w[i]);
     w[i] += v[i];
