@@ -207,7 +207,7 @@ static void draw_neutrophil(rng *r, white_cell *w)
   }
   w->clump = 1.0f, w->clumping = between(r, 0.42f, 0.58f);
   float pink = around(r, 0.10f, 0.025f);
-  if (chance(r, 0.07f)) pink = between(r, 0.2f, 0.36f);
+  if (chance(r, 0.06f)) pink = between(r, 0.18f, 0.36f);
   set_stain(w->body, 0.045f, 0.07f + 0.5f * pink, around(r, 0.05f, 0.025f));
   set_granules(&w->granule[0], 0.62f, 0.24f, between(r, 0.35f, 0.8f), 0.10f, 1.1f * pink, 0.02f);
 }
@@ -223,7 +223,7 @@ static void draw_eosinophil(rng *r, white_cell *w)
   else draw_chain(r, w, (chain){ 3, 4.2f * grow, 1.3f, 0.3f, 0, 1.85f * grow, 0.35f, bridge, 0.4f * off });
   w->density *= 1.05f, w->clump = 1.0f, w->clumping = 0.46f;
   float orange = around(r, 0.56f, 0.11f), packed = between(r, 0.75f, 1);
-  if (chance(r, 0.10f)) orange = between(r, 0.24f, 0.42f), packed = between(r, 0.45f, 0.9f);
+  if (chance(r, 0.20f)) orange = between(r, 0.18f, 0.38f), packed = between(r, 0.45f, 0.9f);
   set_stain(w->body, 0.04f, 0.35f * orange, 0.06f);
   set_granules(&w->granule[0], 0.66f, 0.40f, packed, 0.07f, orange, 0);
   w->granule[0].scatter = 0.25f, w->granule[0].over_nucleus = 0.06f;
@@ -237,7 +237,7 @@ static void draw_basophil(rng *r, white_cell *w)
   draw_chain(r, w, (chain){ n, (n == 2 ? 3.5f : 3.1f) * grow, 1.2f, 0.3f, 0.1f, (n == 2 ? 2.4f : 2.05f) * grow, 0.4f, bridge, 0.6f });
   w->waist = 1.2f, w->density *= 0.80f, w->clumping = 0.25f, w->rim = 0.05f;
   float dark = around(r, 0.62f, 0.10f), kept = between(r, 0.6f, 1.0f);
-  if (chance(r, 0.15f)) kept = between(r, 0.12f, 0.35f), dark = between(r, 0.3f, 0.5f);
+  if (chance(r, 0.1f)) kept = between(r, 0.15f, 0.4f), dark = between(r, 0.3f, 0.5f);
   set_stain(w->body, around(r, 0.14f, 0.03f), 0.05f, around(r, 0.12f, 0.03f));
   set_granules(&w->granule[0], 0.95f, 0.46f, kept, dark, 0.03f, 0.16f);
   w->granule[0].over_nucleus = 0.55f;
@@ -246,7 +246,7 @@ static void draw_basophil(rng *r, white_cell *w)
 static void draw_lymphocyte(rng *r, white_cell *w)
 {
   float u = between(r, 0, 1), size;
-  bool reactive = u < 0.06f, large = u < 0.26f;
+  bool reactive = u < 0.08f, large = u < 0.28f;
   size = reactive ? around(r, 7.0f, 0.5f) : large ? around(r, 6.0f, 0.4f) : around(r, 4.75f, 0.3f);
   draw_common(r, w, size, reactive ? 0.11f : 0.045f);
   float share = reactive ? between(r, 0.62f, 0.74f) : large ? between(r, 0.68f, 0.80f) : between(r, 0.80f, 0.92f);
@@ -266,8 +266,8 @@ static void draw_lymphocyte(rng *r, white_cell *w)
 
 static void draw_monocyte(rng *r, white_cell *w)
 {
-  draw_common(r, w, around(r, 7.45f, 0.55f), 0.09f);
-  float u = between(r, 0, 1), grow = w->radius / 7.45f;
+  draw_common(r, w, around(r, 7.35f, 0.65f), 0.09f);
+  float u = between(r, 0, 1), grow = w->radius / 7.35f;
   float off = between(r, 0, 1.3f);
   if (u < 0.36f) {
     float thick = around(r, 2.75f, 0.2f) * grow, turn = between(r, 0.4f, 0.75f);
@@ -313,7 +313,7 @@ const synth_style synth_styles[2] = {
     { 244, 235, 225 }, 0.20f, 0.14f, 2.2f, 0.011f, 0.11f },
   { "dataset2", "Giemsa-Wright", "g", 2, 576, 720, 150, 6.6f, { 56, 39, 55, 59, 45 },
     { { 1.22f, 1.62f, 0.50f }, { 0.24f, 0.72f, 0.55f }, { 0.95f, 0.62f, 0.20f }, { 0.22f, 0.33f, 0.20f } },
-    { 214, 199, 208 }, 0.20f, 0.17f, 3.0f, 0.03f, 0.16f },
+    { 214, 199, 208 }, 0.20f, 0.17f, 3.0f, 0.02f, 0.14f },
 };
 
 enum { OF_SCENE, OF_SHOT, OF_NOISE, STREAMS };       /* what a stream of a set is for; its "epoch" is code * STREAMS + this */
@@ -341,7 +341,7 @@ static bool red_fits(const smear *m, const red_cell *c, float overlap)
 static void draw_reds(rng *r, smear *m)
 {
   float crowd = between(r, 0.4f, 1.6f), stacking = chance(r, 0.25f) ? 0.35f : 0.06f, area = (m->width + 8) * (m->height + 8);
-  float pallor = between(r, 0.7f, 1.15f), roughness = chance(r, 0.15f) ? 0.05f : 0.018f;
+  float pallor = between(r, 0.75f, 1.25f), roughness = chance(r, 0.15f) ? 0.05f : 0.018f;
   int throws = (int)(0.085f * crowd * area);
   for (int k = 0; k < throws && m->reds < MOST_REDS; k++) {
     red_cell c = { .x = between(r, -4, m->width + 4) };
@@ -349,7 +349,7 @@ static void draw_reds(rng *r, smear *m)
     c.radius = around(r, 3.65f, 0.22f), c.squeeze = 1 + fabsf(around(r, 0, 0.07f));
     float turn = between(r, 0, 3.1416f);
     c.cos = cosf(turn), c.sin = sinf(turn);
-    c.pallor = clampf(around(r, pallor, 0.15f), 0, 1), c.density = around(r, 1, 0.07f);
+    c.pallor = clampf(around(r, pallor, 0.15f), 0, 1.3f), c.density = around(r, 1, 0.07f);
     c.over = chance(r, 0.07f);
     float overlap = chance(r, stacking) ? 0.55f : 0.98f;
     draw_contour(r, &c.outline, roughness);
@@ -359,12 +359,12 @@ static void draw_reds(rng *r, smear *m)
 
 static void draw_platelets(rng *r, smear *m)
 {
-  float mean = 0.0022f * (m->width + 4) * (m->height + 4) * between(r, 0.2f, 1.8f);
+  float mean = 0.0016f * (m->width + 4) * (m->height + 4) * between(r, 0.2f, 1.8f);
   int n = (int)(mean + between(r, 0, 1));
   for (int k = 0; k < n && m->platelets < MOST_PLATELETS; k++) {
     platelet p = { .x = between(r, -2, m->width + 2) };
     p.y = between(r, -2, m->height + 2);
-    p.radius = around(r, 1.05f, 0.2f), p.density = between(r, 0.25f, 0.6f);
+    p.radius = around(r, 1.15f, 0.25f), p.density = between(r, 0.18f, 0.5f);
     draw_contour(r, &p.outline, 0.2f);
     bool free_place = true;
     for (int i = 0; i < m->whites; i++)
@@ -541,7 +541,7 @@ static void paint_red(const red_cell *e, canvas *c, float strength, float eosin)
       if (rho > 1.04f) continue;
       float q = rho < 0.98f ? rho * rho : 0.96f, sheet = 1 - smooth(0.95f, 1.04f, rho);
       float biconcave = sqrtf(1 - q) * (0.81f + 7.83f * q - 4.39f * q * q) / 2.58f;
-      float thick = sheet * (0.12f + 0.88f * ((1 - e->pallor) * 0.85f + e->pallor * biconcave));
+      float thick = sheet * ((1 - e->pallor) * 0.85f + e->pallor * biconcave);
       size_t k = (size_t)i * (size_t)c->w + (size_t)j;
       thick *= e->density * (e->over ? 1 : 1 - c->cell[k]);
       c->stain[HAEMOGLOBIN][k] += strength * thick;
@@ -557,8 +557,8 @@ static void paint_platelet(const platelet *p, const smear *m, canvas *c)
     for (int j = box[2]; j < box[3]; j++) {
       float x = at(c->x + j, c->pitch), y = at(c->y + i, c->pitch), dx = x - p->x, dy = y - p->y;
       float rho = sqrtf(dx * dx + dy * dy) / (p->radius * contour_at(&p->outline, dx, dy));
-      float grain = 0.6f + 0.5f * smooth(-0.4f, 0.4f, clouds(2.2f * x + m->texture_x, 2.2f * y + m->texture_y, 2));
-      float v = p->density * grain * (1 - smooth(0.7f, 1.1f, rho));
+      float grain = 0.35f + 0.9f * smooth(-0.4f, 0.5f, clouds(2.2f * x + m->texture_x, 2.2f * y + m->texture_y, 2));
+      float v = p->density * grain * (1 - smooth(0.55f, 1.15f, rho));
       size_t k = (size_t)i * (size_t)c->w + (size_t)j;
       c->stain[AZURE][k] += 0.8f * m->stain[AZURE] * v, c->stain[BLUE][k] += 0.35f * m->stain[BLUE] * v;
     }
@@ -585,7 +585,7 @@ static shot_settings set_up_shot(const synth_style *s, uint64_t seed, uint32_t s
   rng r = open_stream(s, seed, OF_SHOT, shot);
   shot_settings t = { 0 };
   float out_of_focus = around(&r, 0, s->defocus), bright = expf(around(&r, 0, 0.03f));
-  if (chance(&r, 0.06f)) out_of_focus = between(&r, 0.3f, 0.55f);
+  if (chance(&r, 0.08f)) out_of_focus = between(&r, 0.3f, 0.55f);
   t.blur = sqrtf(s->lens * s->lens + out_of_focus * out_of_focus);
   for (int k = 0; k < 3; k++) t.light[k] = s->light[k] * bright * expf(around(&r, 0, s->tint));
   t.slope_y = around(&r, 0, 0.03f), t.slope_x = around(&r, 0, 0.03f), t.vignette = between(&r, 0, 0.06f);
