@@ -2,6 +2,7 @@
 #include "dataset.h"
 #include "rng.h"
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +28,7 @@ static void draw_contour(rng *r, contour *c, float roughness)
 {
   float a[8], phase[8];
   for (int k = 2; k < 8; k++) {
-    a[k] = around(r, 0, roughness * powf((float)k, -1.2f));
+    a[k] = around(r, 0, roughness * (k == 2 ? 0.8f : powf((float)k, -1.2f)));
     phase[k] = between(r, 0, 6.2831853f);
   }
   for (int i = 0; i <= 128; i++) {
@@ -62,12 +63,17 @@ static float smooth_min(float a, float b, float s)
 enum { LATTICE = 128 };
 static float lattice[LATTICE][LATTICE];              /* N(0, 1), made once by prepare_lattice */
 
-static void prepare_lattice(void)
+static void fill_lattice(void)
 {
-  if (lattice[0][0] != 0) return;
   rng r = rng_open(0, RNG_SYNTH, UINT32_MAX, 0);
   for (int i = 0; i < LATTICE; i++)
     for (int j = 0; j < LATTICE; j++) lattice[i][j] = (float)rng_normal(&r);
+}
+
+static void prepare_lattice(void)
+{
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, fill_lattice);
 }
 
 static float noise(float x, float y)
@@ -196,9 +202,10 @@ static void draw_neutrophil(rng *r, white_cell *w)
   draw_common(r, w, around(r, 6.4f, 0.45f), 0.06f);
   float u = between(r, 0, 1), grow = w->radius / 6.4f;
   int n = u < 0.08f ? 1 : u < 0.24f ? 2 : u < 0.66f ? 3 : u < 0.92f ? 4 : 5;
+  bool young = n == 1 && chance(r, 0.35f);
   float off = between(r, 0, 1.2f);
   if (n == 1) {
-    float width = around(r, 1.5f, 0.15f) * grow, turn = between(r, 0.45f, 0.8f);
+    float width = (young ? between(r, 1.7f, 2.2f) : around(r, 1.5f, 0.15f)) * grow, turn = between(r, 0.45f, 0.8f);
     draw_chain(r, w, (chain){ 6, 1.9f * grow, turn, 0.12f, 0.08f, width, 0.25f, width * between(r, 0.80f, 0.98f), off });
   } else {
     static const float size[] = { 0, 0, 2.15f, 1.78f, 1.55f, 1.4f }, step[] = { 0, 0, 4.3f, 3.4f, 2.9f, 2.6f };
@@ -208,7 +215,7 @@ static void draw_neutrophil(rng *r, white_cell *w)
   w->clump = 1.0f, w->clumping = between(r, 0.42f, 0.58f);
   float pink = around(r, 0.10f, 0.025f);
   if (chance(r, 0.06f)) pink = between(r, 0.18f, 0.36f);
-  set_stain(w->body, 0.045f, 0.07f + 0.5f * pink, around(r, 0.05f, 0.025f));
+  set_stain(w->body, 0.045f, 0.07f + 0.5f * pink, around(r, young ? 0.14f : 0.05f, 0.025f));
   set_granules(&w->granule[0], 0.62f, 0.24f, between(r, 0.35f, 0.8f), 0.10f, 1.1f * pink, 0.02f);
 }
 
@@ -231,61 +238,63 @@ static void draw_eosinophil(rng *r, white_cell *w)
 
 static void draw_basophil(rng *r, white_cell *w)
 {
-  draw_common(r, w, around(r, 5.9f, 0.4f), 0.045f);
-  float grow = w->radius / 5.9f, bridge = between(r, 1.0f, 1.6f);
+  draw_common(r, w, around(r, 6.2f, 0.4f), 0.05f);
+  float grow = w->radius / 6.2f, bridge = between(r, 1.0f, 1.6f);
   int n = chance(r, 0.4f) ? 2 : 3;
   draw_chain(r, w, (chain){ n, (n == 2 ? 3.5f : 3.1f) * grow, 1.2f, 0.3f, 0.1f, (n == 2 ? 2.4f : 2.05f) * grow, 0.4f, bridge, 0.6f });
   w->waist = 1.2f, w->density *= 0.80f, w->clumping = 0.25f, w->rim = 0.05f;
-  float dark = around(r, 0.62f, 0.10f), kept = between(r, 0.6f, 1.0f);
+  float dark = around(r, 0.80f, 0.10f), kept = between(r, 0.6f, 1.0f);
   if (chance(r, 0.1f)) kept = between(r, 0.15f, 0.4f), dark = between(r, 0.3f, 0.5f);
-  set_stain(w->body, around(r, 0.14f, 0.03f), 0.05f, around(r, 0.12f, 0.03f));
-  set_granules(&w->granule[0], 0.95f, 0.46f, kept, dark, 0.03f, 0.16f);
+  set_stain(w->body, around(r, 0.18f, 0.03f), 0.10f, around(r, 0.12f, 0.03f));
+  set_granules(&w->granule[0], 0.92f, 0.48f, kept, dark, 0.06f, 0.24f);
   w->granule[0].over_nucleus = 0.55f;
 }
 
 static void draw_lymphocyte(rng *r, white_cell *w)
 {
   float u = between(r, 0, 1), size;
-  bool reactive = u < 0.08f, large = u < 0.28f;
-  size = reactive ? around(r, 7.0f, 0.5f) : large ? around(r, 6.0f, 0.4f) : around(r, 4.75f, 0.3f);
+  bool reactive = u < 0.12f, large = u < 0.30f;
+  size = reactive ? around(r, 6.9f, 0.5f) : large ? around(r, 6.0f, 0.4f) : around(r, 4.75f, 0.3f);
   draw_common(r, w, size, reactive ? 0.11f : 0.045f);
-  float share = reactive ? between(r, 0.62f, 0.74f) : large ? between(r, 0.68f, 0.80f) : between(r, 0.80f, 0.92f);
+  float share = reactive ? between(r, 0.56f, 0.70f) : large ? between(r, 0.68f, 0.80f) : between(r, 0.80f, 0.92f);
   float n = size * share, long_by = n * between(r, 0.02f, 0.16f), off = (size - n) * between(r, 0.2f, 0.85f);
   add_lobe(w, off - long_by, 0, n - long_by / 2, off + long_by, 0, n - long_by / 2);
-  if (chance(r, reactive ? 0.5f : 0.22f)) {
+  if (chance(r, reactive ? 0.6f : 0.22f)) {
     float a = between(r, 0, 6.2831853f), deep = n + between(r, 0.4f, 0.9f);
     w->bite = (lobe){ off + deep * cosf(a), deep * sinf(a), 1.2f, off + 1.3f * deep * cosf(a), 1.3f * deep * sinf(a), 1.5f };
   }
   w->clump = reactive ? 0.9f : 1.25f, w->clumping = between(r, 0.26f, 0.42f), w->rim = 0.12f;
-  w->density *= reactive ? 0.88f : 1.03f;
-  float blue = large ? between(r, 0.22f, 0.6f) : between(r, 0.4f, 0.8f);
-  set_stain(w->body, 0.05f, 0.02f, blue);
+  w->density *= reactive ? 0.90f : 1.03f, w->lace = reactive ? between(r, 0, 0.5f) : 0;
+  float blue = reactive ? between(r, 0.18f, 0.45f) : large ? between(r, 0.22f, 0.6f) : between(r, 0.4f, 0.8f);
+  float mauve = reactive ? between(r, 0.3f, 1) : 0.2f;
+  set_stain(w->body, 0.04f + 0.06f * mauve, 0.07f * mauve, blue);
   w->shell = 0.35f, w->unevenness = 0.2f;
   if (large && chance(r, 0.3f)) set_granules(&w->granule[0], 1.5f, 0.28f, 0.35f, 0.3f, 0.1f, 0);
 }
 
 static void draw_monocyte(rng *r, white_cell *w)
 {
-  draw_common(r, w, around(r, 7.35f, 0.65f), 0.09f);
-  float u = between(r, 0, 1), grow = w->radius / 7.35f;
+  bool small = chance(r, 0.22f);
+  draw_common(r, w, small ? around(r, 6.4f, 0.4f) : around(r, 7.4f, 0.55f), 0.09f);
+  float u = between(r, 0, 1), grow = w->radius / 7.4f;
   float off = between(r, 0, 1.3f);
-  if (u < 0.36f) {
+  if (u < 0.34f) {
     float thick = around(r, 2.75f, 0.2f) * grow, turn = between(r, 0.4f, 0.75f);
     draw_chain(r, w, (chain){ 4, 2.0f * grow, turn, 0.1f, 0, thick, 0.15f, thick * 0.97f, off });
-  } else if (u < 0.60f) {
+  } else if (u < 0.58f) {
     float thick = around(r, 2.0f, 0.2f) * grow, turn = between(r, 0.55f, 0.85f);
     draw_chain(r, w, (chain){ 6, 2.3f * grow, turn, 0.12f, 0, thick, 0.2f, thick * 0.95f, off });
-  } else if (u < 0.84f) {
+  } else if (u < 0.80f) {
     draw_chain(r, w, (chain){ 3, 2.9f * grow, 1.0f, 0.35f, 0.3f, 2.6f * grow, 0.35f, 2.2f * grow, off });
   } else {
-    float size = 4.7f * grow, deep = size * between(r, 1.05f, 1.25f);
+    float size = 4.6f * grow, deep = size * between(r, 1.05f, 1.35f);
     add_lobe(w, off - 0.5f, 0, size, off + 0.5f, 0, size);
     w->bite = (lobe){ off, deep, 1.4f, off, 1.5f * deep, 2.2f };
   }
   w->waist = 1.2f, w->wander = 0.35f, w->clump = 0.9f, w->clumping = between(r, 0.42f, 0.6f), w->density *= 0.90f;
-  w->rim = 0.16f, w->lace = 0.7f;
+  w->rim = 0.16f, w->lace = between(r, small ? 0.2f : 0.5f, 0.9f);
   if (chance(r, 0.6f)) w->crease_angle = between(r, 0, 3.1416f), w->crease = between(r, 0.1f, 0.3f);
-  set_stain(w->body, around(r, 0.09f, 0.02f), 0.07f, around(r, 0.22f, 0.05f));
+  set_stain(w->body, around(r, 0.09f, 0.02f), 0.07f, around(r, small ? 0.28f : 0.22f, 0.06f));
   w->unevenness = 0.22f;
   set_granules(&w->granule[0], 0.8f, 0.22f, between(r, 0.2f, 0.6f), 0.09f, 0.03f, 0.02f);
   /* give it vacuoles */
@@ -310,7 +319,7 @@ static void draw_white(rng *r, white_cell *w, int class, float x, float y)
 const synth_style synth_styles[2] = {
   { "dataset1", "Wright", "w", 1, 0, 0, 70, 3.4f, { 1412, 83, 10, 517, 142 },
     { { 1.12f, 1.72f, 0.58f }, { 0.17f, 0.74f, 0.70f }, { 0.80f, 0.58f, 0.14f }, { 0.19f, 0.285f, 0.235f } },
-    { 244, 235, 225 }, 0.20f, 0.14f, 2.2f, 0.011f, 0.11f },
+    { 244, 235, 225 }, 0.20f, 0.15f, 2.4f, 0.011f, 0.12f },
   { "dataset2", "Giemsa-Wright", "g", 2, 576, 720, 150, 6.6f, { 56, 39, 55, 59, 45 },
     { { 1.22f, 1.62f, 0.50f }, { 0.24f, 0.72f, 0.55f }, { 0.95f, 0.62f, 0.20f }, { 0.22f, 0.33f, 0.20f } },
     { 214, 199, 208 }, 0.20f, 0.17f, 3.0f, 0.02f, 0.14f },
@@ -329,7 +338,7 @@ static bool red_fits(const smear *m, const red_cell *c, float overlap)
     const white_cell *w = &m->white[i];
     float dx = c->x - w->x, dy = c->y - w->y;
     float outline = w->radius * contour_at(&w->outline, w->cos * dx + w->sin * dy, w->cos * dy - w->sin * dx);
-    if (sqrtf(dx * dx + dy * dy) < outline + c->radius * (c->over ? 0.25f : 0.86f)) return false;
+    if (sqrtf(dx * dx + dy * dy) < outline + c->radius * (c->over ? 0.1f : 0.86f)) return false;
   }
   for (int i = 0; i < m->reds; i++) {
     float dx = c->x - m->red[i].x, dy = c->y - m->red[i].y;
@@ -350,7 +359,7 @@ static void draw_reds(rng *r, smear *m)
     float turn = between(r, 0, 3.1416f);
     c.cos = cosf(turn), c.sin = sinf(turn);
     c.pallor = clampf(around(r, pallor, 0.15f), 0, 1.3f), c.density = around(r, 1, 0.07f);
-    c.over = chance(r, 0.07f);
+    c.over = chance(r, 0.09f);
     float overlap = chance(r, stacking) ? 0.55f : 0.98f;
     draw_contour(r, &c.outline, roughness);
     if (red_fits(m, &c, overlap)) m->red[m->reds++] = c;
@@ -382,12 +391,12 @@ static bool too_near(const smear *m, float x, float y)
 
 static void place_whites(rng *r, smear *m, const int *class, int n, bool field)
 {
-  float x, y, border = 12.5f;
+  float x, y, border = 12.5f, hand = chance(r, 0.06f) ? 1.8f : 0.55f;
   for (int i = 0; i < n; i++) {
     int tries = 0;
     do {
-      x = field ? between(r, border, m->width - border) : m->width / 2 + around(r, 0, 0.55f);
-      y = field ? between(r, border, m->height - border) : m->height / 2 + around(r, 0, 0.55f);
+      x = field ? between(r, border, m->width - border) : m->width / 2 + around(r, 0, hand);
+      y = field ? between(r, border, m->height - border) : m->height / 2 + around(r, 0, hand);
     } while (too_near(m, x, y) && ++tries < 200);
     draw_white(r, &m->white[m->whites++], class[i], x, y);
   }
@@ -403,8 +412,9 @@ smear *synth_scene(const synth_style *s, uint64_t seed, uint32_t scene, const in
   smear *m = NEW(smear, 1);
   prepare_lattice();
   m->height = (float)height / s->scale, m->width = (float)width / s->scale;
-  for (int k = 0; k < STAINS; k++) m->stain[k] = expf(around(&r, 0, s->slide));
-  m->stain[BLUE] *= expf(around(&r, 0, 0.8f * s->slide));
+  float spread = chance(&r, 0.08f) ? 2 * s->slide : s->slide;
+  for (int k = 0; k < STAINS; k++) m->stain[k] = expf(around(&r, 0, spread));
+  m->stain[BLUE] *= expf(around(&r, 0, 0.8f * spread));
   m->texture_x = between(&r, 0, LATTICE), m->texture_y = between(&r, 0, LATTICE);
   place_whites(&r, m, class, n, s->field_h > 0);
   draw_reds(&r, m);
@@ -589,7 +599,7 @@ static shot_settings set_up_shot(const synth_style *s, uint64_t seed, uint32_t s
   t.blur = sqrtf(s->lens * s->lens + out_of_focus * out_of_focus);
   for (int k = 0; k < 3; k++) t.light[k] = s->light[k] * bright * expf(around(&r, 0, s->tint));
   t.slope_y = around(&r, 0, 0.03f), t.slope_x = around(&r, 0, 0.03f), t.vignette = between(&r, 0, 0.06f);
-  if (s->field_h) t.dy = (int)rng_below(&r, 31) - 15, t.dx = (int)rng_below(&r, 31) - 15;
+  if (s->field_h) t.dy = (int)rng_below(&r, 13) - 6, t.dx = (int)rng_below(&r, 13) - 6;
   return t;
 }
 
