@@ -64,8 +64,8 @@ static inline unsigned dropout_keeps(double p, uint64_t seed, int l, uint32_t ep
        | (unsigned)(word[3] >= threshold) << 3;
 }
 
-/* Pixel (y, x) of the turned h x w image is pixel (*sy, *sx) of the cell. Bit 0 flips left-right, bit 1 up-down, bit 2 transposes
-   (square images alone). */
+/* Pixel (y, x) of the turned h x w image is pixel (*sy, *sx) of the cell. Bit 2 transposes (square images
+   alone); then bit 0 flips left-right and bit 1 up-down: all eight symmetries of the square. */
 static inline void turn_source(int turn, int h, int w, int y, int x, int *sy, int *sx)
 {
   if (turn & 1) x = w - 1 - x;

@@ -130,7 +130,7 @@ static void read_input(net_reader *r)
   layer l = { .kind = LAYER_INPUT, .name = "input", .from = -1, .with = -1, .weight = -1, .bias = -1, .line = r->line };
   l.out.h = whole(r, "height", r->word[1], 1, 4096);
   l.out.w = whole(r, "width", r->word[2], 1, 4096);
-  l.out.c = whole(r, "channels", r->word[3], 1, 64);
+  l.out.c = whole(r, "channels", r->word[3], 1, 1 << 16);
   l.in = l.out;
   append_layer(r->n, &l);
 }
