@@ -169,11 +169,18 @@ static inline uint8_t over_white(unsigned c, unsigned a)
 #include <tiffio.h>
 typedef struct { const uint8_t *p; size_t n; uint64_t at; } memory_file;
 static _Thread_local char tiff_complaint[200];
+static _Thread_local bool tiff_cut_off;
 
 static void on_tiff_error(const char *module, const char *format, va_list ap)
 {
   (void)module;
   if (!tiff_complaint[0]) vsnprintf(tiff_complaint, sizeof tiff_complaint, format, ap);
+}
+
+/* A tag that cannot be read is only a warning to libtiff: a palette that is cut off would become grey. */
+static void on_tiff_warning(const char *module, const char *format, va_list ap)
+{
+  if (strstr(format, "IO error during reading")) tiff_cut_off = true, on_tiff_error(module, format, ap);
 }
 
 static tsize_t memory_read(thandle_t h, tdata_t to, tsize_t size)
@@ -192,7 +199,12 @@ static toff_t memory_seek(thandle_t h, toff_t to, int whence)
 }
 static int memory_close(thandle_t h) { (void)h; return 0; }
 static toff_t memory_size(thandle_t h) { return ((memory_file *)h)->n; }
-static int memory_map(thandle_t h, tdata_t *p, toff_t *n) { (void)h, (void)p, (void)n; return 0; }
+static int memory_map(thandle_t h, tdata_t *p, toff_t *n)
+{
+  memory_file *f = h;
+  *p = (uint8_t *)(uintptr_t)f->p, *n = f->n;
+  return 1;
+}
 static void memory_unmap(thandle_t h, tdata_t p, toff_t n) { (void)h, (void)p, (void)n; }
 
 /* turn by a TIFF's orientation */
@@ -245,12 +257,12 @@ static bool decode_tiff(TIFF *t, image *out, char why[256])
 static bool read_tiff(const uint8_t *p, size_t n, image *out, char why[256])
 {
   memory_file f = { p, n, 0 };
-  tiff_complaint[0] = 0;
-  TIFFSetErrorHandler(on_tiff_error), TIFFSetWarningHandler(NULL);
-  TIFF *t = TIFFClientOpen("memory", "rm", &f, memory_read, memory_write, memory_seek, memory_close, memory_size, memory_map,
+  tiff_complaint[0] = 0, tiff_cut_off = false;
+  TIFFSetErrorHandler(on_tiff_error), TIFFSetWarningHandler(on_tiff_warning);
+  TIFF *t = TIFFClientOpen("memory", "r", &f, memory_read, memory_write, memory_seek, memory_close, memory_size, memory_map,
                            memory_unmap);
   if (!t) return fail(why, "a damaged TIFF: %s", tiff_complaint);
-  bool good = decode_tiff(t, out, why);
+  bool good = tiff_cut_off ? fail(why, "a damaged TIFF: %s", tiff_complaint) : decode_tiff(t, out, why);
   TIFFClose(t);
   return good;
 }

@@ -11,9 +11,10 @@ typedef struct { int h, w; uint8_t *rgb; /* (H, W, 3) */ } image;
 /* Larger images are refused on reading: 64 million pixels are 192 MB. */
 #define IMAGE_MAX_PIXELS (64 * 1000 * 1000)
 
-/* Read a TIFF, PNG, JPEG or BMP, told by its first bytes and not by its name. 16 bits become 8 by rounding v * 255 / 65535; grey and
-   palettes become RGB; alpha is laid over white (BMP's fourth byte is ignored); a TIFF's orientation is obeyed; of several pages the
-   first is read. Returns false, with one line in why, for anything that is not a whole image; never prints, never dies on content. */
+/* Read a TIFF, PNG, JPEG or BMP, told by its first bytes and not by its name. 16 bits become 8 by rounding v * 255 / 65535 (of a 16-bit
+   grey TIFF the high byte, as libtiff does); grey and palettes become RGB; alpha is laid over white (BMP's fourth byte is ignored);
+   a TIFF's orientation is obeyed; of several pages the first is read. Returns false, with one line in why, for anything that is
+   not a whole image; never prints, never dies on content. */
 bool image_read(const char *path, image *out, char why[256]);
 bool image_read_bytes(const void *bytes, size_t n, image *out, char why[256]);
 

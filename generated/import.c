@@ -347,7 +347,7 @@ static const layout layouts[] = {
   { "folders", 70, 0, 0, "", "a folder for each class" },
   { "csv", 70, 0, 0, "", "a table file,class,group" },
   { "pbc", 70, 210, 0, "ig,erythroblast,platelet", "PBC: 360x363 JPEG, the cell in the centre" },
-  { "lisc", 150, 150, 0.9, "mixt", "LISC: fields with the expert's masks" },
+  { "lisc", 150, 150, 0.85, "mixt", "LISC: fields with the expert's masks" },
   { "chula", 150, 200, 0, "", "Chula: crops with split_group, or photographs with boxes" },
 };
 
@@ -552,7 +552,87 @@ static int settle_duplicates(finding *f, const import_options *o)
   return dropped;
 }
 
-static void join_alike(finding *f, double least) { (void)f, (void)least; }
+enum { THUMB = 30, SHIFT = 2 };
+typedef struct { int a, b; double r; } alike_pair;
+
+/* Grey thumbnails, (n, THUMB, THUMB). */
+static float *make_thumbnails(const finding *f)
+{
+  float *t = NEW(float, (size_t)f->n * THUMB * THUMB);
+  #pragma omp parallel for schedule(static)
+  for (int i = 0; i < f->n; i++) {
+    if (f->cell[i].left_out) continue;
+    image s = image_resize(&f->cell[i].cell, THUMB, THUMB);
+    for (size_t p = 0; p < THUMB * THUMB; p++) t[(size_t)i * THUMB * THUMB + p] = s.rgb[3*p] + s.rgb[3*p + 1] + s.rgb[3*p + 2];
+    image_free(&s);
+  }
+  return t;
+}
+
+/* The correlation of a with b shifted by (dy, dx), over where they overlap. */
+static double correlation_at(const float *a, const float *b, int dy, int dx)
+{
+  int h = THUMB - abs(dy), w = THUMB - abs(dx);
+  double sa = 0, sb = 0, saa = 0, sbb = 0, sab = 0, n = h * w;
+  a += (dy > 0 ? dy : 0) * THUMB + (dx > 0 ? dx : 0), b += (dy < 0 ? -dy : 0) * THUMB + (dx < 0 ? -dx : 0);
+  for (int y = 0; y < h; y++)
+    for (int x = 0; x < w; x++) {
+      double u = a[y * THUMB + x], v = b[y * THUMB + x];
+      sa += u, sb += v, saa += u * u, sbb += v * v, sab += u * v;
+    }
+  double spread = (saa - sa * sa / n) * (sbb - sb * sb / n);
+  return spread > 0 ? (sab - sa * sb / n) / sqrt(spread) : 0;
+}
+
+static double likeness(const float *a, const float *b)
+{
+  double best = 0;
+  for (int dy = -SHIFT; dy <= SHIFT; dy++)
+    for (int dx = -SHIFT; dx <= SHIFT; dx++) best = fmax(best, correlation_at(a, b, dy, dx));
+  return best;
+}
+
+static int by_pair(const void *x, const void *y)
+{
+  const alike_pair *p = x, *q = y;
+  return p->a != q->a ? p->a - q->a : p->b - q->b;
+}
+
+static void join_alike(finding *f, double least)
+{
+  float *t = make_thumbnails(f);
+  alike_pair *pair = NULL;
+  int n = 0, room = 0, done = 0;
+  progress bar;
+  progress_start(&bar, "compare", f->n);
+  #pragma omp parallel for schedule(dynamic, 1)
+  for (int i = 0; i < f->n; i++) {
+    for (int j = i + 1; j < f->n && f->cell[j].label == f->cell[i].label && !stop_requested; j++) {
+      if (f->cell[i].left_out || f->cell[j].left_out) continue;
+      double r = likeness(t + (size_t)i * THUMB * THUMB, t + (size_t)j * THUMB * THUMB);
+      if (r < least) continue;
+      #pragma omp critical
+      {
+        if (n == room) pair = grow(pair, sizeof *pair * (size_t)(room = room ? 2 * room : 64));
+        pair[n++] = (alike_pair){ i, j, r };
+      }
+    }
+    #pragma omp critical
+    {
+      done++;
+      progress_show(&bar, done, "cells that look alike");
+    }
+  }
+  progress_end(&bar);
+  stop_if_asked();
+  if (n) qsort(pair, (size_t)n, sizeof *pair, by_pair), printf("alike, and put in one group (correlation at least %g):\n", least);
+  for (int k = 0; k < n; k++) {
+    const found_cell *a = &f->cell[pair[k].a], *b = &f->cell[pair[k].b];
+    printf("  %.3f  %s and %s%s\n", pair[k].r, a->name, b->name, a->group[0] && !strcmp(a->group, b->group) ? "   (already in one group)" : "");
+    join_groups(f, pair[k].a, pair[k].b);
+  }
+  free(pair), free(t);
+}
 
 /* write the data set */
 static int by_name(const void *a, const void *b)
@@ -647,7 +727,7 @@ static const char import_what[] =
   "  csv       a table file,class,group (SOURCE/labels.csv, or --csv FILE); file relative to the table\n"
   "  pbc       the Barcelona set: class folders or labels.csv; skips ig, erythroblast, platelet; window 210\n"
   "  lisc      SOURCE/Main Dataset and SOURCE/Ground Truth Segmentation; a cell per region of the expert's mask;\n"
-  "            window 150, size 150, a group per field, and fields that look alike in one group (--same 0.9)\n"
+  "            window 150, size 150, a group per field, and fields that look alike in one group (--same 0.85)\n"
   "  chula     labels.csv with split_group, or WBC_Samples/*/{images,labels} with boxes; window 200, size 150\n"
   "TIFF, PNG, JPEG and BMP are read, told by their content. DATA.md says where the sets are had.";
 
@@ -665,7 +745,7 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
     { "groups", OPTION_TEXT, &o->groups, "FILE", "a table file,group: cells that folds must keep together" },
     { "duplicates", OPTION_TEXT, &o->duplicates, "keep|drop", "equal images of one class: keep them in one group (keep), or only the first" },
     { "keep-conflicts", OPTION_TEXT, &o->conflicts, "drop|first", "equal images under two classes: leave out all, or keep the first" },
-    { "same", OPTION_REAL, &o->same, "R", "put cells of one class that look alike in one group: least correlation, 0 off (lisc 0.9, else 0)" },
+    { "same", OPTION_REAL, &o->same, "R", "put cells of one class that look alike in one group: least correlation, 0 off (lisc 0.85, else 0)" },
     { "skip-bad", OPTION_FLAG, &o->skip_bad, NULL, "leave out images that cannot be read" },
     { "name", OPTION_TEXT, &o->name, "TEXT", "the set's name (the last part of OUT)" },
     { "replace", OPTION_FLAG, &o->replace, NULL, "overwrite the data set at OUT" },
