@@ -125,7 +125,7 @@ void file_write_error(const char *path)
 atomic_file *file_create(const char *path)
 {
   static bool registered;
-  if (!registered) registered = !atexit(remove_temporaries);
+  if (!registered) registered = !atexit(remove_temporaries), signal(SIGXFSZ, SIG_IGN);
   atomic_file *a = NEW(atomic_file, 1);
   a->path = copy_text(path);
   a->temporary = join("%s.tmp.%d", path, (int)getpid());

@@ -33,17 +33,31 @@ void model_store(safetensors *s, const net *n, const char *set, const net_state 
 }
 
 /* model: fetch */
+static void fetch(const safetensors *s, const char *name, int rank, const int *dim, float *out)
+{
+  const st_tensor *t = st_find(s, name);
+  size_t count = 1;
+  for (int i = 0; i < rank; i++) {
+    count *= (size_t)dim[i];
+    if (t && (t->rank != rank || t->dim[i] != dim[i]))
+      die(EXIT_DATA, s->path, say("%s with rank %d, size %d %lld", name, t->rank, i, t->dim[i]), say("rank %d, size %d", rank, dim[i]),
+          "these weights belong to another net");
+  }
+  st_copy(s, name, ST_F32, count, out);
+}
+
 void model_fetch(const safetensors *s, const net *n, net_state *state, float *mean)
 {
-  for (int i = 0; i < n->params; i++) st_copy(s, n->param[i].name, ST_F32, n->param[i].count, state->param + n->param[i].offset);
+  for (int i = 0; i < n->params; i++)
+    fetch(s, n->param[i].name, n->param[i].rank, n->param[i].dim, state->param + n->param[i].offset);
   for (int i = 0; i < n->layers; i++) {
     const layer *l = &n->layer[i];
     if (l->kind != LAYER_NORM) continue;
-    st_copy(s, say("%s.mean", l->name), ST_F32, (size_t)l->out.c, state->stat + l->stat);
-    st_copy(s, say("%s.variance", l->name), ST_F32, (size_t)l->out.c, state->stat + l->stat + l->out.c);
+    fetch(s, say("%s.mean", l->name), 1, &l->out.c, state->stat + l->stat);
+    fetch(s, say("%s.variance", l->name), 1, &l->out.c, state->stat + l->stat + l->out.c);
   }
   shape in = n->layer[0].out;
-  if (mean) st_copy(s, "input.mean", ST_F32, (size_t)in.h * (size_t)in.w * (size_t)in.c, mean);
+  if (mean) fetch(s, "input.mean", 3, (int[]){ in.h, in.w, in.c }, mean);
 }
 
 /* model: load */

@@ -153,7 +153,8 @@ static const param *same_tensor(const net *other, const param *p)
 {
   for (int i = 0; i < other->params; i++) {
     const param *q = &other->param[i];
-    if (!strcmp(q->name, p->name)) return q->count == p->count && q->rank == p->rank && !memcmp(q->dim, p->dim, sizeof(int) * (size_t)p->rank) ? q : NULL;
+    if (strcmp(q->name, p->name)) continue;
+    return q->rank == p->rank && !memcmp(q->dim, p->dim, sizeof(int) * (size_t)p->rank) ? q : NULL;
   }
   return NULL;
 }

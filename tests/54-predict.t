@@ -1,0 +1,70 @@
+#!/usr/bin/perl
+# predict: the same probabilities as the run's own predictions; three forms; damaged and foreign files.
+use strict; use warnings;
+use FindBin; use lib $FindBin::Bin; use Job;
+
+my $rows = make_set(tmp('set'), 12, [10, 8, 6, 8, 8]);
+write_file(tmp('tiny.net'), "name tiny\ntitle Tiny net\ninput 8 8 3\nconv conv1 filters 4 kernel 3 stride 1 pad same\nbn bn1\nrelu relu1\n"
+    . "fc fc1 units 8\ndropout drop1 p 0.5\nfc fc2 units classes\nsoftmax loss\n");
+write_file(tmp('tiny.conf'), "batch 8\nepochs 3\n");
+my ($code, $out, $err) = run(job(out => 'a', quiet => 1));
+ok($code == 0, 'a net is trained') or print "# $err\n";
+my $w = tmp('a/weights.safetensors');
+
+my %told = map { $_->[0] => $_ } log_rows(tmp('a/predictions.csv'));
+my @held = sort keys %told;
+($code, $out, $err) = run('predict', '--weights', $w, '--csv', map { tmp("set/$_") } @held);
+my @row = map { [split /,/] } split /\n/, $out;
+ok(join(',', @{shift @row}) eq 'file,predicted,' . join(',', @Job::class), 'CSV begins with the names of the columns');
+my ($same, $worst) = (@row == @held, 0);
+for my $i (0 .. $#row) {
+    my $t = $told{$held[$i]};
+    $same &&= $row[$i][1] eq $t->[2];
+    for (0 .. 4) { my $d = abs($row[$i][2 + $_] - $t->[3 + $_]); $worst = $d if $d > $worst }
+}
+ok($code == 0 && $same && $worst <= 1e-6, "classes and probabilities are those of predictions.csv (worst difference $worst)") or print "# $code $err\n";
+
+($code, $out, $err) = run('predict', '--weights', $w, tmp('set'));
+my @line = split /\n/, $out;
+ok($code == 0 && @line == 1 + @$rows && $line[0] =~ /^class +p +file$/, 'a folder stands for the images in it, labels.csv left out');
+my @file = map { (split)[2] } @line[1 .. $#line];
+ok("@file" eq join(' ', sort @file), 'in the order of their names');
+($code, $out, $err) = run('predict', '--weights', $w, '--json', tmp("set/$held[0]"));
+ok($code == 0 && $out =~ /^\{"file": ".*", "class": "\w+", "probabilities": \{"neutrophil": [\d.e-]+, .*\}\}\n$/, 'JSON, one object a line');
+
+write_file(tmp('broken.tif'), 'II*' . 'x' x 50);
+($code, $out, $err) = run('predict', '--weights', $w, '--csv', tmp('broken.tif'), tmp("set/$held[0]"));
+ok($code == 3 && $err =~ /broken\.tif/ && $out =~ /\Q$held[0]\E/, 'an unreadable image is told, the others are classified, exit 3');
+for my $bad (['none.tif', 3], ['set/labels.csv', 3]) {
+    ($code, $out, $err) = run('predict', '--weights', $w, tmp($bad->[0]));
+    ok($code == $bad->[1] && $err =~ /\Q$bad->[0]\E/, "$bad->[0] is an error");
+}
+($code, $out, $err) = run('predict', tmp('set'));
+ok($code == 2 && $err =~ /--weights/, 'no weights: a usage error');
+($code, $out, $err) = run('predict', '--weights', tmp('a/log.csv'), tmp('set'));
+ok($code == 3 && $err =~ /log\.csv/, 'foreign weights are refused');
+
+# Weights whose notes were tampered with, keeping every length.
+my $good = read_file($w);
+my %change = (
+    'net text' => sub { $_[0] =~ s/kernel 3/kernel 5/r }, 'a tensor name' => sub { $_[0] =~ s/"fc1\.bias"/"fc1.bios"/r },
+    'the classes' => sub { $_[0] =~ s/"classes":"\[/"classes":"{/r }, 'the hash' => sub { $_[0] =~ s/"net_sha256":"../"net_sha256":"xx/r },
+    'a shape' => sub { $_[0] =~ s/("fc1\.weight":\{"dtype":"F32","shape":\[)8,256/${1}256,8/r }, 'its end' => sub { substr $_[0], 0, -1 },
+);
+for my $c (sort keys %change) {
+    my $bytes = $change{$c}->($good);
+    write_file(tmp('bad.safetensors'), $bytes);
+    ($code, $out, $err) = run('predict', '--weights', tmp('bad.safetensors'), tmp("set/$held[0]"));
+    ok($bytes ne $good && $code == 3 && $err =~ /bad\.safetensors/, "weights with $c changed are refused") or print "# $code $err\n";
+}
+my $crashed = 0;
+my $state = 1;
+for (1 .. 150) {
+    my $bytes = $good;
+    for (1 .. 3) { $state = ($state * 1103515245 + 12345) & 0x7fffffff; substr($bytes, $state % 3000, 1) = chr(($state >> 8) & 255) }
+    write_file(tmp('bad.safetensors'), $bytes);
+    ($code) = run('predict', '--weights', tmp('bad.safetensors'), '--threads', 1, tmp("set/$held[0]"));
+    $crashed++, print "# exit $code at $_\n" if $code != 0 && $code != 3;
+}
+ok(!$crashed, "150 weights files with damaged headers: $crashed crashed");
+done_testing();
