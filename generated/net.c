@@ -18,7 +18,6 @@ typedef struct {
   const char *where;                                 /* the file */
   int line, words, params;
   char *word[MOST_WORDS + 1];
-  bool used[MOST_WORDS + 1];
   struct { char *name, *value; bool used; } param[MOST_PARAMS];
 } net_reader;
 
@@ -28,25 +27,25 @@ static _Noreturn void bad_net(const net_reader *r, const char *found, const char
 }
 
 /* net: read a line's words */
-static const char *value_of(net_reader *r, const char *key)
-{
-  for (int i = 2; i < r->words; i += 2)
-    if (!strcmp(r->word[i], key)) {
-      if (i + 1 == r->words) bad_net(r, say("'%s' at the line's end", key), "a value behind it", NULL);
-      r->used[i] = r->used[i + 1] = true;
-      return r->word[i + 1];
-    }
-  return NULL;
-}
-
-static void refuse_leftovers(net_reader *r, const char *const *keys)
+static void know_keys(const net_reader *r, const char *const *keys)
 {
   for (int i = 2; i < r->words; i += 2) {
-    if (r->used[i]) continue;
-    const char *near = nearest(r->word[i], keys);
-    bad_net(r, say("'%s' in a %s layer", r->word[i], r->word[0]), near ? say("'%s'?", near) : "a word that such a layer knows",
-            "the book's chapter 'Networks as text' lists the words of each layer");
+    bool known = false;
+    for (int k = 0; keys[k]; k++) known |= !strcmp(keys[k], r->word[i]);
+    const char *near = known ? NULL : nearest(r->word[i], keys);
+    if (!known) bad_net(r, say("'%s' in a %s layer", r->word[i], r->word[0]), near ? say("'%s'", near) : "a word that such a layer knows",
+                        "the book's chapter 'Networks as text' lists the words of each layer");
+    if (i + 1 == r->words) bad_net(r, say("'%s' at the line's end", r->word[i]), "a value behind it", NULL);
+    for (int j = 2; j < i; j += 2)
+      if (!strcmp(r->word[j], r->word[i])) bad_net(r, say("a second '%s'", r->word[i]), "each once", NULL);
   }
+}
+
+static const char *value_of(const net_reader *r, const char *key)
+{
+  for (int i = 2; i + 1 < r->words; i += 2)
+    if (!strcmp(r->word[i], key)) return r->word[i + 1];
+  return NULL;
 }
 
 static int whole(const net_reader *r, const char *what, const char *word, int least, int most)
@@ -171,6 +170,7 @@ static void read_layer(net_reader *r, layer_kind kind)
   if (n->layer[n->layers - 1].kind == LAYER_SOFTMAX) bad_net(r, say("a %s layer behind softmax", r->word[0]), "the end", NULL);
   layer l = { .kind = kind, .with = -1, .weight = -1, .bias = -1, .line = r->line };
   snprintf(l.name, sizeof l.name, "%s", new_name(r));
+  know_keys(r, keys[kind]);
   const char *from = value_of(r, "from");
   l.from = from ? earlier_layer(r, from) : n->layers - 1;
   l.in = l.out = n->layer[l.from].out;
@@ -199,7 +199,6 @@ static void read_layer(net_reader *r, layer_kind kind)
   case LAYER_NORM: l.flop = 2.0 * (double)shape_floats(l.out); break;
   default: l.flop = (double)shape_floats(l.out); break;
   }
-  refuse_leftovers(r, keys[kind]);
   append_layer(n, &l);
 }
 
@@ -321,7 +320,6 @@ static void split_line(net_reader *r, char *line)
   char *save, *word;
   line[strcspn(line, "#\r")] = 0;
   r->words = 0;
-  memset(r->used, 0, sizeof r->used);
   for (word = strtok_r(line, " \t", &save); word; word = strtok_r(NULL, " \t", &save)) {
     if (r->words == MOST_WORDS) bad_net(r, "a line of too many words", say("at most %d", MOST_WORDS), NULL);
     r->word[r->words++] = word;
