@@ -100,3 +100,41 @@ $(eval $(call figure,5,1,scratch begin))
 $(eval $(call figure,6,1,cv))
 $(eval $(call figure,7,1,cv verdict))
 $(eval $(call figure,8,2,transfer))
+
+$(FIGURES)/fig1.png: | $(SET1)/dataset.json $(WBCSNET)
+	@mkdir -p $(@D)
+	$(call say,DRAW,$@) $(WBCSNET) samples $(SET1) --out $@ --across >$(@:.png=.txt)
+
+$(FIGURES)/%.json: experiments/nets/%.net | $(WBCSNET)
+	@mkdir -p $(@D)
+	$(Q)$(WBCSNET) describe --json $< >$@
+$(FIGURES)/fig2.tex: $(FIGURES)/wbcsnet2.json experiments/diagram
+	$(call say,DRAW,$@) experiments/diagram block $< >$@
+$(FIGURES)/fig3.tex: $(FIGURES)/wbcsnet.json $(FIGURES)/wbcsnet2.json experiments/diagram
+	$(call say,DRAW,$@) experiments/diagram nets $(filter %.json,$^) >$@
+
+# The mosaics of one neutrophil through the trained WBCsNet-2, and the LaTeX that places them.
+NINE_RUN := $(RUNS1)/scratch/wbcsnet2/seed$(SEED)/foldall
+$(FIGURES)/fig9.tex: $(NINE_RUN)/run.json | $(SET1)/dataset.json $(WBCSNET)
+	@mkdir -p $(@D)
+	$(call say,DRAW,$@) $(WBCSNET) features --weights $(NINE_RUN)/weights.safetensors --data $(SET1) --out $(FIGURES)/fig9 >$(@:.tex=.txt)
+	@experiments/fig9 $(FIGURES)/fig9 >$@
+
+figures: $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex)
+
+# ---- the report ----
+ifeq ($(SCALE),full)
+$(JOBS_ALL): | plan
+endif
+plan: | $(SET1)/dataset.json $(SET2)/dataset.json $(WBCSNET)
+	@SEED=$(SEED) RUNS1=$(RUNS1) RUNS2=$(RUNS2) experiments/plan $(SCALE) $(WBCSNET) $(JOBS) $(THREADS) $(SET1) $(SET2)
+
+PAPER_PARTS := $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex) $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/verdict/verdict.tex
+$(SHEETS)/paper.pdf: paper/paper.tex paper/refs.bib paper/diagram.sty experiments/typeset $(PAPER_PARTS)
+	$(call say,LATEX,$@) experiments/typeset $(SHEETS) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2)
+
+## paper: everything, and paper/paper.pdf (smoke 1 min, quick 8 min, full days; a second time seconds)
+paper: $(SHEETS)/paper.pdf
+	@mkdir -p $(dir $(PAPER)) && cmp -s $< $(PAPER) || cp $< $(PAPER)
+	@cat $(RESULTS)/verdict/findings.txt
+	@echo "the report: $(PAPER) (scale $(SCALE), $(NAME) cells)"
