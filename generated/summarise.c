@@ -480,13 +480,15 @@ static void put_origin(summary *s)
   const char *e = s->experiment;
   values *t = &s->table;
   double seconds = 0;
-  for (int i = 0; i < s->runs; i++) seconds += run_number(&s->run[i], "seconds");
+  int diverged = 0;
+  for (int i = 0; i < s->runs; i++) seconds += run_number(&s->run[i], "seconds"), diverged += s->run[i].diverged;
   put_text(t, json_text(data, "name", "?"), "%s/data", e), put_text(t, json_text(data, "kind", "?"), "%s/kind", e);
   put_text(t, say("%.12s", json_text(data, "sha256", "?")), "%s/sha256", e);
   put_number(t, json_number(data, "cells", NAN), 0, "%s/cells", e);
   put_text(t, json_text(j, "machine", "?"), "%s/machine", e), put_text(t, json_text(j, "version", "?"), "%s/version", e);
   put_number(t, json_number(j, "threads", 1), 0, "%s/threads", e);
   put_number(t, s->runs, 0, "%s/runs", e), put_number(t, seconds / 60, 1, "%s/minutes", e);
+  put_number(t, diverged, 0, "%s/diverged", e);
 }
 
 /* write results.json and results.tex */

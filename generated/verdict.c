@@ -139,8 +139,9 @@ static void write_claim(FILE *f, const judged *c, const values *t)
   value theirs = c->theirs ? *c->theirs : (value){0}, gap = { .digits = 2 };
   theirs.bounded = false;
   if (c->theirs && c->mine && !c->theirs->text && !c->mine->text) {
-    gap.digits = c->theirs->digits < c->mine->digits ? c->theirs->digits : c->mine->digits;
+    gap.digits = c->mine->digits < 2 ? c->mine->digits : 2;
     gap.value = c->mine->value - c->theirs->value;
+    if (fabs(gap.value) < 0.5 * pow(10, -gap.digits)) gap.value = 0;
   } else gap.text = "--";
   char *printed = copy_text(c->theirs ? signed_text(&theirs, sign) : "--"), *ours = copy_text(c->mine ? signed_text(c->mine, sign) : "--");
   fprintf(f, "\\claim{%s}{%s}{%s}{%s}{%s}{%s}{%s}\n", tex_text(c->claim), place ? tex_text(place->text) : "", printed, ours,
@@ -189,6 +190,17 @@ static judged read_claim(const csv *c, int row, const values *t)
   if (kind) j.kind = kind->text;
   return j;
 }
+/* add up over the experiments */
+static double over_experiments(const values *t, const char *name)
+{
+  double sum = 0;
+  for (int i = 0; i < t->n; i++) {
+    const char *slash = strchr(t->v[i].key, '/');
+    if (slash && !strcmp(slash + 1, name)) sum += t->v[i].value;
+  }
+  return sum;
+}
+
 static void judge_all(values *t, int own, const char *claims, const char *scale, const char *out)
 {
   csv *c = csv_read(claims, "experiments/claims.csv");
@@ -203,7 +215,9 @@ static void judge_all(values *t, int own, const char *claims, const char *scale,
   file_commit(a);
   int first = t->n;
   for (int v = 0; v < VERDICTS; v++) put_number(t, count[v], 0, "verdict/%s", verdict_key[v]);
-  put_text(t, scale, "scale");
+  put_number(t, c->rows, 0, "verdict/all");
+  const char *sums[3] = { "runs", "diverged", "minutes" };
+  for (int i = 0; i < 3; i++) put_number(t, over_experiments(t, sums[i]), i == 2, "all/%s", sums[i]);
   /* write the values that verdict made */
   values mine = { .v = t->v, .n = own }, counts = { .v = t->v + first, .n = t->n - first };
   a = file_create(say("%s/verdict.tex", out));
