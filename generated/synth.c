@@ -22,7 +22,7 @@ static float smooth(float low, float high, float x)
   return t * t * (3 - 2 * t);
 }
 
-typedef struct { float r[129]; } contour;            /* radius in units of the mean radius, at 128 angles; [128] = [0] */
+typedef struct { float r[129]; } contour;            /* radius over mean radius at 128 angles; [128] = [0] */
 
 static void draw_contour(rng *r, contour *c, float roughness)
 {
@@ -110,12 +110,12 @@ typedef struct {
   float x, y, cos, sin;                              /* centre in the scene, and turn */
   float radius, edge;                                /* mean radius; width of the soft membrane */
   contour outline;
-  lobe lobe[16], bite;                               /* the nucleus, and what is cut out of it (bite.r0 > 0) */
+  lobe lobe[16], bite;                               /* the nucleus; what is cut out of it (r0 > 0) */
   int lobes;
-  float waist, wander;                               /* smooth-minimum width; how far noise moves the nuclear outline */
-  float density, clumping, clump, rim, lace;         /* chromatin: azure, share in clumps, their size, membrane, laciness */
+  float waist, wander;                               /* smooth-minimum width; noise in the nuclear outline */
+  float density, clumping, clump, rim, lace;         /* azure, share in clumps, their size, membrane */
   float crease_angle, crease;                        /* a fold across the nucleus: direction, strength */
-  float body[STAINS], unevenness, shell;             /* cytoplasm; its clouds; more stain towards the membrane */
+  float body[STAINS], unevenness, shell;             /* cytoplasm; its clouds; more at the membrane */
   granules granule[2];
   disc vacuole[10];
   int vacuoles;
@@ -123,7 +123,11 @@ typedef struct {
   uint64_t key;                                      /* of its granules' random numbers */
 } white_cell;
 
-typedef struct { float x, y, radius, squeeze, cos, sin, pallor, density; contour outline; bool over; } red_cell;
+typedef struct {
+  float x, y, radius, squeeze, cos, sin, pallor, density;
+  contour outline;
+  bool over;                                         /* lies on the white cell */
+} red_cell;
 typedef struct { float x, y, radius, density; contour outline; } platelet;
 
 enum { MOST_WHITES = 8, MOST_REDS = 900, MOST_PLATELETS = 60 };
@@ -164,10 +168,11 @@ static void draw_chain(rng *r, white_cell *w, chain k)
   float x[8], y[8], heading[8];
   walk(r, &k, x, y, heading);
   for (int i = 0; i < k.n; i++) {
-    float radius = k.size * around(r, 1, 0.12f), room = 0.93f * w->radius - radius, away = hypotf(x[i], y[i]) + 1e-6f;
+    float radius = k.size * around(r, 1, 0.12f), room = 0.93f * w->radius - radius;
+    float away = hypotf(x[i], y[i]) + 1e-6f;
     if (away > room) x[i] *= room / away, y[i] *= room / away;
-    float turn = heading[i] + around(r, 0, 0.5f), half = k.stretch * radius * between(r, 0.4f, 1.2f), taper = around(r, 1, 0.12f);
-    float dx = half * cosf(turn), dy = half * sinf(turn);
+    float turn = heading[i] + around(r, 0, 0.5f), half = k.stretch * radius * between(r, 0.4f, 1.2f);
+    float dx = half * cosf(turn), dy = half * sinf(turn), taper = around(r, 1, 0.12f);
     add_lobe(w, x[i] - dx, y[i] - dy, radius, x[i] + dx, y[i] + dy, radius * taper);
   }
   for (int i = 0; i + 1 < k.n; i++) add_lobe(w, x[i], y[i], k.bridge, x[i + 1], y[i + 1], k.bridge * 1.1f);
@@ -191,7 +196,8 @@ static void set_stain(float s[STAINS], float azure, float eosin, float blue)
   s[AZURE] = azure, s[EOSIN] = eosin, s[BLUE] = blue;
 }
 
-static void set_granules(granules *g, float spacing, float radius, float keep, float azure, float eosin, float blue)
+static void set_granules(granules *g, float spacing, float radius, float keep, float azure, float eosin,
+                         float blue)
 {
   *g = (granules){ .spacing = spacing, .radius = radius, .keep = keep, .scatter = 0.45f };
   set_stain(g->stain, azure, eosin, blue);
@@ -205,10 +211,12 @@ static void draw_neutrophil(rng *r, white_cell *w)
   bool young = n == 1 && chance(r, 0.35f);
   float off = between(r, 0, 1.2f);
   if (n == 1) {
-    float width = (young ? between(r, 1.7f, 2.2f) : around(r, 1.5f, 0.15f)) * grow, turn = between(r, 0.45f, 0.8f);
-    draw_chain(r, w, (chain){ 6, 1.9f * grow, turn, 0.12f, 0.08f, width, 0.25f, width * between(r, 0.80f, 0.98f), off });
+    float width = grow * (young ? between(r, 1.7f, 2.2f) : around(r, 1.5f, 0.15f));
+    float turn = between(r, 0.45f, 0.8f), bridge = width * between(r, 0.80f, 0.98f);
+    draw_chain(r, w, (chain){ 6, 1.9f * grow, turn, 0.12f, 0.08f, width, 0.25f, bridge, off });
   } else {
-    static const float size[] = { 0, 0, 2.15f, 1.78f, 1.55f, 1.4f }, step[] = { 0, 0, 4.3f, 3.4f, 2.9f, 2.6f };
+    static const float size[] = { 0, 0, 2.15f, 1.78f, 1.55f, 1.4f };
+    static const float step[] = { 0, 0, 4.3f, 3.4f, 2.9f, 2.6f };
     float turn = between(r, 0.7f, 1.3f), bridge = between(r, 0.3f, 0.9f);
     draw_chain(r, w, (chain){ n, step[n] * grow, turn, 0.25f, 0.25f, size[n] * grow, 0.42f, bridge, off });
   }
@@ -229,10 +237,10 @@ static void draw_eosinophil(rng *r, white_cell *w)
   else if (n == 2) draw_chain(r, w, (chain){ 2, 4.7f * grow, 1, 0.3f, 0, 2.3f * grow, 0.35f, bridge, off });
   else draw_chain(r, w, (chain){ 3, 4.2f * grow, 1.3f, 0.3f, 0, 1.85f * grow, 0.35f, bridge, 0.4f * off });
   w->density *= 1.05f, w->clump = 1.0f, w->clumping = 0.46f;
-  float orange = around(r, 0.56f, 0.11f), packed = between(r, 0.75f, 1);
+  float orange = around(r, 0.56f, 0.11f), packed = between(r, 0.8f, 1);
   if (chance(r, 0.20f)) orange = between(r, 0.18f, 0.38f), packed = between(r, 0.45f, 0.9f);
-  set_stain(w->body, 0.04f, 0.35f * orange, 0.06f);
-  set_granules(&w->granule[0], 0.66f, 0.40f, packed, 0.07f, orange, 0);
+  set_stain(w->body, 0.04f, 0.48f * orange, 0.05f);
+  set_granules(&w->granule[0], 0.66f, 0.40f, packed, 0.06f, 0.85f * orange, 0);
   w->granule[0].scatter = 0.25f, w->granule[0].over_nucleus = 0.06f;
 }
 
@@ -241,7 +249,8 @@ static void draw_basophil(rng *r, white_cell *w)
   draw_common(r, w, around(r, 6.2f, 0.4f), 0.05f);
   float grow = w->radius / 6.2f, bridge = between(r, 1.0f, 1.6f);
   int n = chance(r, 0.4f) ? 2 : 3;
-  draw_chain(r, w, (chain){ n, (n == 2 ? 3.5f : 3.1f) * grow, 1.2f, 0.3f, 0.1f, (n == 2 ? 2.4f : 2.05f) * grow, 0.4f, bridge, 0.6f });
+  float step = grow * (n == 2 ? 3.5f : 3.1f), lobe_size = grow * (n == 2 ? 2.4f : 2.05f);
+  draw_chain(r, w, (chain){ n, step, 1.2f, 0.3f, 0.1f, lobe_size, 0.4f, bridge, 0.6f });
   w->waist = 1.2f, w->density *= 0.80f, w->clumping = 0.25f, w->rim = 0.05f;
   float dark = around(r, 0.80f, 0.10f), kept = between(r, 0.6f, 1.0f);
   if (chance(r, 0.1f)) kept = between(r, 0.15f, 0.4f), dark = between(r, 0.3f, 0.5f);
@@ -256,12 +265,13 @@ static void draw_lymphocyte(rng *r, white_cell *w)
   bool reactive = u < 0.12f, large = u < 0.30f;
   size = reactive ? around(r, 6.9f, 0.5f) : large ? around(r, 6.0f, 0.4f) : around(r, 4.75f, 0.3f);
   draw_common(r, w, size, reactive ? 0.11f : 0.045f);
-  float share = reactive ? between(r, 0.56f, 0.70f) : large ? between(r, 0.68f, 0.80f) : between(r, 0.80f, 0.92f);
+  float low = reactive ? 0.56f : large ? 0.68f : 0.80f, share = between(r, low, low + 0.13f);
   float n = size * share, long_by = n * between(r, 0.02f, 0.16f), off = (size - n) * between(r, 0.2f, 0.85f);
   add_lobe(w, off - long_by, 0, n - long_by / 2, off + long_by, 0, n - long_by / 2);
   if (chance(r, reactive ? 0.6f : 0.22f)) {
     float a = between(r, 0, 6.2831853f), deep = n + between(r, 0.4f, 0.9f);
-    w->bite = (lobe){ off + deep * cosf(a), deep * sinf(a), 1.2f, off + 1.3f * deep * cosf(a), 1.3f * deep * sinf(a), 1.5f };
+    float dx = deep * cosf(a), dy = deep * sinf(a);
+    w->bite = (lobe){ off + dx, dy, 1.2f, off + 1.3f * dx, 1.3f * dy, 1.5f };
   }
   w->clump = reactive ? 0.9f : 1.25f, w->clumping = between(r, 0.26f, 0.42f), w->rim = 0.12f;
   w->density *= reactive ? 0.90f : 1.03f, w->lace = reactive ? between(r, 0, 0.5f) : 0;
@@ -291,7 +301,8 @@ static void draw_monocyte(rng *r, white_cell *w)
     add_lobe(w, off - 0.5f, 0, size, off + 0.5f, 0, size);
     w->bite = (lobe){ off, deep, 1.4f, off, 1.5f * deep, 2.2f };
   }
-  w->waist = 1.2f, w->wander = 0.35f, w->clump = 0.9f, w->clumping = between(r, 0.42f, 0.6f), w->density *= 0.90f;
+  w->waist = 1.2f, w->wander = 0.35f, w->clump = 0.9f, w->clumping = between(r, 0.42f, 0.6f);
+  w->density *= 0.90f;
   w->rim = 0.16f, w->lace = between(r, small ? 0.2f : 0.5f, 0.9f);
   if (chance(r, 0.6f)) w->crease_angle = between(r, 0, 3.1416f), w->crease = between(r, 0.1f, 0.3f);
   set_stain(w->body, around(r, 0.09f, 0.02f), 0.07f, around(r, small ? 0.28f : 0.22f, 0.06f));
@@ -301,7 +312,8 @@ static void draw_monocyte(rng *r, white_cell *w)
   if (chance(r, 0.4f)) {
     w->vacuoles = 1 + (int)rng_below(r, 7);
     for (int i = 0; i < w->vacuoles; i++) {
-      float a = between(r, 0, 6.2831853f), away = w->radius * between(r, 0.25f, 0.85f), size = between(r, 0.25f, 0.65f);
+      float a = between(r, 0, 6.2831853f), away = w->radius * between(r, 0.25f, 0.85f);
+      float size = between(r, 0.25f, 0.65f);
       w->vacuole[i] = (disc){ away * cosf(a), away * sinf(a), size };
     }
   }
@@ -318,14 +330,14 @@ static void draw_white(rng *r, white_cell *w, int class, float x, float y)
 /* synth: scenes */
 const synth_style synth_styles[2] = {
   { "dataset1", "Wright", "w", 1, 0, 0, 70, 3.4f, { 1412, 83, 10, 517, 142 },
-    { { 1.12f, 1.72f, 0.58f }, { 0.17f, 0.74f, 0.70f }, { 0.80f, 0.58f, 0.14f }, { 0.19f, 0.285f, 0.235f } },
+    { { 1.12f, 1.72f, 0.58f }, { 0.15f, 0.71f, 0.75f }, { 0.80f, 0.58f, 0.14f }, { 0.19f, 0.285f, 0.235f } },
     { 244, 235, 225 }, 0.20f, 0.15f, 2.4f, 0.011f, 0.12f },
   { "dataset2", "Giemsa-Wright", "g", 2, 576, 720, 150, 6.6f, { 56, 39, 55, 59, 45 },
     { { 1.22f, 1.62f, 0.50f }, { 0.24f, 0.72f, 0.55f }, { 0.95f, 0.62f, 0.20f }, { 0.22f, 0.33f, 0.20f } },
     { 214, 199, 208 }, 0.20f, 0.17f, 3.0f, 0.02f, 0.14f },
 };
 
-enum { OF_SCENE, OF_SHOT, OF_NOISE, STREAMS };       /* what a stream of a set is for; its "epoch" is code * STREAMS + this */
+enum { OF_SCENE, OF_SHOT, OF_NOISE, STREAMS };       /* what for; a stream's "epoch" is code * STREAMS + this */
 
 static rng open_stream(const synth_style *s, uint64_t seed, int of, uint32_t number)
 {
@@ -349,7 +361,8 @@ static bool red_fits(const smear *m, const red_cell *c, float overlap)
 
 static void draw_reds(rng *r, smear *m)
 {
-  float crowd = between(r, 0.4f, 1.6f), stacking = chance(r, 0.25f) ? 0.35f : 0.06f, area = (m->width + 8) * (m->height + 8);
+  float crowd = between(r, 0.4f, 1.6f), stacking = chance(r, 0.25f) ? 0.35f : 0.06f;
+  float area = (m->width + 8) * (m->height + 8);
   float pallor = between(r, 0.75f, 1.25f), roughness = chance(r, 0.15f) ? 0.05f : 0.018f;
   int throws = (int)(0.085f * crowd * area);
   for (int k = 0; k < throws && m->reds < MOST_REDS; k++) {
@@ -406,7 +419,8 @@ static void place_whites(rng *r, smear *m, const int *class, int n, bool field)
              m->white[0].x + away * cosf(a), m->white[0].y + away * sinf(a));
 }
 
-smear *synth_scene(const synth_style *s, uint64_t seed, uint32_t scene, const int *class, int n, int height, int width)
+smear *synth_scene(const synth_style *s, uint64_t seed, uint32_t scene, const int *class, int n, int height,
+                   int width)
 {
   rng r = open_stream(s, seed, OF_SCENE, scene);
   smear *m = NEW(smear, 1);
@@ -424,12 +438,13 @@ smear *synth_scene(const synth_style *s, uint64_t seed, uint32_t scene, const in
 
 /* synth: painting */
 typedef struct {
-  int y, x, h, w;                                    /* first sample and size, in samples of the scene's raster */
+  int y, x, h, w;                                    /* first sample and size, in the scene's raster */
   float pitch;                                       /* micrometres a sample */
   float *stain[STAINS], *cell, *nucleus;             /* (H, W) each */
 } canvas;
 
-static float at(int sample, float pitch) { return ((float)sample + 0.5f) * pitch; }
+static float at(int number, float pitch) { return ((float)number + 0.5f) * pitch; }
+static size_t sample(const canvas *c, int i, int j) { return (size_t)i * (size_t)c->w + (size_t)j; }
 
 /* The samples within reach of (x, y): rows box[0]..box[1]-1, columns box[2]..box[3]-1 of the canvas. */
 static void find_box(const canvas *c, float x, float y, float reach, int box[4])
@@ -459,13 +474,15 @@ static float chromatin(const white_cell *w, float x, float y, float d)
   float dense = clumps + w->lace * (lace - clumps);
   float azure = w->density * (1 - w->clumping * (1 - dense)) + w->rim / (1 + d * d * 16);
   if (w->crease > 0) {
-    float across = x * sinf(w->crease_angle) - y * cosf(w->crease_angle) + 1.1f * noise(0.3f * x + w->texture_y, 0.3f * y);
+    float across = x * sinf(w->crease_angle) - y * cosf(w->crease_angle);
+    across += 1.1f * noise(0.3f * x + w->texture_y, 0.3f * y);
     azure += w->crease * (expf(-across * across * 9) - 0.6f * expf(-(across - 0.6f) * (across - 0.6f) * 6));
   }
   return azure * (0.82f + 0.18f * smooth(0, -0.9f, d));
 }
 
-static void paint_sample(const white_cell *w, float x, float y, float outside, size_t k, canvas *c, const float strength[STAINS])
+static void paint_sample(const white_cell *w, float x, float y, float outside, size_t k, canvas *c,
+                         const float strength[STAINS])
 {
   float cover = 1 - smooth(-w->edge, w->edge, outside), d = nucleus_distance(w, x, y);
   float inside = cover * (1 - smooth(-0.17f, 0.17f, d));
@@ -491,11 +508,12 @@ static void paint_body(const white_cell *w, canvas *c, const float strength[STAI
       float dx = at(c->x + j, c->pitch) - w->x, dy = at(c->y + i, c->pitch) - w->y;
       float x = w->cos * dx + w->sin * dy, y = w->cos * dy - w->sin * dx;
       float outside = sqrtf(x * x + y * y) - w->radius * contour_at(&w->outline, x, y);
-      if (outside < w->edge) paint_sample(w, x, y, outside, (size_t)i * (size_t)c->w + (size_t)j, c, strength);
+      if (outside < w->edge) paint_sample(w, x, y, outside, sample(c, i, j), c, strength);
     }
 }
 
-static void paint_granule(float gx, float gy, float radius, float weight, const granules *g, canvas *c, const float strength[STAINS])
+static void paint_granule(float gx, float gy, float radius, float weight, const granules *g, canvas *c,
+                          const float strength[STAINS])
 {
   int box[4];
   find_box(c, gx, gy, 1.2f * radius, box);
@@ -504,7 +522,7 @@ static void paint_granule(float gx, float gy, float radius, float weight, const 
       float d = hypotf(at(c->x + j, c->pitch) - gx, at(c->y + i, c->pitch) - gy) / radius;
       if (d >= 1.2f) continue;
       float v = weight * (1 - smooth(0.65f, 1.2f, d)) * (0.62f + 0.38f * smooth(0, 0.7f, d));
-      size_t k = (size_t)i * (size_t)c->w + (size_t)j;
+      size_t k = sample(c, i, j);
       for (int s = 0; s < HAEMOGLOBIN; s++) c->stain[s][k] += strength[s] * v * g->stain[s];
     }
 }
@@ -521,8 +539,8 @@ static void paint_granules(const white_cell *w, const granules *g, canvas *c, co
       if (!chance(&r, g->keep)) continue;
       if (sqrtf(x * x + y * y) > w->radius * contour_at(&w->outline, x, y) - 0.75f * radius) continue;
       if (nucleus_distance(w, x, y) < 0.15f) weight *= g->over_nucleus;
-      if (weight > 0)
-        paint_granule(w->x + w->cos * x - w->sin * y, w->y + w->sin * x + w->cos * y, radius, weight, g, c, strength);
+      float gx = w->x + w->cos * x - w->sin * y, gy = w->y + w->sin * x + w->cos * y;
+      if (weight > 0) paint_granule(gx, gy, radius, weight, g, c, strength);
     }
 }
 
@@ -535,7 +553,7 @@ static void paint_vacuole(const white_cell *w, const disc *v, canvas *c)
     for (int j = box[2]; j < box[3]; j++) {
       float d = hypotf(at(c->x + j, c->pitch) - x, at(c->y + i, c->pitch) - y) / v->r;
       float left = 1 - 0.88f * (1 - smooth(0.7f, 1.3f, d));
-      for (int s = 0; s < HAEMOGLOBIN; s++) c->stain[s][(size_t)i * (size_t)c->w + (size_t)j] *= left;
+      for (int s = 0; s < HAEMOGLOBIN; s++) c->stain[s][sample(c, i, j)] *= left;
     }
 }
 
@@ -552,7 +570,7 @@ static void paint_red(const red_cell *e, canvas *c, float strength, float eosin)
       float q = rho < 0.98f ? rho * rho : 0.96f, sheet = 1 - smooth(0.95f, 1.04f, rho);
       float biconcave = sqrtf(1 - q) * (0.81f + 7.83f * q - 4.39f * q * q) / 2.58f;
       float thick = sheet * ((1 - e->pallor) * 0.85f + e->pallor * biconcave);
-      size_t k = (size_t)i * (size_t)c->w + (size_t)j;
+      size_t k = sample(c, i, j);
       thick *= e->density * (e->over ? 1 : 1 - c->cell[k]);
       c->stain[HAEMOGLOBIN][k] += strength * thick;
       c->stain[EOSIN][k] += 0.045f * eosin * thick;
@@ -567,9 +585,10 @@ static void paint_platelet(const platelet *p, const smear *m, canvas *c)
     for (int j = box[2]; j < box[3]; j++) {
       float x = at(c->x + j, c->pitch), y = at(c->y + i, c->pitch), dx = x - p->x, dy = y - p->y;
       float rho = sqrtf(dx * dx + dy * dy) / (p->radius * contour_at(&p->outline, dx, dy));
-      float grain = 0.35f + 0.9f * smooth(-0.4f, 0.5f, clouds(2.2f * x + m->texture_x, 2.2f * y + m->texture_y, 2));
+      float cloud = clouds(2.2f * x + m->texture_x, 2.2f * y + m->texture_y, 2);
+      float grain = 0.35f + 0.9f * smooth(-0.4f, 0.5f, cloud);
       float v = p->density * grain * (1 - smooth(0.55f, 1.15f, rho));
-      size_t k = (size_t)i * (size_t)c->w + (size_t)j;
+      size_t k = sample(c, i, j);
       c->stain[AZURE][k] += 0.8f * m->stain[AZURE] * v, c->stain[BLUE][k] += 0.35f * m->stain[BLUE] * v;
     }
 }
@@ -612,21 +631,23 @@ void synth_place(const smear *m, const synth_style *s, uint64_t seed, uint32_t s
 
 static void open_canvas(canvas *c, int y, int x, int h, int w, int fine, int margin, float scale)
 {
-  *c = (canvas){ y * fine - margin, x * fine - margin, h * fine + 2 * margin, w * fine + 2 * margin, .pitch = 1 / (scale * (float)fine) };
+  *c = (canvas){ .y = y * fine - margin, .x = x * fine - margin, .pitch = 1 / (scale * (float)fine) };
+  c->h = h * fine + 2 * margin, c->w = w * fine + 2 * margin;
   size_t n = (size_t)c->h * (size_t)c->w;
   float *planes = NEW(float, n * (STAINS + 2));
   for (int k = 0; k < STAINS; k++) c->stain[k] = planes + n * (size_t)k;
   c->cell = planes + n * STAINS, c->nucleus = planes + n * (STAINS + 1);
 }
 
-static void shine(const canvas *c, const smear *m, const synth_style *s, const shot_settings *t, float *light)   /* light (3, H, W) */
+static void shine(const canvas *c, const smear *m, const synth_style *s, const shot_settings *t,
+                  float *light)                      /* (3, H, W) */
 {
   size_t n = (size_t)c->h * (size_t)c->w;
   for (int i = 0; i < c->h; i++)
     for (int j = 0; j < c->w; j++) {
       float y = at(c->y + i, c->pitch) / m->height - 0.5f, x = at(c->x + j, c->pitch) / m->width - 0.5f;
       float lamp = 1 + t->slope_y * y + t->slope_x * x - t->vignette * (x * x + y * y);
-      size_t k = (size_t)i * (size_t)c->w + (size_t)j;
+      size_t k = sample(c, i, j);
       for (int l = 0; l < 3; l++) {
         float density = 0;
         for (int q = 0; q < STAINS; q++) density += s->absorb[q][l] * c->stain[q][k];
@@ -637,7 +658,8 @@ static void shine(const canvas *c, const smear *m, const synth_style *s, const s
 
 enum { LONGEST = 129 };
 
-/* Gaussian of sigma samples, convolved with a box of `fine` samples: taps[0..n-1], for a pixel whose first sample is at tap `reach`. */
+/* Gaussian of sigma samples, convolved with a box of `fine` samples: taps[0..n-1]; a pixel's first sample is at
+   tap `reach`. */
 static int make_kernel(float sigma, int fine, int reach, float taps[LONGEST])
 {
   int n = 2 * reach + fine;
@@ -654,7 +676,8 @@ static int make_kernel(float sigma, int fine, int reach, float taps[LONGEST])
   return n;
 }
 
-static void focus(const float *light, int h, int w, int fine, const float *taps, int n, float *picture)   /* picture (h/.., w/..) */
+/* light (h, w) in samples -> picture in pixels, as many as the kernel fits in. */
+static void focus(const float *light, int h, int w, int fine, const float *taps, int n, float *picture)
 {
   int rows = h, cols = (w - n) / fine + 1, lines = (h - n) / fine + 1;
   float *half = NEW(float, (size_t)rows * (size_t)cols);
@@ -668,8 +691,10 @@ static void focus(const float *light, int h, int w, int fine, const float *taps,
   for (int i = 0; i < lines; i++) {
     float *out = picture + (size_t)i * (size_t)cols;
     memset(out, 0, (size_t)cols * sizeof *out);
-    for (int k = 0; k < n; k++)
-      for (int j = 0; j < cols; j++) out[j] += taps[k] * half[(size_t)(i * fine + k) * (size_t)cols + (size_t)j];
+    for (int k = 0; k < n; k++) {
+      const float *row = half + (size_t)(i * fine + k) * (size_t)cols;
+      for (int j = 0; j < cols; j++) out[j] += taps[k] * row[j];
+    }
   }
   free(half);
 }
@@ -678,12 +703,14 @@ static void pixel_noise(const synth_style *s, uint64_t seed, uint32_t shot, int 
 {
   uint32_t word[4];
   rng_block(seed, RNG_SYNTH, (uint32_t)(s->code * STREAMS + OF_NOISE), shot, (uint32_t)(y * 4096 + x), word);
-  float r0 = sqrtf(-2 * logf(((float)(word[0] >> 8) + 0.5f) / 16777216)), a0 = (float)(word[1] >> 8) * (6.2831853f / 16777216);
-  float r1 = sqrtf(-2 * logf(((float)(word[2] >> 8) + 0.5f) / 16777216)), a1 = (float)(word[3] >> 8) * (6.2831853f / 16777216);
+  float u[4];
+  for (int k = 0; k < 4; k++) u[k] = ((float)(word[k] >> 8) + 0.5f) / 16777216;
+  float r0 = sqrtf(-2 * logf(u[0])), r1 = sqrtf(-2 * logf(u[2])), a0 = 6.2831853f * u[1], a1 = 6.2831853f * u[3];
   z[0] = r0 * cosf(a0), z[1] = r0 * sinf(a0), z[2] = r1 * cosf(a1);
 }
 
-static void expose(const float *picture, const synth_style *s, uint64_t seed, uint32_t shot, int y, int x, image *out)
+static void expose(const float *picture, const synth_style *s, uint64_t seed, uint32_t shot, int y, int x,
+                   image *out)
 {
   size_t n = (size_t)out->h * (size_t)out->w;
   for (int i = 0; i < out->h; i++)
@@ -713,7 +740,8 @@ static void write_mask(const canvas *c, int fine, int margin, int h, int w, uint
     }
 }
 
-image synth_view(const smear *m, const synth_style *s, uint64_t seed, uint32_t shot, int y, int x, int h, int w, uint8_t *mask)
+image synth_view(const smear *m, const synth_style *s, uint64_t seed, uint32_t shot, int y, int x, int h, int w,
+                 uint8_t *mask)
 {
   shot_settings t = set_up_shot(s, seed, shot);
   int fine = (int)ceilf(1 / (0.16f * s->scale));
@@ -727,7 +755,7 @@ image synth_view(const smear *m, const synth_style *s, uint64_t seed, uint32_t s
   float *light = NEW(float, 3 * samples), *picture = NEW(float, 3 * pixels);
   shine(&c, m, s, &t, light);
   int n = make_kernel(sigma, fine, reach, taps);
-  for (int l = 0; l < 3; l++) focus(light + samples * (size_t)l, c.h, c.w, fine, taps, n, picture + pixels * (size_t)l);
+  for (size_t l = 0; l < 3; l++) focus(light + samples * l, c.h, c.w, fine, taps, n, picture + pixels * l);
   image out = { h, w, NEW(uint8_t, 3 * pixels) };
   expose(picture, s, seed, shot, y, x, &out);
   if (mask) write_mask(&c, fine, reach, h, w, mask);

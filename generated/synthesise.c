@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct { int label, number, cells, first; uint32_t scene, shot; } field;   /* number: 1.. within its class */
+typedef struct { int label, number, cells; uint32_t scene, shot; } field;      /* number: 1.. in its class */
 typedef struct { int label, field, place, number; } cell;
 
 typedef struct {
@@ -33,7 +33,8 @@ static void deal(plan *p)
       bool again;
       field *f = &p->field[p->fields];
       int n = cells_of_field(p, number, p->counts[c] - done, f - 1, &again);
-      *f = (field){ c, number, n, at, again ? f[-1].scene : (uint32_t)(c * 1000000 + number), (uint32_t)(c * 1000000 + number) };
+      uint32_t shot = (uint32_t)(c * 1000000 + number);
+      *f = (field){ c, number, n, again ? f[-1].scene : shot, shot };
       for (int i = 0; i < n; i++) p->cell[at++] = (cell){ c, p->fields, i, ++done };
       p->fields++;
     }
@@ -44,7 +45,8 @@ static smear *open_scene(const plan *p, const field *f)
   const synth_style *s = &p->style;
   int class[8];
   for (int i = 0; i < f->cells; i++) class[i] = f->label;
-  return synth_scene(s, p->seed, f->scene, class, f->cells, s->field_h ? s->field_h : s->crop, s->field_h ? s->field_w : s->crop);
+  int h = s->field_h ? s->field_h : s->crop, w = s->field_h ? s->field_w : s->crop;
+  return synth_scene(s, p->seed, f->scene, class, f->cells, h, w);
 }
 
 /* draw the cells */
@@ -76,14 +78,16 @@ static void write_mask_file(const char *path, const uint8_t *mask, int h, int w,
 
 enum { AT_ONCE = 256 };
 
-static void write_cell(const plan *p, const cell *c, dataset_writer *out, const char *masks, image *picture, const uint8_t *mask)
+static void write_cell(const plan *p, const cell *c, dataset_writer *out, const char *masks, image *picture,
+                       const uint8_t *mask)
 {
   const field *f = &p->field[c->field];
+  const char *class = class_names[c->label];
   char name[32], group[32] = "";
-  snprintf(name, sizeof name, "%.3s_%05d", class_names[c->label], c->number);
-  if (p->style.field_h) snprintf(group, sizeof group, "%.3s_scene_%05u", class_names[c->label], f->scene % 1000000);
+  snprintf(name, sizeof name, "%.3s_%05d", class, c->number);
+  if (p->style.field_h) snprintf(group, sizeof group, "%.3s_scene_%05u", class, f->scene % 1000000);
   dataset_add(out, c->label, name, group, picture);
-  if (masks) write_mask_file(say("%s/%s/%s.png", masks, class_names[c->label], name), mask, picture->h, picture->w, false);
+  if (masks) write_mask_file(say("%s/%s/%s.png", masks, class, name), mask, picture->h, picture->w, false);
   image_free(picture);
 }
 
@@ -99,7 +103,8 @@ static void draw_cells(const plan *p, dataset_writer *out, const char *masks)
     int n = p->cells - from < AT_ONCE ? p->cells - from : AT_ONCE;
     #pragma omp parallel for schedule(dynamic)
     for (int i = 0; i < n; i++) picture[i] = draw_cell(p, &p->cell[from + i], mask + (size_t)i * pixels);
-    for (int i = 0; i < n; i++) write_cell(p, &p->cell[from + i], out, masks, &picture[i], mask + (size_t)i * pixels);
+    for (int i = 0; i < n; i++)
+      write_cell(p, &p->cell[from + i], out, masks, &picture[i], mask + (size_t)i * pixels);
     progress_show(&bar, from + n, say("%d cells", from + n));
   }
   progress_end(&bar);
@@ -115,7 +120,8 @@ static void write_expert(const char *path, const uint8_t *mask, int h, int w)
   int inner_h = h - 2 * LISC_BORDER, inner_w = w - 2 * LISC_BORDER;
   uint8_t *inner = NEW(uint8_t, (size_t)inner_h * (size_t)inner_w);
   for (int i = 0; i < inner_h; i++)
-    memcpy(inner + (size_t)i * (size_t)inner_w, mask + (size_t)(i + LISC_BORDER) * (size_t)w + LISC_BORDER, (size_t)inner_w);
+    memcpy(inner + (size_t)i * (size_t)inner_w, mask + (size_t)(i + LISC_BORDER) * (size_t)w + LISC_BORDER,
+           (size_t)inner_w);
   write_mask_file(path, inner, inner_h, inner_w, true);
   free(inner);
 }
@@ -145,8 +151,9 @@ static void draw_fields(const plan *p, const char *folder)
     int n = p->fields - from < FEW ? p->fields - from : FEW;
     #pragma omp parallel for schedule(dynamic)
     for (int i = 0; i < n; i++) {
-      smear *m = open_scene(p, &p->field[from + i]);
-      picture[i] = synth_view(m, s, p->seed, p->field[from + i].shot, 0, 0, s->field_h, s->field_w, mask + (size_t)i * pixels);
+      const field *f = &p->field[from + i];
+      smear *m = open_scene(p, f);
+      picture[i] = synth_view(m, s, p->seed, f->shot, 0, 0, s->field_h, s->field_w, mask + (size_t)i * pixels);
       free(m);
     }
     /* write these fields and their groups */
@@ -190,10 +197,13 @@ static synth_style pick_style(const char *set, int size, const char *fields)
   synth_style s = synth_styles[i];
   if (!size) size = s.crop;
   if (size < 16 || size > 512) die(EXIT_USAGE, "--size", say("%d", size), "16 to 512 pixels", NULL);
-  if (fields && !s.field_h) die(EXIT_USAGE, "--fields", say("--set %s", set), "--set dataset2", "only dataset2 has whole fields");
-  if (fields && size != s.crop) die(EXIT_USAGE, "--size", say("%d", size), say("%d with --fields", s.crop), "LISC's fields have one size");
+  if (fields && !s.field_h)
+    die(EXIT_USAGE, "--fields", say("--set %s", set), "--set dataset2", "only dataset2 has whole fields");
+  if (fields && size != s.crop)
+    die(EXIT_USAGE, "--size", say("%d", size), say("%d with --fields", s.crop), "LISC's fields have one size");
   float zoom = (float)size / (float)s.crop;
-  s.scale *= zoom, s.field_h = (int)((float)s.field_h * zoom), s.field_w = (int)((float)s.field_w * zoom), s.crop = size;
+  s.field_h = (int)((float)s.field_h * zoom), s.field_w = (int)((float)s.field_w * zoom);
+  s.scale *= zoom, s.crop = size;
   return s;
 }
 
@@ -217,8 +227,8 @@ int cmd_synth(int argc, char **argv)
     { "counts", OPTION_TEXT, &counts, "N,E,B,L,M", "cells of each class (default: the paper's)" },
     { "size", OPTION_INT, &size, "PIXELS", "side of a crop; the cell fills the same share of it (16 to 512)" },
     { "seed", OPTION_SEED, &p.seed, "NUMBER", "seed of every cell (default 1)" },
-    { "masks", OPTION_TEXT, &masks, "FOLDER", "also write a mask of each crop: 0, 128 cytoplasm, 255 nucleus (PNG)" },
-    { "fields", OPTION_TEXT, &fields, "FOLDER", "also write dataset2's 720 x 576 fields and masks as LISC has them (BMP)" },
+    { "masks", OPTION_TEXT, &masks, "FOLDER", "a mask of each crop too: 0, 128 cytoplasm, 255 nucleus (PNG)" },
+    { "fields", OPTION_TEXT, &fields, "FOLDER", "dataset2's fields and masks too, as LISC has them (BMP)" },
     { "replace", OPTION_FLAG, &replace, NULL, "overwrite a data set that is there" },
     { 0 }
   };
@@ -226,7 +236,7 @@ int cmd_synth(int argc, char **argv)
                "  wbcsnet synth build/data/drawn1\n"
                "  wbcsnet synth --set dataset2 --fields build/data/lisc build/data/drawn2\n"
                "  wbcsnet synth --counts 20,20,20,20,20 --size 35 --seed 7 small\n", &out, &words, 1);
-  if (!words) die(EXIT_USAGE, "synth", "no folder", "OUT, the data set's folder", "wbcsnet synth build/data/drawn1");
+  if (!words) die(EXIT_USAGE, "synth", "no folder", "OUT, the set's folder", "wbcsnet synth build/data/drawn1");
   p.style = pick_style(set, size, fields);
   memcpy(p.counts, p.style.counts, sizeof p.counts);
   if (counts) read_counts(counts, p.counts);
@@ -238,7 +248,8 @@ int cmd_synth(int argc, char **argv)
   draw_cells(&p, writer, masks);
   if (stop_requested) { dataset_cancel(writer); return EXIT_STOPPED; }
   char *command = command_line(argc, argv);
-  dataset_commit(writer, say("drawn-%s", set), "synthetic", say("wbcsnet synth, seed %llu", (unsigned long long)p.seed), command);
+  const char *source = say("wbcsnet synth, seed %llu", (unsigned long long)p.seed);
+  dataset_commit(writer, say("drawn-%s", set), "synthetic", source, command);
   report(&p, out, seconds() - started);
   free(command), free(p.field), free(p.cell);
   return 0;
