@@ -11,7 +11,7 @@ set style line 8 lc rgb 'black'    lw 1.6 dt solid    pt 6 ps 1.5
 set style line 9 lc rgb faint      lw 0.8 dt solid
 
 set border 3 lw 1 lc rgb '#444444'
-set tics out nomirror scale 0.6 textcolor rgb 'black'
+set tics out nomirror scale 0.6 
 set grid ls 9
 set key top left Left reverse samplen 2.2 spacing 1.15
 set datafile commentschars '#'
