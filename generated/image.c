@@ -495,10 +495,11 @@ bool image_read(const char *path, image *out, char why[256])
 {
   struct stat st;
   *out = (image){0};
+  if (stat(path, &st)) return fail(why, "%s", strerror(errno));
+  if (!S_ISREG(st.st_mode)) return fail(why, "not a plain file");                 /* a pipe would wait for ever */
+  if (st.st_size > 1000000000) return fail(why, "a file of %lld MB; at most 1000 are read", (long long)st.st_size / 1000000);
   FILE *f = fopen(path, "rb");
   if (!f) return fail(why, "%s", strerror(errno));
-  if (fstat(fileno(f), &st) || !S_ISREG(st.st_mode)) { fclose(f); return fail(why, "not a plain file"); }
-  if (st.st_size > 1000000000) { fclose(f); return fail(why, "a file of %lld MB; at most 1000 are read", (long long)st.st_size / 1000000); }
   uint8_t *bytes = new_bytes((size_t)st.st_size + 1);
   size_t n = fread(bytes, 1, (size_t)st.st_size, f);
   bool good = n == (size_t)st.st_size ? image_read_bytes(bytes, n, out, why) : fail(why, "%zu bytes of %lld", n, (long long)st.st_size);

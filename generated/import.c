@@ -508,6 +508,7 @@ static void read_groups(finding *f, const char *path)
 }
 
 /* compare the cells */
+enum { TELL_MOST = 20 };                              /* duplicates named one by one */
 static finding *sorting;                             /* qsort has no argument to pass it by */
 
 static int by_pixels(const void *a, const void *b)
@@ -517,7 +518,7 @@ static int by_pixels(const void *a, const void *b)
 }
 
 /* All cells order[from..to-1] have the same pixels. Returns 1 when their labels differ. */
-static int settle_equal(finding *f, const int *order, int from, int to, const import_options *o, int *dropped)
+static int settle_equal(finding *f, const int *order, int from, int to, const import_options *o, int *dropped, int *told)
 {
   found_cell *first = &f->cell[order[from]];
   bool conflict = false, drop_all, drop_rest;
@@ -526,7 +527,8 @@ static int settle_equal(finding *f, const int *order, int from, int to, const im
   drop_rest = drop_all || (conflict ? o->conflicts != NULL : !strcmp(o->duplicates, "drop"));
   for (int k = from + 1; k < to; k++) {
     found_cell *c = &f->cell[order[k]];
-    warn(c->path, say("the same pixels as %s%s", first->path, c->label != first->label ? ", under another class" : ""), NULL);
+    if (c->label != first->label) warn(c->path, say("the same pixels as %s, under another class", first->path), NULL);
+    else if ((*told)++ < TELL_MOST) warn(c->path, say("the same pixels as %s", first->path), NULL);
     if (drop_rest) c->left_out = true, ++*dropped;
     else join_groups(f, order[from], order[k]);
   }
@@ -537,14 +539,15 @@ static int settle_equal(finding *f, const int *order, int from, int to, const im
 /* Returns how many cells were left out as duplicates. */
 static int settle_duplicates(finding *f, const import_options *o)
 {
-  int *order = NEW(int, f->n), conflicts = 0, dropped = 0, n = 0;
+  int *order = NEW(int, f->n), conflicts = 0, dropped = 0, told = 0, n = 0;
   for (int i = 0; i < f->n; i++) if (!f->cell[i].left_out) order[n++] = i;
   sorting = f;
   qsort(order, (size_t)n, sizeof(int), by_pixels);
   for (int i = 0, j; i < n; i = j) {
     for (j = i + 1; j < n && !strcmp(f->cell[order[i]].pixels_sha, f->cell[order[j]].pixels_sha);) j++;
-    if (j > i + 1) conflicts += settle_equal(f, order, i, j, o, &dropped);
+    if (j > i + 1) conflicts += settle_equal(f, order, i, j, o, &dropped, &told);
   }
+  if (told > TELL_MOST) warn(o->source, say("%d more duplicates", told - TELL_MOST), NULL);
   free(order);
   if (conflicts)
     die(EXIT_DATA, o->source, say("%d image%s under two classes, listed above", conflicts, conflicts > 1 ? "s" : ""), "one class for each cell",
