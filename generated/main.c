@@ -13,6 +13,7 @@ int cmd_train(int argc, char **argv);
 int cmd_predict(int argc, char **argv);
 int cmd_summarise(int argc, char **argv);
 int cmd_verdict(int argc, char **argv);
+int cmd_features(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 static const struct { const char *name; int (*run)(int, char **); const char *does; } commands[] = {
   /* the table of subcommands */
@@ -31,6 +32,7 @@ static const struct { const char *name; int (*run)(int, char **); const char *do
 
   { "summarise", cmd_summarise, "score, pool and compare run folders" },
   { "verdict", cmd_verdict, "hold results against the paper's claims" },
+  { "features", cmd_features, "draw what a trained net's filters answer to one cell" },
   { "doctor", cmd_doctor, "say what this build and this machine can do" },
 };
 

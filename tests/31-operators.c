@@ -213,7 +213,7 @@ static float *train_a_little(const engine_kind *kind, const plan *p, const net_s
   kind->set_cells(e, pixels, label, 8, NULL);
   for (int i = 0; i < steps; i++) {
     batch b = { .n = i == 1 ? 5 : 7, .row = row, .turn = turn, .seed = 3, .epoch = (uint32_t)i };
-    sgd s = { 0.001f, 0.9f, 1e-4f, weight };
+    sgd s = { .rate = 0.001f, .momentum = 0.9f, .l2 = 1e-4f, .class_weight = weight };
     kind->train_step(e, &b, &s);
   }
   batch b = { .n = 7, .row = row };

@@ -28,7 +28,7 @@ static void update_by_hand(const engine_kind *k)
   const uint8_t pixels[2] = { 1, 2 };
   const int label = 0, row = 0;
   batch b = { .n = 1, .row = &row };
-  sgd s = { 0.1f, 0.9f, 0.5f, NULL };
+  sgd s = { .rate = 0.1f, .momentum = 0.9f, .l2 = 0.5f };
   float weights[32] = { 1, 1, 1, 1 }, velocity[32];
   net_state state = { weights, NULL, NULL };
   double loss[2];
@@ -71,7 +71,7 @@ static void statistics_by_hand(const engine_kind *k)
   ok(near_all(stat, (const double[]){ 4, 64.0 / 6 }, 2, 1e-5), "%s: whole-set mean and variance over batches of 2 and 1 cells", k->name);
   k->stats_begin(e), k->stats_batch(e, &last), k->stats_batch(e, &both), k->stats_end(e), k->read_state(e, &state);
   ok(near_all(stat, (const double[]){ 4, 64.0 / 6 }, 2, 1e-5), "%s: and in the other order, begun afresh", k->name);
-  sgd s = { 0, 0, 0, NULL };
+  sgd s = {0};
   k->moving(e, 0.75f), k->train_step(e, &both, &s), k->read_state(e, &state);
   ok(near_all(stat, (const double[]){ 0.75 * 4 + 0.25 * 3.5, 0.75 * 64 / 6 + 0.25 * 2.75 }, 2, 1e-5), "%s: a moving average takes a quarter of the batch's", k->name);
   float y[4], before[2] = { stat[0], stat[1] };
@@ -174,7 +174,7 @@ static void loss_by_hand(const engine_kind *k)
   float *weights = NEW(float, n->param_floats);
   for (int i = 0; i < 3; i++) weights[n->param[1].offset + (size_t)i] = z[i];
   net_state state = { weights, NULL, NULL };
-  sgd s = { 1, 0, 0, weight };
+  sgd s = { .rate = 1, .class_weight = weight };
   k->write_state(e, &state), k->set_cells(e, pixels, label, 2, NULL), k->train_step(e, &b, &s), k->result(e, &loss, &correct), k->read_state(e, &state);
   /* both cells have the scores 1000 1001 998; losses 0.349012217 and 3.349012217, weights 2 and 4 */
   ok(fabs(loss - (2 * 0.349012217 + 4 * 3.349012217) / 2) < 1e-5, "%s: class weights multiply the loss", k->name);
