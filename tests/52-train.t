@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # Training through the program: the update against a computation by hand, statistics, leaks, determinism, fine-tuning, divergence.
 use strict; use warnings;
-use FindBin; use lib $FindBin::Bin; use Job;
+use FindBin; use lib $FindBin::Bin; use Job; use Digest::SHA qw(sha256_hex);
 
 my ($code, $out, $err);
 sub close_to { my ($x, $y, $tol) = @_; my $worst = 0; for my $i (0 .. $#$x) { my $d = abs($x->[$i] - $y->[$i]); $worst = $d if $d > $worst } $worst <= $tol && @$x == @$y }
@@ -9,7 +9,7 @@ sub close_to { my ($x, $y, $tol) = @_; my $worst = 0; for my $i (0 .. $#$x) { my
 # --- the update by hand: one fully connected layer, the whole set in a batch, so that order does not matter ---
 my $rows = make_set(tmp('set'), 3, [8, 6, 5, 4, 7]);
 write_file(tmp('fc.net'), "name fc\ntitle FC\ninput 3 3 3\nfc fc1 units classes\nsoftmax loss\n");
-write_file(tmp('tiny.conf'), "learning_rate 0.0002\nl2 0.3\nbatch 30\nepochs 3\ninit_std 0\n");
+write_file(tmp('tiny.conf'), "learning_rate 0.0002\nl2 300\nbatch 30\nepochs 3\ninit_std 0\n");
 my %label = map { $Job::class[$_] => $_ } 0 .. 4;
 sub by_hand {                                      # theta <- theta - lr (grad + l2 w) + momentum (theta - theta before), from zeros
     my ($steps, $balanced) = @_;
@@ -33,7 +33,7 @@ sub by_hand {                                      # theta <- theta - lr (grad +
         }
         push @loss, $loss;
         for my $c (0 .. 4) {
-            for my $k (0 .. 26) { my $d = -0.0002 * ($gw[$c][$k] + 0.3 * $w[$c][$k]) + 0.9 * $dw[$c][$k]; $w[$c][$k] += $d; $dw[$c][$k] = $d }
+            for my $k (0 .. 26) { my $d = -0.0002 * ($gw[$c][$k] + 300 * $w[$c][$k]) + 0.9 * $dw[$c][$k]; $w[$c][$k] += $d; $dw[$c][$k] = $d }
             my $d = -0.0002 * $gb[$c] + 0.9 * $db[$c]; $b[$c] += $d; $db[$c] = $d;
         }
     }
@@ -86,6 +86,15 @@ for my $with ('shuffle=epoch,last_batch=keep,augment=turns,bn_statistics=moving,
     my $w = tmp("m1$with/weights.safetensors");
     ok(-s $w && sha($w) eq sha(tmp("m2$with/weights.safetensors")), "1 and 2 threads agree with $with");
 }
+# --- order: 45 rows, drawn once or for each epoch; the weights name the last epoch's order by its SHA-256 ---
+sub order { my ($run, %o) = @_; run(job(out => $run, %o)); weights(tmp("$run/weights.safetensors"))->{header} =~ /"order_sha256":"(\w+)"/ ? $1 : "" }
+my @row = map { [split /,/] } split /\n/, read_file(tmp("set/labels.csv")); shift @row;
+my %held = map { $_->[0] => 1 } log_rows(tmp("a/predictions.csv"));
+my $sorted = sha256_hex(pack "l<*", grep { !$held{$row[$_][0]} } 0 .. $#row);
+my @once = map { order("once$_", with => "epochs=$_") } 1, 2; my @epoch = map { order("epoch$_", with => "shuffle=epoch,epochs=$_") } 1, 2;
+ok($once[0] eq $once[1] && length $once[0], "shuffle once: every epoch has the same order");
+ok($epoch[0] eq $once[0] && $epoch[1] ne $epoch[0], "shuffle epoch: the second epoch has another");
+ok($once[0] ne $sorted, "and it is not the order of the data set");
 my @rows = log_rows(tmp('a/log.csv'));
 ok(@rows == 4 * 5 && $rows[-1][0] == 20 && $rows[-1][1] == 4, '45 cells in batches of 8: the partial batch is dropped, 5 iterations an epoch');
 @rows = log_rows(tmp('m1shuffle=epoch,last_batch=keep,augment=turns,bn_statistics=moving,class_weights=balanced,init=glorot/log.csv'));
@@ -140,7 +149,8 @@ ok("@{[keys %said]}" eq 'neutrophil' && !-e tmp('broken/weights.safetensors'), '
 ok($code == 1, 'it is not run again, and is no success');
 ($code) = run(job(out => 'broken', with => 'learning_rate=1e30', 'keep-going' => 1));
 ok($code == 0, '--keep-going takes it as a finding');
-($code, $out, $err) = run(job(out => 'broken2', with => 'learning_rate=1e20,batch=1', checkpoint => 0));
-my $last = -e tmp('broken2/checkpoint.safetensors') ? weights(tmp('broken2/checkpoint.safetensors')) : {};
+($code, $out, $err) = run(job(out => 'broken2', net => tmp('fc.net'), with => 'learning_rate=1e38', checkpoint => 0));
+my $last = -e tmp("broken2/checkpoint.safetensors") ? weights(tmp("broken2/checkpoint.safetensors")) : {};
+ok($code == 1 && json_value(tmp("broken2/run.json"), "diverged_at") >= 1, "parameters that are not finite are noticed at a checkpoint");
 ok(!grep({ grep { $_ != $_ || abs($_) > 1e38 } @$_ } map { $last->{$_} } grep { !/^(header)?$/ } keys %$last), 'the checkpoint that stays is finite');
 done_testing();
