@@ -254,7 +254,8 @@ static void draw_basophil(rng *r, white_cell *w)
   w->waist = 1.2f, w->density *= 0.80f, w->clumping = 0.25f, w->rim = 0.05f;
   float dark = around(r, 0.80f, 0.10f), kept = between(r, 0.6f, 1.0f);
   if (chance(r, 0.1f)) kept = between(r, 0.15f, 0.4f), dark = between(r, 0.3f, 0.5f);
-  set_stain(w->body, around(r, 0.18f, 0.03f), 0.10f, around(r, 0.12f, 0.03f));
+  float violet = around(r, 0.18f, 0.03f), blue = around(r, 0.12f, 0.03f);
+  set_stain(w->body, violet, 0.10f, blue);
   set_granules(&w->granule[0], 0.92f, 0.48f, kept, dark, 0.06f, 0.24f);
   w->granule[0].over_nucleus = 0.55f;
 }
@@ -305,7 +306,8 @@ static void draw_monocyte(rng *r, white_cell *w)
   w->density *= 0.90f;
   w->rim = 0.16f, w->lace = between(r, small ? 0.2f : 0.5f, 0.9f);
   if (chance(r, 0.6f)) w->crease_angle = between(r, 0, 3.1416f), w->crease = between(r, 0.1f, 0.3f);
-  set_stain(w->body, around(r, 0.09f, 0.02f), 0.07f, around(r, small ? 0.28f : 0.22f, 0.06f));
+  float grey = around(r, 0.09f, 0.02f), blue = around(r, small ? 0.28f : 0.22f, 0.06f);
+  set_stain(w->body, grey, 0.07f, blue);
   w->unevenness = 0.22f;
   set_granules(&w->granule[0], 0.8f, 0.22f, between(r, 0.2f, 0.6f), 0.09f, 0.03f, 0.02f);
   /* give it vacuoles */

@@ -18,8 +18,8 @@ extern const synth_style synth_styles[2];
 
 typedef struct smear smear;                          /* a scene; opaque */
 
-/* Draw scene number `scene`: n cells (1..6) of the given classes in a picture of height x width pixels (a crop's
-   may hold a neighbour more). free() it. */
+/* Draw scene number `scene`: n cells (1..6) of the given classes in a picture of height x width pixels (a
+   crop's may hold a neighbour more). free() it. */
 smear *synth_scene(const synth_style *s, uint64_t seed, uint32_t scene, const int *class, int n, int height,
                    int width);
 
