@@ -65,7 +65,7 @@ help:
 # ---- the program ----
 # Two small makefiles are made first and read: the tangled C (so that a new chapter's file is compiled at once), and
 # what this machine's libraries can do.
-ifneq ($(filter-out help clean distclean,$(MAKECMDGOALS)),)
+ifneq ($(filter-out help deps clean distclean,$(MAKECMDGOALS)),)
 include $(B)/tangled.mk $(B)/config.mk
 endif
 
