@@ -26,17 +26,18 @@ const char *say(const char *format, ...)
 void die(int code, const char *where, const char *found, const char *expected, const char *hint)
 {
   fflush(stdout);
-  fprintf(stderr, "wbcsnet: %s: found %s", where, found);
-  if (expected) fprintf(stderr, "; expected %s", expected);
-  fputc('\n', stderr);
-  if (hint) fprintf(stderr, "  hint: %s\n", hint);
+  char text[4096];                                   /* one write, so that the messages of jobs side by side do not mix */
+  snprintf(text, sizeof text, "wbcsnet: %s: found %s%s%s\n%s%s%s", where, found, expected ? "; expected " : "", expected ? expected : "",
+           hint ? "  hint: " : "", hint ? hint : "", hint ? "\n" : "");
+  fputs(text, stderr);
   exit(code);
 }
 
 void warn(const char *where, const char *found, const char *hint)
 {
-  fprintf(stderr, "wbcsnet: warning: %s: %s\n", where, found);
-  if (hint) fprintf(stderr, "  hint: %s\n", hint);
+  char text[4096];
+  snprintf(text, sizeof text, "wbcsnet: warning: %s: %s\n%s%s%s", where, found, hint ? "  hint: " : "", hint ? hint : "", hint ? "\n" : "");
+  fputs(text, stderr);
 }
 
 static _Noreturn void no_memory(size_t bytes)
