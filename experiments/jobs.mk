@@ -17,8 +17,12 @@ DRAWN := synthetic$(if $(filter-out 1,$(SEED)),-seed$(SEED))
 NAME1 := $(if $(DATA1),$(notdir $(patsubst %/,%,$(DATA1))),$(DRAWN))
 NAME2 := $(if $(DATA2),$(notdir $(patsubst %/,%,$(DATA2))),$(DRAWN))
 NAME := $(NAME1)$(if $(filter-out $(NAME1),$(NAME2)),+$(NAME2))
-SET1 := $(or $(patsubst %/,%,$(DATA1)),$(WORK)/data/$(DRAWN)/dataset1)
-SET2 := $(or $(patsubst %/,%,$(DATA2)),$(WORK)/data/$(DRAWN)/dataset2)
+# A scale may draw fewer cells than the paper's sets have: SYNTH_SCALE_SET, and a folder of its own.
+SYNTH_smoke_1 := --counts 110,20,10,50,20 --size 40
+SYNTH_smoke_2 := --counts 20,20,20,20,20 --size 60
+CELLS_IN := $(WORK)/data/$(DRAWN)$(if $(SYNTH_$(SCALE)_1),-$(SCALE))
+SET1 := $(or $(patsubst %/,%,$(DATA1)),$(CELLS_IN)/dataset1)
+SET2 := $(or $(patsubst %/,%,$(DATA2)),$(CELLS_IN)/dataset2)
 RUNS1 := $(WORK)/runs/$(SCALE)/$(NAME1)
 RUNS2 := $(WORK)/runs/$(SCALE)/$(NAME)
 RESULTS := $(WORK)/results/$(SCALE)/$(NAME)
@@ -46,10 +50,10 @@ endif
 # ---- cells ----
 $(WORK)/data/%/dataset1/dataset.json: | $(WBCSNET)
 	@mkdir -p $(@D)
-	$(call say,DRAW,$(@D)) $(WBCSNET) synth --set dataset1 --seed $(SEED) $(@D)
+	$(call say,DRAW,$(@D)) $(WBCSNET) synth --set dataset1 $(SYNTH_$(SCALE)_1) --seed $(SEED) $(@D) >$(@D).txt
 $(WORK)/data/%/dataset2/dataset.json: | $(WBCSNET)
 	@mkdir -p $(@D)
-	$(call say,DRAW,$(@D)) $(WBCSNET) synth --set dataset2 --seed $(SEED) $(@D)
+	$(call say,DRAW,$(@D)) $(WBCSNET) synth --set dataset2 $(SYNTH_$(SCALE)_2) --seed $(SEED) $(@D) >$(@D).txt
 
 # ---- experiments: runs, then results ----
 $(JOBLIST): $(RULES) | $(WBCSNET)

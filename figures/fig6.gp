@@ -10,7 +10,8 @@ set xlabel 'accuracy (\%)' offset 0,0.3
 set arrow from graph 0, first 5.5 to graph 1, first 5.5 nohead lc rgb faint lw 1
 set label '\textcolor{gray}{\scriptsize\itshape on other cells, as the paper cites them}' at graph 0.01, first 5.25 left
 r = results.'/cv/scores.dat'
-set key at graph 0.02, first 7.6 left Left reverse samplen 1
+set key at graph 0.03, first 8.3 left top Left reverse samplen 1 opaque
+set offsets graph 0.02, graph 0.02, 0, 0
 arm(name, y) = strcol(1) eq name ? y : NaN
 plot $one u (published('fig6/wbcsnet2')):(8.17) w p ls 8 t 'published', \
      $one u (published('fig6/wbcsnet')):(7.17) w p ls 8 notitle, $one u (published('fig6/traditional')):(6) w p ls 8 notitle, \

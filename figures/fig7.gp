@@ -6,15 +6,17 @@ r = results.'/cv/scores.dat'
 derived(key) = real(system("sed -n 's|.result{published/".key."}{\\(.*\\)}|\\1|p' ".results."/verdict/verdict.tex"))
 arm(name, y) = strcol(1) eq name ? y : NaN
 set multiplot
-set bmargin at screen 0.21; set tmargin at screen 0.90; set border 1; set ytics scale 0; set grid noytics; set yrange [0.5:2.5]
-set lmargin at screen 0.12; set rmargin at screen 0.52
+set bmargin at screen 0.21; set tmargin at screen 0.97; set border 1; set ytics scale 0; set grid noytics; set yrange [0.55:2.6]
+set lmargin at screen 0.12; set rmargin at screen 0.53; set offsets graph 0.06, graph 0.06, 0, 0
 set ytics ('WBCsNet-2' 2, 'WBCsNet' 1); set xlabel 'mean sensitivity (\%)' offset 0,0.3
-set key at screen 0.98, screen 0.995 right top horizontal samplen 1 maxrows 1
-plot r u 5:(arm('wbcsnet2', 1.9)):6:7 w xerrorbars ls 1 t 'ours', r u 5:(arm('wbcsnet', 0.9)):6:7 w xerrorbars ls 2 dt solid t 'ours', \
-     $one u (published('fig7/sensitivity')):(2.12) w p ls 8 t 'published, text', $one u (published('abstract/sensitivity')):(2.12) w p ls 8 pt 12 t 'published, abstract', \
-     $one u (derived('recall')):(2.28) w p ls 8 pt 1 t 'from its Table 1'
-unset label 100; unset key
-set lmargin at screen 0.58; set rmargin at screen 0.98; set ytics ('' 2, '' 1); set xlabel 'mean specificity (\%)'
-plot r u 8:(arm('wbcsnet2', 1.9)):9:10 w xerrorbars ls 1, r u 8:(arm('wbcsnet', 0.9)):9:10 w xerrorbars ls 2 dt solid, \
-     $one u (derived('specificity')):(2.28) w p ls 8 pt 1
+mark(x, y, s) = sprintf("set label '{\\scriptsize %s}' at %f,%f center", s, x, y)
+eval mark(published('fig7/sensitivity'), 2.01, 'text'); eval mark(published('abstract/sensitivity'), 2.29, 'abstract'); eval mark(derived('recall'), 2.52, 'its Table 1')
+plot r u 5:(arm('wbcsnet2', 1.8)):6:7 w xerrorbars ls 1, r u 5:(arm('wbcsnet', 1)):6:7 w xerrorbars ls 2 dt solid, \
+     $one u (published('fig7/sensitivity')):(2.13) w p ls 8, $one u (published('abstract/sensitivity')):(2.13) w p ls 8, \
+     $one u (derived('recall')):(2.38) w p ls 8 pt 12
+unset label
+set lmargin at screen 0.58; set rmargin at screen 0.985; set ytics ('' 2, '' 1); set xlabel 'mean specificity (\%)'
+eval mark(derived('specificity'), 2.52, 'its Table 1')
+plot r u 8:(arm('wbcsnet2', 1.8)):9:10 w xerrorbars ls 1, r u 8:(arm('wbcsnet', 1)):9:10 w xerrorbars ls 2 dt solid, \
+     $one u (derived('specificity')):(2.38) w p ls 8 pt 12
 unset multiplot

@@ -13,7 +13,7 @@ set style line 9 lc rgb faint      lw 0.8 dt solid
 set border 3 lw 1 lc rgb '#444444'
 set tics out nomirror scale 0.6 
 set grid ls 9
-set key top left Left reverse samplen 2.2 spacing 1.15
+set key top left Left reverse samplen 2.2 spacing 1.15 noautotitle
 set datafile commentschars '#'
 
 # Begin a figure of that width and height in cm; the stamp stands at the foot of every one.

@@ -115,6 +115,7 @@ static void judge_start(judged *c)
 static void judge(judged *c, const char *scale)
 {
   if (!strcmp(c->rule, "none")) settle(c, NOT_COMPARABLE, c->reason);
+  else if (!strcmp(scale, "smoke")) settle(c, NOT_COMPARABLE, "scale smoke judges nothing");
   else if (!c->mine) settle(c, NOT_COMPARABLE, "no value was measured");
   else if (c->mine->text) settle(c, NOT_REPRODUCED, "the run diverged");
   else if (!strcmp(c->rule, "better")) judge_better(c);

@@ -1,0 +1,125 @@
+#!/bin/sh
+# summarise and verdict on run folders made by hand, whose answers are counted by hand.
+set -u
+bin=${WBCSNET:-build/wbcsnet}
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/summarise.XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+n=0
+ok() { n=$((n + 1)); if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; fi; }
+has() { grep -qF -- "$2" "$1"; ok $? "$3"; }
+
+# run ARM SEED FOLD NET DIVERGED: a run folder; its predictions come on standard input
+run() {
+    d=$tmp/runs/try/$1/seed$2/fold$3
+    mkdir -p "$d"
+    { echo file,class,predicted,neutrophil,eosinophil; cat; } >"$d/predictions.csv"
+    printf 'iteration,epoch,loss,accuracy\n1,1,%s,0.5\n2,1,1,0.75\n3,2,0.5,1\n4,2,0.25,1\n' "${6:-2}" >"$d/log.csv"
+    cat >"$d/run.json" <<END
+{"finished": true, "config_sha256": "x", "config": {"data": {"name": "hand", "kind": "synthetic", "sha256": "0123456789abcdef", "cells": 10},
+ "net": {"name": "$4", "title": "$4", "set": "", "sha256": "y"}, "recipe": {"name": "faithful", "with": "epochs=2"}, "folds": 2, "fold": $3, "cells": 0,
+ "seed": $2, "init": null, "device": "ref"}, "params": 1000, "flop_per_image": 2000000, "train_cells": 5, "test_cells": 5, "iterations": 4, "epochs": 2,
+ "seconds": 30, "images_per_second": 100, "threads": 1, "final_loss": 0.375, "final_accuracy": 1, "correct": 0, "diverged": $5, "weights_sha256": "z",
+ "machine": "a_b & c", "version": "0"}
+END
+}
+# Ten cells, six neutrophils and four eosinophils. Net a errs on n1 and e1; net b on n1, n2, n3 and e2.
+run a 1 0 neta false 2.5 <<END
+n1,neutrophil,eosinophil,0,1
+n2,neutrophil,neutrophil,1,0
+n3,neutrophil,neutrophil,1,0
+e1,eosinophil,neutrophil,1,0
+e2,eosinophil,eosinophil,0,1
+END
+run a 1 1 neta false 1.5 <<END
+n4,neutrophil,neutrophil,1,0
+n5,neutrophil,neutrophil,1,0
+n6,neutrophil,neutrophil,1,0
+e3,eosinophil,eosinophil,0,1
+e4,eosinophil,eosinophil,0,1
+END
+run b 1 0 netb false <<END
+n1,neutrophil,eosinophil,0,1
+n2,neutrophil,eosinophil,0,1
+n3,neutrophil,eosinophil,0,1
+e1,eosinophil,eosinophil,0,1
+e2,eosinophil,neutrophil,1,0
+END
+run b 1 1 netb false <<END
+n4,neutrophil,neutrophil,1,0
+n5,neutrophil,neutrophil,1,0
+n6,neutrophil,neutrophil,1,0
+e3,eosinophil,eosinophil,0,1
+e4,eosinophil,eosinophil,0,1
+END
+"$bin" summarise --experiment try --out "$tmp/out" "$tmp"/runs/try/*/*/*; ok $? 'summarise ends well'
+r=$tmp/out/results.tex
+has "$r" '\result{try/a/cells}{10}' 'the folds are pooled'
+has "$r" '\result{try/a/accuracy}{80.00}' 'net a: 8 of 10'
+has "$r" '\result{try/a/accuracy/bounds}{49.02--94.33}' 'with the interval of 8 of 10 (Wilson)'
+has "$r" '\result{try/a/recall}{79.17}' 'mean recall (5/6 + 3/4) / 2'
+has "$r" '\result{try/a/specificity}{79.17}' 'of two classes the specificity is the same'
+has "$r" '\result{try/a/precision}{79.17}' 'mean precision (5/6 + 3/4) / 2'
+has "$r" '\result{try/b/accuracy}{60.00}' 'net b: 6 of 10'
+has "$r" '\result{try/a/Neu/Eos}{1}' 'one neutrophil was taken for an eosinophil'
+has "$r" '\result{try/a/alike}{100.0}' 'all errors lie between like classes'
+has "$r" '\result{try/a-vs-b/accuracy}{20.00}' 'the difference of the nets'
+has "$r" '\result{try/a-vs-b/first}{3}' 'three cells only a knows'
+has "$r" '\result{try/a-vs-b/second}{1}' 'one cell only b knows'
+grep -q 'try/a-vs-b/accuracy/p}{= 0.6[23]}' "$r"; ok $? 'McNemar 3 against 1: 10/16, a tie for two digits'
+has "$r" '\result{try/a-vs-b/recall/Neu}{33.3}' 'recall of neutrophils 5/6 against 3/6'
+# over the folds: a has 3/5 and 5/5, b 1/5 and 5/5, so the differences are 40 and 0 points
+has "$r" '\result{try/a-vs-b/folds}{20.00}' 'mean difference over the folds: (40 + 0) / 2'
+has "$r" '\result{try/a-vs-b/t}{0.58}' 'corrected t: 20 / sqrt((1/2 + 1) 800) = 0.577'
+has "$r" '\result{try/a/start/loss}{2.00}' 'the first loss, mean of 2.5 and 1.5'
+has "$r" '\result{try/a/minutes}{1.0}' 'two runs of half a minute'
+has "$r" '\result{try/machine}{a\_b \& c}' 'text is escaped for TeX'
+has "$tmp/out/curve-a.dat" '3 0.5 100 ' 'the curve holds iteration, loss, accuracy'
+has "$tmp/out/curve-a.dat" "$tmp/runs/try/a/seed1/fold0" 'a table names its runs'
+"$bin" summarise --experiment try --out "$tmp/again" "$tmp"/runs/try/*/*/*; cmp -s "$r" "$tmp/again/results.tex"; ok $? 'twice gives the same bytes'
+
+# the verdict
+cat >"$tmp/claims.csv" <<'END'
+claim,published,rule,ours,limit,reason
+a is better,fig6/gain,better,try/a-vs-b/accuracy,,
+a reaches 96.8,fig6/wbcsnet2,number,try/a/accuracy,,
+training ends at 100,fig4/end,least,try/a/end/accuracy,99.5,
+training ends at 0,fig5/end,most,try/a/end/loss,0.05,
+loss starts at 1.65,fig5/start,start,try/a/start/loss,,
+unseen,,none,,,not run
+END
+judge() { "$bin" verdict --published experiments/published.csv --claims "$tmp/claims.csv" --scale "$1" --out "$tmp/v$1" "$tmp/out/results.json"; }
+judge full; ok $? 'verdict ends well'
+v=$tmp/vfull
+grep -q '{.notreproduced}{$p = 0.6[23]$: no difference found}' "$v/claims.tex"; ok $? 'a difference without evidence is not reproduced'
+has "$v/claims.tex" '{\notcomparable}{drawn cells}' 'an absolute number from drawn cells is not comparable'
+has "$v/claims.tex" '{\reproduced}{the rule asks for at least 99.5}' 'a limit that is reached'
+has "$v/claims.tex" '{\notreproduced}{the rule asks for at most 0.05}' 'a limit that is missed'
+has "$v/claims.tex" '{\reproduced}{inside the interval of one more run}' 'a start inside the prediction interval'
+has "$v/verdict.tex" '\result{verdict/reproduced}{2}' 'verdicts are counted'
+has "$v/verdict.tex" '\result{published/recall}{92.89}' "the paper's Table 1 is scored"
+has "$v/verdict.tex" '\result{published/missing}{8}' 'eight cells are missing from it'
+has "$v/verdict.tex" '\result{published/most}{58}' 'and its gain needs at most 58 disagreements'
+sed -i 's/"synthetic"/"real"/' "$tmp"/runs/try/*/*/*/run.json
+"$bin" summarise --experiment try --out "$tmp/out" "$tmp"/runs/try/*/*/*; judge full; judge quick; judge smoke
+has "$v/claims.tex" '{\notreproduced}{published value outside our interval}' 'on real cells at full scale the number is judged'
+has "$tmp/vquick/claims.tex" '{\notcomparable}{scale quick}' 'at another scale it is not'
+[ "$(grep -c notcomparable "$tmp/vsmoke/claims.tex")" = 6 ]; ok $? 'scale smoke judges nothing'
+
+# a run that diverged is a finding
+sed -i 's/"diverged": false/"diverged": true/; s/"final_loss": 0.375/"final_loss": null/' "$tmp/runs/try/a/seed1/fold1/run.json"
+rm "$tmp/runs/try/a/seed1/fold1/predictions.csv"
+"$bin" summarise --experiment try --out "$tmp/out" "$tmp"/runs/try/*/*/*; ok $? 'a run that diverged is summed up'
+has "$r" '\result{try/a/diverged}{1}' 'and counted'
+has "$r" '\result{try/a/end/loss}{not finite}' 'its loss is not finite'
+has "$r" '\result{try/a-vs-b/cells}{5}' 'its cells are left out of the pairs'
+judge full
+has "$v/claims.tex" '{\notreproduced}{the run diverged}' 'its claim is not reproduced'
+
+# what must not be
+sed -i 's/"title": "netb"/"title": "other"/' "$tmp/runs/try/b/seed1/fold1/run.json"
+"$bin" summarise --experiment try --out "$tmp/bad" "$tmp"/runs/try/*/*/* 2>"$tmp/err"; [ $? = 3 ]; ok $? 'two nets in one arm: exit 3'
+has "$tmp/err" 'another configuration' 'and a message that says so'
+rm "$tmp/runs/try/b/seed1/fold0/predictions.csv"
+"$bin" summarise --experiment try --out "$tmp/bad" "$tmp/runs/try/b/seed1/fold0" 2>"$tmp/err"; [ $? = 3 ]; ok $? 'no predictions of a finished run: exit 3'
+"$bin" summarise --experiment try --out "$tmp/bad" 2>/dev/null; [ $? = 2 ]; ok $? 'no runs: exit 2'
+echo "1..$n"
