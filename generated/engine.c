@@ -6,6 +6,7 @@
 const engine_kind *const engine_kinds[] = {
   /* the engines, slowest first */
   &engine_ref,
+  &engine_cpu,
   NULL
 };
 

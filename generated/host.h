@@ -31,6 +31,7 @@ struct host {
   float moving;
   double *gathered, gathered_n;                      /* whole-set statistics: mean and sum of squared deviations so far, laid out as stat */
   bool moved;                                        /* velocity may hold something else than zeros */
+  void *room;                                        /* what an engine's operators share; ref: nothing */
 };
 
 static inline const step *host_step(host *h, int i) { return &h->base.plan->step[i]; }
