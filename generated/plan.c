@@ -21,7 +21,7 @@ static void take_in(const net *n, int *head, int first)
 {
   layer_kind kind = n->layer[first].kind;
   int next = only_reader(n, first);
-  if (kind == LAYER_NORM && next >= 0 && n->layer[next].kind == LAYER_ADD && head[next] == next) {
+  if (kind == LAYER_NORM && next >= 0 && n->layer[next].kind == LAYER_ADD) {
     head[next] = first;
     next = only_reader(n, next);
   }

@@ -39,13 +39,19 @@ static void update_by_hand(const engine_kind *k)
   const size_t bias = n->param[1].offset;
   ok(near_all(weights, (const double[]){ 1, 1.05, 0.9, 0.85 }, 4, 1e-6) && near_all(weights + bias, (const double[]){ 0.05, -0.05 }, 2, 1e-7), "%s: the first update, as by hand", k->name);
   ok(fabs(loss[0] - 0.69314718056) < 1e-6 && correct == 1, "%s: two equal scores lose log 2 and the first counts as the answer", k->name);
+  const float before[2] = { weights[0], weights[bias] }, factor[2] = { 0, 1 };
   k->train_step(e, &b, &s), k->result(e, &loss[1], &correct);
   k->read_state(e, &state);
   ok(near_all(velocity, (const double[]){ -0.01456563062, 0.06336873875, -0.17043436938, -0.24836873875 }, 4, 1e-6), "%s: the second step's velocities, with momentum and L2", k->name);
   ok(near_all(weights, (const double[]){ 0.98543436938, 1.11336873875, 0.72956563062, 0.60163126125 }, 4, 1e-6), "%s: the second step's weights", k->name);
   ok(near_all(weights + bias, (const double[]){ 0.13043436938, -0.13043436938 }, 2, 1e-6), "%s: biases have momentum and no L2", k->name);
   ok(fabs(loss[1] - 0.43748795) < 1e-6, "%s: the second loss", k->name);
-  state.velocity = NULL, k->write_state(e, &state), state.velocity = velocity, k->read_state(e, &state);
+  state.velocity = NULL, k->write_state(e, &state);
+  s.factor = factor, k->train_step(e, &b, &s);
+  float held = weights[0], bias_held = weights[bias];
+  k->read_state(e, &state);
+  ok(weights[0] == held && weights[bias] != bias_held && before[0] != held, "%s: a tensor whose rate has the factor 0 stays as it is", k->name);
+  k->write_state(e, &state), state.velocity = velocity, k->read_state(e, &state);
   ok(near_all(velocity, (const double[]){ 0, 0, 0, 0 }, 4, 0), "%s: a state without velocities starts from zero", k->name);
   k->close(e), plan_free(p), net_free(n);
 }
@@ -183,12 +189,75 @@ static void loss_by_hand(const engine_kind *k)
   free(weights), k->close(e), plan_free(p), net_free(n);
 }
 
+/* What each operator computes, by hand; the finite differences only show that backward fits forward. */
+static bool computes(const engine_kind *k, const char *line, const char *input, const float *weights, int count, pass kind, const float *x, const double *y, int outputs)
+{
+  char *text = join("name t\ninput %s\nrelu pre\n%s\nfc out units classes\nsoftmax loss\n", input, line);
+  net *n = net_parse(text, "t", NULL, 2);
+  plan *p = plan_make(n, 1);
+  engine *e = k->open(p, 1);
+  const int row = 0, i = 1;
+  const step *s = &p->step[i];
+  batch b = { .n = 1, .row = &row };
+  net_state state = { NEW(float, n->param_floats), NULL, NEW(float, n->stat_floats) };
+  float *got = NEW(float, outputs), *residual = NEW(float, outputs);
+  for (int j = 0; j < outputs; j++) residual[j] = 10;
+  for (int j = 0; j < n->params && j < 2; j++)
+    for (size_t c = 0; c < n->param[j].count && count > 0; c++, count--) state.param[n->param[j].offset + c] = *weights++;
+  k->write_state(e, &state), k->put(e, s->x, x, 1);
+  if (s->r >= 0 && s->r != s->x) k->put(e, s->r, residual, 1);
+  k->forward(e, &b, kind, i, i), k->get(e, s->y, got, 1);
+  const bool good = (int)shape_floats(p->tensor[s->y].s) == outputs && near_all(got, y, outputs, 1e-5);
+  free(text), free(got), free(residual), free(state.param), free(state.stat), k->close(e), plan_free(p), net_free(n);
+  return good;
+}
+
+static void operators_by_hand(const engine_kind *k)
+{
+  static const float nine[9] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 }, below[9] = { -1, -2, -3, -4, -5, -6, -7, -8, -9 };
+  /* kernel (1 2; 3 4), bias 0.5, stride 2, padded at bottom and right: 1+4+12+20, 3+18 | 7+16, 9 */
+  ok(computes(k, "conv op filters 1 kernel 2 stride 2 pad same", "3 3 1", (const float[]){ 1, 2, 3, 4, 0.5f }, 5, PASS_TRAIN, nine, (const double[]){ 37.5, 21.5, 23.5, 9.5 }, 4),
+     "%s: a convolution with its kernel unturned, zeros at bottom and right", k->name);
+  ok(computes(k, "conv op filters 1 kernel 3 pad valid\nrelu act", "3 3 1", (const float[]){ 1, 0, 0, 0, 0, 0, 0, 0, -2, 3 }, 10, PASS_TRAIN, nine, (const double[]){ 0 }, 1),
+     "%s: 1 - 18 + 3 is stopped by the fused ReLU", k->name);
+  /* two channels, two filters: weights (out, kh, kw, in) */
+  ok(computes(k, "conv op filters 2 kernel 1", "1 2 2", (const float[]){ 1, 10, 100, 1000, 1, 2 }, 6, PASS_TRAIN, nine, (const double[]){ 22, 2102, 44, 4302 }, 4),
+     "%s: weights run over (out, kh, kw, in)", k->name);
+  ok(computes(k, "maxpool op size 2 stride 2 pad same", "3 3 1", NULL, 0, PASS_TRAIN, below, (const double[]){ -1, -3, -7, -9 }, 4), "%s: a maximum of negative values; padding is no zero", k->name);
+  ok(computes(k, "maxpool op size 2 stride 1", "3 3 1", NULL, 0, PASS_TRAIN, nine, (const double[]){ 5, 6, 8, 9 }, 4), "%s: overlapping windows", k->name);
+  /* values 1..9: mean 5, variance 60 / 9; scale 2, offset 1 */
+  double normal[9], use[9];
+  for (int i = 0; i < 9; i++) normal[i] = 2 * (i - 4) / sqrt(60.0 / 9 + 1e-5) + 1, use[i] = 2 * (i + 1) / sqrt(1e-5) + 1;
+  ok(computes(k, "bn op", "3 3 1", (const float[]){ 2, 1 }, 2, PASS_TRAIN, nine, normal, 9), "%s: normalisation by the batch's mean and biased variance", k->name);
+  for (int i = 0; i < 9; i++) normal[i] = fmax(0, normal[i] + i + 1);
+  ok(computes(k, "bn op\nadd sum with pre\nrelu act", "3 3 1", (const float[]){ 2, 1 }, 2, PASS_TRAIN, nine, normal, 9), "%s: with the residual term and ReLU", k->name);
+  for (int i = 0; i < 9; i++) use[i] /= 1000, normal[i] = 0;
+  ok(computes(k, "bn op", "3 3 1", (const float[]){ 2e-3f, 1e-3f }, 2, PASS_INFER, nine, use, 9), "%s: normalisation by stored statistics, epsilon 1e-5 under the root", k->name);
+  ok(computes(k, "fc op units 2", "1 1 3", (const float[]){ 1, 2, 3, 0, -1, 0, 10, 20 }, 8, PASS_TRAIN, nine, (const double[]){ 24, 18 }, 2), "%s: a fully connected layer", k->name);
+}
+
+/* Of equal values the first in reading order has the gradient. */
+static void ties_by_hand(const engine_kind *k)
+{
+  net *n = net_parse("name t\ninput 2 2 1\nrelu pre\nmaxpool op size 2 stride 2\nfc out units classes\nsoftmax loss\n", "t", NULL, 2);
+  plan *p = plan_make(n, 1);
+  engine *e = k->open(p, 1);
+  const int row = 0;
+  batch b = { .n = 1, .row = &row };
+  const float x[4] = { 1, 2, 2, 2 }, dy = 7;
+  float dx[4];
+  k->put(e, p->step[1].x, x, 1), k->forward(e, &b, PASS_TRAIN, 1, 1);
+  k->put_grad(e, p->step[1].y, &dy, 1), k->backward(e, &b, 1, 1), k->get_grad(e, p->step[1].x, dx, 1);
+  ok(near_all(dx, (const double[]){ 0, 7, 0, 0 }, 4, 0), "%s: the first of equal maxima has the gradient", k->name);
+  k->close(e), plan_free(p), net_free(n);
+}
+
 int main(void)
 {
   for (int i = 0; engine_kinds[i]; i++) {
     const engine_kind *k = engine_kinds[i];
     if (k->why_off()) { skip(say("engine %s: %s", k->name, k->why_off())); continue; }
-    update_by_hand(k), statistics_by_hand(k), dropout_masks(k), turns_by_hand(k), loss_by_hand(k);
+    update_by_hand(k), statistics_by_hand(k), dropout_masks(k), turns_by_hand(k), loss_by_hand(k), operators_by_hand(k), ties_by_hand(k);
   }
   return done_testing();
 }
