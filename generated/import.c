@@ -12,10 +12,10 @@
 
 /* what an import is asked for and what it finds */
 typedef struct {
-  const char *layout, *csv, *classes, *skip, *conflicts, *duplicates, *groups, *name, *source;
+  const char *layout, *csv, *classes, *skip, *conflicts, *duplicates, *groups, *name, *take, *source;
   int size, crop;
   double same;
-  bool replace, skip_bad;
+  bool replace, skip_bad, synthetic;
   int class_count;
   const char **class_name;
 } import_options;
@@ -31,7 +31,7 @@ typedef struct {
 
 typedef struct {
   found_cell *cell;
-  int n, room, not_images, hidden, other_classes, no_mask, unreadable;
+  int n, room, not_images, hidden, other_classes, no_mask, unreadable, not_taken;
 } finding;
 
 static found_cell *add_found(finding *f, const char *path, const char *name, int label, const char *group)
@@ -637,6 +637,47 @@ static void join_alike(finding *f, double least)
   free(pair), free(t);
 }
 
+/* take some cells of each class */
+typedef struct { char key[65]; int index; } keyed_cell;
+
+static int by_cell_key(const void *a, const void *b) { return strcmp(((const keyed_cell *)a)->key, ((const keyed_cell *)b)->key); }
+
+static void take_some(finding *f, const import_options *o)
+{
+  const char *s = o->take;
+  keyed_cell *k = NEW(keyed_cell, f->n);
+  for (int c = 0; c < o->class_count; c++) {
+    char *end;
+    long most = strtol(s, &end, 10);
+    if (end == s || most < 0 || *end != (c + 1 < o->class_count ? ',' : 0))
+      die(EXIT_USAGE, "--take", say("'%s'", o->take), say("%d numbers with commas", o->class_count), "one for each class, in their order");
+    s = end + 1;
+    int n = 0;
+    for (int i = 0; i < f->n; i++)
+      if (f->cell[i].label == c && !f->cell[i].left_out) {
+        k[n].index = i;
+        sha256_of(f->cell[i].name, strlen(f->cell[i].name), k[n++].key);
+      }
+    qsort(k, (size_t)n, sizeof *k, by_cell_key);
+    for (long i = most; i < n; i++) f->cell[k[i].index].left_out = true, f->not_taken++;
+  }
+  free(k);
+}
+
+static bool is_declared_synthetic(const char *source)
+{
+  char *path = join("%s/dataset.json", source);
+  bool synthetic = false;
+  if (file_exists(path)) {
+    char *text = file_read(path, NULL, NULL);
+    json *j = json_parse(text, path);
+    synthetic = !strcmp(json_text(j, "kind", ""), "synthetic");
+    json_free(j), free(text);
+  }
+  free(path);
+  return synthetic;
+}
+
 /* write the data set */
 static int by_name(const void *a, const void *b)
 {
@@ -669,7 +710,7 @@ static void write_cells(const finding *f, const import_options *o, const char *o
     progress_show(&bar, i + 1, "");
   }
   progress_end(&bar);
-  dataset_commit(d, o->name, "real", as->what, command);
+  dataset_commit(d, o->name, o->synthetic ? "synthetic" : "real", as->what, command);
 }
 
 static void print_left_out(const char *what, int n) { if (n) printf("  %6d %s\n", n, what); }
@@ -679,7 +720,7 @@ static void report(const finding *f, const import_options *o, const char *out, c
   int n = 0, grouped = 0;
   for (int i = 0; i < f->n; i++)
     if (!f->cell[i].left_out) n++, grouped += f->cell[i].group[0] != 0;
-  printf("%s: %d cells of %d x %d from %s (%s)\n", out, n, o->size, o->size, o->source, as->what);
+  printf("%s: %d %scells of %d x %d from %s (%s)\n", out, n, o->synthetic ? "synthetic " : "", o->size, o->size, o->source, as->what);
   for (int c = 0; c < o->class_count; c++) {
     int count = 0;
     for (int i = 0; i < f->n; i++) count += f->cell[i].label == c && !f->cell[i].left_out;
@@ -687,13 +728,14 @@ static void report(const finding *f, const import_options *o, const char *out, c
   }
   if (grouped) printf("  groups are known for %d cells: folds will keep each group together\n", grouped);
   else printf("  no groups: folds cannot keep cells of one patient or slide together\n");
-  if (dropped + f->unreadable + f->not_images + f->hidden + f->other_classes + f->no_mask) printf("left out:\n");
+  if (dropped + f->unreadable + f->not_images + f->hidden + f->other_classes + f->no_mask + f->not_taken) printf("left out:\n");
   print_left_out("duplicates", dropped);
   print_left_out("images that cannot be read", f->unreadable);
   print_left_out("files that are not images of cells", f->not_images);
   print_left_out("hidden or system files", f->hidden);
   print_left_out("folders or rows of other classes", f->other_classes);
   print_left_out("fields without a mask", f->no_mask);
+  print_left_out("cells more than were to be taken", f->not_taken);
 }
 
 /* the import subcommand */
@@ -749,7 +791,9 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
     { "duplicates", OPTION_TEXT, &o->duplicates, "keep|drop", "equal images of one class: keep them in one group (keep), or only the first" },
     { "keep-conflicts", OPTION_TEXT, &o->conflicts, "drop|first", "equal images under two classes: leave out all, or keep the first" },
     { "same", OPTION_REAL, &o->same, "R", "put cells of one class that look alike in one group: least correlation, 0 off (lisc 0.85, else 0)" },
+    { "take", OPTION_TEXT, &o->take, "N,N,...", "take at most so many cells of each class, those whose names have the least sha256" },
     { "skip-bad", OPTION_FLAG, &o->skip_bad, NULL, "leave out images that cannot be read" },
+    { "synthetic", OPTION_FLAG, &o->synthetic, NULL, "the pictures show no real cells: say so in the set and in every result" },
     { "name", OPTION_TEXT, &o->name, "TEXT", "the set's name (the last part of OUT)" },
     { "replace", OPTION_FLAG, &o->replace, NULL, "overwrite the data set at OUT" },
     {0} };
@@ -777,6 +821,7 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
   const char *slash = strrchr(*out, '/');
   if (!o->name) o->name = copy_text(slash && slash[1] ? slash + 1 : *out);
   name_classes(o);
+  if (is_declared_synthetic(o->source)) o->synthetic = true;
   return as;
 }
 
@@ -793,6 +838,7 @@ int cmd_import(int argc, char **argv)
   dataset_cancel(dataset_create(out, o.replace, o.class_count, o.class_name));   /* is there room for OUT? say so before the work */
   decode_cells(&f, &o);
   int dropped = settle_duplicates(&f, &o);
+  if (o.take) take_some(&f, &o);
   if (o.same > 0) join_alike(&f, o.same);
   write_cells(&f, &o, out, as, command);
   report(&f, &o, out, as, dropped);

@@ -126,6 +126,23 @@ $o = out(), run('import', '--size', 12, '--keep-conflicts', 'first', $twins, $o)
 is(counts($o), '4, 1, 0, 0, 0', '--keep-conflicts first keeps the first');
 fails('a bad choice', 2, qr/drop or first/, 'import', '--keep-conflicts', 'both', $twins, out());
 
+# ---- some of each class ----
+$o = out();
+($code, $said) = run('import', '--size', 12, '--take', '2,4,0,1,9', $source, $o);
+ok($code == 0 && counts($o) eq '2, 4, 0, 1, 4' && $said =~ /9 cells more than were to be taken/, '--take: at most so many cells of each class') or diag $said;
+my @taken = map { m{neutrophil/(.*)\.tif} ? $1 : () } rows($o);
+my @least = sort { sha256_hex($a) cmp sha256_hex($b) } map { m{neutrophil/(.*)\.tif} ? $1 : () } rows($first);
+is("@taken", join(' ', sort @least[0, 1]), '... those whose names have the least sha256');
+fails('too few numbers to take', 2, qr/--take.*5 numbers/, 'import', '--take', '1,2,3', $source, out());
+
+# ---- drawn cells stay drawn ----
+$o = out();
+run('import', '--size', 12, '--synthetic', $source, $o);
+like(slurp("$o/dataset.json"), qr/"kind": "synthetic"/, '--synthetic is recorded');
+my $redrawn = out();
+run('import', '--size', 24, $o, $redrawn);
+like(slurp("$redrawn/dataset.json"), qr/"kind": "synthetic"/, '... and believed when the set is a source itself');
+
 # ---- a table ----
 my $table = "$dir/table";
 cell("$table/pics/$_.bmp", ord $_) for 'a' .. 'f';
