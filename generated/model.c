@@ -15,13 +15,15 @@ static void store_classes(safetensors *s, const char *const *class_name, int cla
   free(text);
 }
 
-void model_store(safetensors *s, const net *n, const char *set, const net_state *state, const float *mean, const char *const *class_name)
+void model_store(safetensors *s, const net *n, const char *set, const net_state *state,
+                 const float *mean, const char *const *class_name)
 {
   st_put(s, "net_name", n->name), st_put(s, "net_title", n->title), st_put(s, "net_sha256", n->sha256);
   st_put(s, "net", n->text), st_put(s, "set", set ? set : "");
   store_classes(s, class_name, n->classes);
   for (int i = 0; i < n->params; i++)
-    st_add(s, n->param[i].name, ST_F32, n->param[i].rank, n->param[i].dim, state->param + n->param[i].offset);
+    st_add(s, n->param[i].name, ST_F32, n->param[i].rank, n->param[i].dim,
+           state->param + n->param[i].offset);
   for (int i = 0; i < n->layers; i++) {
     const layer *l = &n->layer[i];
     if (l->kind != LAYER_NORM) continue;
@@ -40,8 +42,8 @@ static void fetch(const safetensors *s, const char *name, int rank, const int *d
   for (int i = 0; i < rank; i++) {
     count *= (size_t)dim[i];
     if (t && (t->rank != rank || t->dim[i] != dim[i]))
-      die(EXIT_DATA, s->path, say("%s with rank %d, size %d %lld", name, t->rank, i, t->dim[i]), say("rank %d, size %d", rank, dim[i]),
-          "these weights belong to another net");
+      die(EXIT_DATA, s->path, say("%s with rank %d, size %d %lld", name, t->rank, i, t->dim[i]),
+          say("rank %d, size %d", rank, dim[i]), "these weights belong to another net");
   }
   st_copy(s, name, ST_F32, count, out);
 }
@@ -74,7 +76,8 @@ static void load_classes(model *m, const char *path)
   json_free(list);
   m->net = net_parse(st_need(m->file, "net"), path, NULL, n);
   if (strcmp(m->net->sha256, st_need(m->file, "net_sha256")))
-    die(EXIT_DATA, path, "a net that is not the one these weights were trained for", st_need(m->file, "net_sha256"), "the file is damaged");
+    die(EXIT_DATA, path, "a net that is not the one these weights were trained for",
+        st_need(m->file, "net_sha256"), "the file is damaged");
 }
 
 model *model_load(const char *path)

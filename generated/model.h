@@ -7,10 +7,10 @@
 typedef struct {
   net *net;
   net_state state;                                   /* param and stat; velocity is NULL */
-  float *mean;                                       /* (H, W, 3) of net's input size, or NULL: give it to set_cells */
+  float *mean;                                       /* (H, W, 3), or NULL: give it to set_cells */
   char **class_name;                                 /* (net->classes) */
   char sha256[65];                                   /* of the file */
-  safetensors *file;                                 /* its notes: recipe, seed, epoch, iteration, data ... */
+  safetensors *file;                                 /* its notes: recipe, seed, epoch, data ... */
 } model;
 
 /* Read a weights file (or a checkpoint). Dies with EXIT_DATA when it is damaged, foreign, or does not fit its own net. */
@@ -18,8 +18,10 @@ model *model_load(const char *path);
 void model_free(model *);
 
 /* The tensors of a state, and the notes of a net, into a file that st_write writes: parameters by their names,
-   LAYER.mean and LAYER.variance for each batch norm, input.mean (NULL: none). Memory is kept by reference. */
-void model_store(safetensors *, const net *, const char *set, const net_state *, const float *mean, const char *const *class_name);
+   LAYER.mean and LAYER.variance for each batch norm, input.mean (NULL: none). Memory is kept by
+   reference. */
+void model_store(safetensors *, const net *, const char *set, const net_state *, const float *mean,
+                 const char *const *class_name);
 /* The reverse, for a net of the same text: fills state.param, state.stat, and mean where it is not NULL. */
 void model_fetch(const safetensors *, const net *, net_state *, float *mean);
 #endif

@@ -28,7 +28,10 @@ static bool named_as_image(const char *path)
   return false;
 }
 
-static int by_bytes(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+static int by_bytes(const struct dirent **a, const struct dirent **b)
+{
+  return strcmp((*a)->d_name, (*b)->d_name);
+}
 
 static void gather(file_list *l, const char *path, int depth)
 {
@@ -72,19 +75,30 @@ static void print_row(form as, const model *m, const char *path, const float *pr
   printf("{\"file\": "), json_put_text(stdout, path);
   printf(", \"class\": "), json_put_text(stdout, m->class_name[best]);
   for (int c = 0; c < k; c++)
-    printf(c ? ", " : ", \"probabilities\": {"), json_put_text(stdout, m->class_name[c]), printf(": %.9g", prob[c]);
+    printf(c ? ", " : ", \"probabilities\": {"), json_put_text(stdout, m->class_name[c]),
+        printf(": %.9g", prob[c]);
   puts("}}");
 }
 
 /* predict: classify a batch */
-typedef struct { model *m; engine *e; form as; int crop, batch, bad; uint8_t *pixels; int *row, *label; float *prob; } predictor;
+typedef struct {
+  model *m;
+  engine *e;
+  form as;
+  int crop, batch, bad, *row, *label;
+  uint8_t *pixels;
+  float *prob;
+} predictor;
 
 static bool prepare(const predictor *p, const char *path, uint8_t *to)
 {
   char why[256];
   image whole;
   shape in = p->m->net->layer[0].out;
-  if (!image_read(path, &whole, why)) { warn(path, why, "TIFF, PNG, JPEG and BMP can be read"); return false; }
+  if (!image_read(path, &whole, why)) {
+    warn(path, why, "TIFF, PNG, JPEG and BMP can be read");
+    return false;
+  }
   int side = p->crop ? p->crop : whole.h < whole.w ? whole.h : whole.w;
   image square = image_crop(&whole, (whole.h - side) / 2, (whole.w - side) / 2, side, side);
   image small = image_resize(&square, in.h, in.w);
@@ -105,12 +119,14 @@ static void classify(predictor *p, char *const *path, int n)
   batch b = { good, p->row, NULL, 0, 0 };
   p->e->kind->set_cells(p->e, p->pixels, p->label, good, p->m->mean);
   if (good) p->e->kind->infer(p->e, &b, p->prob);
-  for (int i = 0; i < good; i++) print_row(p->as, p->m, name[i], p->prob + (size_t)i * (size_t)p->m->net->classes);
+  for (int i = 0; i < good; i++)
+    print_row(p->as, p->m, name[i], p->prob + (size_t)i * (size_t)p->m->net->classes);
   free(name);
 }
 
 /* predict: the subcommand */
-static void predict_files(const char *weights, const char *device, int threads, int crop, form as, const file_list *l, int *bad)
+static void predict_files(const char *weights, const char *device, int threads, int crop, form as,
+                          const file_list *l, int *bad)
 {
   predictor p = { .m = model_load(weights), .as = as, .crop = crop, .batch = 32 };
   shape in = p.m->net->layer[0].out;
@@ -122,7 +138,8 @@ static void predict_files(const char *weights, const char *device, int threads, 
   p.row = NEW(int, p.batch), p.label = NEW(int, p.batch), p.prob = NEW(float, p.batch * p.m->net->classes);
   for (int i = 0; i < p.batch; i++) p.row[i] = i;
   print_head(as, p.m);
-  for (int i = 0; i < l->n; i += p.batch) classify(&p, l->path + i, l->n - i < p.batch ? l->n - i : p.batch);
+  for (int i = 0; i < l->n; i += p.batch) classify(&p, l->path + i,
+                                                   l->n - i < p.batch ? l->n - i : p.batch);
   *bad = p.bad;
   kind->close(p.e), plan_free(compiled), model_free(p.m);
   free(p.pixels), free(p.row), free(p.label), free(p.prob);
@@ -143,7 +160,8 @@ int cmd_predict(int argc, char **argv)
     { "threads", OPTION_INT, &threads, "T", "threads (0: one a core)" },
     {0}
   };
-  options_read(argc, argv, table, "predict --weights FILE [flags] IMAGE-OR-FOLDER...", "Classify images: class, probabilities.",
+  options_read(argc, argv, table, "predict --weights FILE [flags] IMAGE-OR-FOLDER...",
+               "Classify images: class, probabilities.",
                "  wbcsnet predict --weights build/runs/try/weights.safetensors --csv cell1.png more-cells/\n", rest, &n, 4096);
   if (!weights) die(EXIT_USAGE, "--weights", "no value", "a weights file", "wbcsnet train makes one");
   if (!n) die(EXIT_USAGE, "predict", "no image", "images or folders of images", NULL);

@@ -13,24 +13,26 @@ typedef struct {
   const char *words, *help;                          /* words: "a|b|c", the value is the index */
 } recipe_key;
 
-#define PLACE(member) offsetof(recipe, member)
+#define REAL(k, first, least, most, help) { #k, KEY_REAL, offsetof(recipe, k), first, least, most, NULL, help }
+#define WHOLE(k, first, least, most, help) { #k, KEY_INT, offsetof(recipe, k), first, least, most, NULL, help }
+#define WORD(k, words, help) { #k, KEY_WORD, offsetof(recipe, k), 0, 0, 0, words, help }
 static const recipe_key keys[] = {
-  { "learning_rate", KEY_REAL, PLACE(learning_rate), 0.001, 0, 1e38, NULL, "step size of the descent, the same in all epochs" },
-  { "momentum", KEY_REAL, PLACE(momentum), 0.9, 0, 1, NULL, "share of the last step that is taken again" },
-  { "l2", KEY_REAL, PLACE(l2), 1e-4, 0, 1e6, NULL, "weight decay inside the gradient; biases excepted" },
-  { "batch", KEY_INT, PLACE(batch), 32, 1, 65536, NULL, "images a step" },
-  { "epochs", KEY_INT, PLACE(epochs), 40, 1, 1e6, NULL, "how often the training set is passed" },
-  { "shuffle", KEY_WORD, PLACE(shuffle), 0, 0, 0, "once|epoch", "one order for all epochs, or a new one each" },
-  { "last_batch", KEY_WORD, PLACE(last_batch), 0, 0, 0, "drop|keep", "what becomes of an epoch's last, partial batch" },
-  { "normalise", KEY_WORD, PLACE(normalise), 0, 0, 0, "zerocenter|none", "subtract the training set's mean image" },
-  { "init", KEY_WORD, PLACE(init), 0, 0, 0, "normal|glorot|he", "first weights: N(0, init_std^2), Glorot uniform, He normal" },
-  { "init_std", KEY_REAL, PLACE(init_std), 0.01, 0, 1e6, NULL, "standard deviation of init normal" },
-  { "bn_statistics", KEY_WORD, PLACE(bn_statistics), 0, 0, 0, "final|moving", "over the whole training set at the end, or moving" },
-  { "bn_decay", KEY_REAL, PLACE(bn_decay), 0.9, 0, 1, NULL, "memory of moving statistics a step" },
-  { "augment", KEY_WORD, PLACE(augment), 0, 0, 0, "none|turns", "show each image in one of its 8 turns and flips" },
-  { "class_weights", KEY_WORD, PLACE(class_weights), 0, 0, 0, "none|balanced", "weigh a class by N / (classes * its cells)" },
-  { "head_rate", KEY_REAL, PLACE(head_rate), 1, 0, 1e6, NULL, "fine-tuning: factor of the rate for new layers" },
-  { "body_rate", KEY_REAL, PLACE(body_rate), 1, 0, 1e6, NULL, "fine-tuning: the same for loaded layers; 0 freezes them" },
+  REAL(learning_rate, 0.001, 0, 1e38, "step size of the descent, the same in all epochs"),
+  REAL(momentum, 0.9, 0, 1, "share of the last step that is taken again"),
+  REAL(l2, 1e-4, 0, 1e6, "weight decay inside the gradient; biases excepted"),
+  WHOLE(batch, 32, 1, 65536, "images a step"),
+  WHOLE(epochs, 40, 1, 1e6, "how often the training set is passed"),
+  WORD(shuffle, "once|epoch", "one order for all epochs, or a new one each"),
+  WORD(last_batch, "drop|keep", "what becomes of an epoch's last, partial batch"),
+  WORD(normalise, "zerocenter|none", "subtract the training set's mean image"),
+  WORD(init, "normal|glorot|he", "first weights: N(0, init_std^2), uniform, He's normal"),
+  REAL(init_std, 0.01, 0, 1e6, "standard deviation of init normal"),
+  WORD(bn_statistics, "final|moving", "over the whole training set at the end, or moving"),
+  REAL(bn_decay, 0.9, 0, 1, "memory of moving statistics a step"),
+  WORD(augment, "none|turns", "show each image in one of its 8 turns and flips"),
+  WORD(class_weights, "none|balanced", "weigh a class by N / (classes * its cells)"),
+  REAL(head_rate, 1, 0, 1e6, "fine-tuning: factor of the rate for new layers"),
+  REAL(body_rate, 1, 0, 1e6, "fine-tuning: the same for loaded layers; 0 freezes them"),
 };
 enum { KEYS = sizeof keys / sizeof *keys };
 /* recipe: set a key */
@@ -71,7 +73,8 @@ static void set_key(recipe *r, int code, const char *where, const recipe_key *k,
   bool whole = k->kind == KEY_REAL || x == floor(x);
   if (end == value || *end || !isfinite(x) || !whole || x < k->least || x > k->most)
     die(code, where, say("%s '%.40s'", k->key, value),
-        say("%s from %g to %g", k->kind == KEY_INT ? "a whole number" : "a number", k->least, k->most), k->help);
+        say("%s from %g to %g", k->kind == KEY_INT ? "a whole number" : "a number",
+            k->least, k->most), k->help);
   if (k->kind == KEY_INT) *(int *)place = (int)x;
   else *(double *)place = x;
 }
@@ -84,7 +87,9 @@ static void read_line(recipe *r, const char *where, char *line, bool *seen)
   const recipe_key *k = find_key(EXIT_DATA, where, key);
   if (!value) die(EXIT_DATA, where, say("%s without a value", key), say("%s VALUE", key), k->help);
   const char *more = strtok_r(NULL, " \t\r", &left);
-  if (more) die(EXIT_DATA, where, say("'%.40s' behind the value", more), say("%s VALUE", key), "remarks begin with #");
+  if (more)
+    die(EXIT_DATA, where, say("'%.40s' behind the value", more), say("%s VALUE", key),
+        "remarks begin with #");
   if (seen[k - keys]) die(EXIT_DATA, where, say("%s a second time", key), "each key once", NULL);
   seen[k - keys] = true;
   set_key(r, EXIT_DATA, where, k, value);
@@ -95,7 +100,9 @@ static void read_overrides(recipe *r, const char *with)
   char *text = copy_text(with), *left;
   for (char *item = strtok_r(text, ",", &left); item; item = strtok_r(NULL, ",", &left)) {
     char *value = strchr(item, '=');
-    if (!value) die(EXIT_USAGE, "--with", say("'%.60s'", item), "key=value,...", "wbcsnet train --help lists the keys");
+    if (!value)
+      die(EXIT_USAGE, "--with", say("'%.60s'", item), "key=value,...",
+          "wbcsnet train --help lists the keys");
     *value++ = 0;
     set_key(r, EXIT_USAGE, "--with", find_key(EXIT_USAGE, "--with", item), value);
   }
@@ -118,7 +125,8 @@ recipe recipe_load(const char *path, const char *with)
     read_line(&r, say("%s:%d", path, line), row, seen);
   }
   free(text);
-  if (with && strlen(with) >= sizeof r.with) die(EXIT_USAGE, "--with", "a very long text", "at most 255 characters", "write a recipe file");
+  if (with && strlen(with) >= sizeof r.with)
+    die(EXIT_USAGE, "--with", "a very long text", "at most 255 characters", "write a recipe file");
   if (with) strcpy(r.with, with), read_overrides(&r, with);
   return r;
 }
@@ -153,7 +161,8 @@ const char *recipe_help(void)
   if (!f) die(EXIT_FAIL, "memory", "no room for the help", NULL, NULL);
   for (int i = 0; i < KEYS; i++) {
     const recipe_key *k = &keys[i];
-    const char *first = k->words ? say("%.*s", (int)strcspn(k->words, "|"), k->words) : say("%g", k->otherwise);
+    const char *first = k->words ? say("%.*s", (int)strcspn(k->words, "|"), k->words)
+                                 : say("%g", k->otherwise);
     fprintf(f, "  %-14s %-10s %s%s\n", k->key, first, k->help, k->words ? say(" (%s)", k->words) : "");
   }
   fclose(f);

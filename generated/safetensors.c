@@ -69,7 +69,8 @@ void st_write(const safetensors *s, const char *path, char hex[65])
   for (int i = 0; i < 8; i++) prefix[i] = (uint8_t)((uint64_t)length >> 8 * i);
   put_bytes(a, prefix, 8, hex ? &sum : NULL);
   put_bytes(a, header, length, hex ? &sum : NULL);
-  for (int i = 0; i < s->tensors; i++) put_bytes(a, s->tensor[i].data, s->tensor[i].bytes, hex ? &sum : NULL);
+  for (int i = 0; i < s->tensors; i++)
+    put_bytes(a, s->tensor[i].data, s->tensor[i].bytes, hex ? &sum : NULL);
   file_commit(a);
   if (hex) sha256_end(&sum, hex);
   free(header);
@@ -83,7 +84,8 @@ static _Noreturn void bad_file(const char *path, const char *found, const char *
 
 static long long whole_number(const json *j)
 {
-  bool good = j && j->kind == JSON_NUMBER && j->number >= 0 && j->number < 9e15 && j->number == (double)(long long)j->number;
+  bool good = j && j->kind == JSON_NUMBER && j->number >= 0 && j->number < 9e15
+      && j->number == (double)(long long)j->number;
   return good ? (long long)j->number : -1;
 }
 
@@ -94,19 +96,24 @@ static void check_tensor(safetensors *s, const json *j, const char *data, size_t
   st_tensor *t = &s->tensor[s->tensors++];
   *t = (st_tensor){ .name = copy_text(j->name) };
   while (t->type < ST_TYPES && strcmp(st_types[t->type].name, type)) t->type++;
-  if (t->type == ST_TYPES) bad_file(s->path, say("%s of type %.20s", what, type), "F32, F64, I32, I64 or U8");
-  if (!dims || dims->kind != JSON_ARRAY) bad_file(s->path, say("%s without a shape", what), "a list of sizes");
+  if (t->type == ST_TYPES)
+    bad_file(s->path, say("%s of type %.20s", what, type), "F32, F64, I32, I64 or U8");
+  if (!dims || dims->kind != JSON_ARRAY)
+    bad_file(s->path, say("%s without a shape", what), "a list of sizes");
   t->bytes = st_types[t->type].bytes;
   for (const json *d = dims->child; d; d = d->next) {
     long long n = whole_number(d);
-    if (n < 0 || t->rank == ST_RANK) bad_file(s->path, say("%s of a strange shape", what), "at most 8 whole sizes");
-    if (n && t->bytes > room / (size_t)n) bad_file(s->path, say("%s larger than the file", what), "the shape of its bytes");
+    if (n < 0 || t->rank == ST_RANK)
+      bad_file(s->path, say("%s of a strange shape", what), "at most 8 whole sizes");
+    if (n && t->bytes > room / (size_t)n)
+      bad_file(s->path, say("%s larger than the file", what), "the shape of its bytes");
     t->dim[t->rank++] = n, t->bytes *= (size_t)n;
   }
   const json *first = place && place->kind == JSON_ARRAY ? place->child : NULL;
   long long begin = whole_number(first), end = first ? whole_number(first->next) : -1;
   if (begin < 0 || end < begin || (size_t)end > room || (size_t)(end - begin) != t->bytes)
-    bad_file(s->path, say("%s at bytes %lld to %lld of %zu", what, begin, end, room), say("%zu bytes inside the file", t->bytes));
+    bad_file(s->path, say("%s at bytes %lld to %lld of %zu", what, begin, end, room),
+             say("%zu bytes inside the file", t->bytes));
   t->data = data + begin;
 }
 
@@ -125,13 +132,16 @@ static void check_layout(safetensors *s, const char *data, size_t room)
   char **name = NEW(char *, s->tensors);
   if (s->tensors) qsort(s->tensor, (size_t)s->tensors, sizeof *s->tensor, by_place);
   for (int i = 0; i < s->tensors; i++) {
-    if (s->tensor[i].data != at) bad_file(s->path, say("a gap or overlap before tensor %.60s", s->tensor[i].name), "tensors side by side");
+    if (s->tensor[i].data != at)
+      bad_file(s->path, say("a gap or overlap before tensor %.60s", s->tensor[i].name), "tensors side by side");
     at += s->tensor[i].bytes, name[i] = s->tensor[i].name;
   }
-  if (at != data + room) bad_file(s->path, say("%zu bytes after the last tensor", (size_t)(data + room - at)), "none");
+  if (at != data + room)
+    bad_file(s->path, say("%zu bytes after the last tensor", (size_t)(data + room - at)), "none");
   if (s->tensors) qsort(name, (size_t)s->tensors, sizeof *name, by_name);
   for (int i = 1; i < s->tensors; i++)
-    if (!strcmp(name[i - 1], name[i])) bad_file(s->path, say("tensor %.60s twice", name[i]), "each name once");
+    if (!strcmp(name[i - 1], name[i]))
+      bad_file(s->path, say("tensor %.60s twice", name[i]), "each name once");
   free(name);
 }
 
@@ -161,7 +171,8 @@ safetensors *st_read(const char *path)
   s->bytes = file_read(path, &size, "a safetensors file, as train writes");
   for (int i = 0; i < 8 && size >= 8; i++) length |= (uint64_t)(uint8_t)s->bytes[i] << (8 * i);
   if (size < 8 || length < 2 || length > size - 8)
-    bad_file(path, size < 8 ? "a file of less than 8 bytes" : "a header longer than the file", "a safetensors file");
+    bad_file(path, size < 8 ? "a file of less than 8 bytes" : "a header longer than the file",
+             "a safetensors file");
   char *text = new_bytes((size_t)length + 1);
   memcpy(text, s->bytes + 8, (size_t)length);
   if (strlen(text) != length) bad_file(path, "a zero byte in the header", "JSON text");
@@ -184,7 +195,8 @@ void st_copy(const safetensors *s, const char *name, st_type type, size_t count,
   const st_tensor *t = st_find(s, name);
   size_t bytes = count * st_types[type].bytes;
   if (!t || t->type != type || t->bytes != bytes)
-    die(EXIT_DATA, s->path, t ? say("%s with %zu bytes of %s", name, t->bytes, st_types[t->type].name) : say("no tensor %s", name),
+    die(EXIT_DATA, s->path, t ? say("%s with %zu bytes of %s", name, t->bytes, st_types[t->type].name)
+        : say("no tensor %s", name),
         say("%zu values of %s", count, st_types[type].name), "these weights belong to another net");
   if (bytes) memcpy(out, t->data, bytes);
 }
@@ -199,7 +211,9 @@ const char *st_note(const safetensors *s, const char *key)
 const char *st_need(const safetensors *s, const char *key)
 {
   const char *value = st_note(s, key);
-  if (!value) die(EXIT_DATA, s->path, say("no note '%s'", key), "weights that wbcsnet train wrote", "another program's file lacks the net");
+  if (!value)
+    die(EXIT_DATA, s->path, say("no note '%s'", key), "weights that wbcsnet train wrote",
+        "another program's file lacks the net");
   return value;
 }
 

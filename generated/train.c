@@ -31,7 +31,7 @@ typedef struct {
   char *config, config_sha[65], init_sha[65], title[128];
   int *fold_of, *train, *test, trains, tests;        /* rows of ds */
   int per_epoch, iterations;
-  float *mean, *class_weight, *factor;               /* (H, W, 3), (classes), (params); NULL when not used */
+  float *mean, *class_weight, *factor;               /* (H, W, 3), (classes), (params), or NULL */
   int lock;
   /* what changes */
   engine *engine;
@@ -39,7 +39,7 @@ typedef struct {
   int at;                                            /* iterations done */
   int *order, order_epoch;                           /* (trains) rows in the present epoch's order */
   double *loss, *accuracy;                           /* (iterations) the log */
-  double spent, stepping, saved, save_cost;          /* seconds in the loop, in steps alone; when and how long the last save was */
+  double spent, stepping, saved, save_cost;          /* seconds: loop, steps alone; last save: when, how long */
   bool diverged;
 } job;
 
@@ -57,7 +57,9 @@ static void choose_cells(job *j)
     if (j->fold_of[i] == j->fold && j->fold >= 0) j->test[j->tests++] = i;
     else j->train[j->trains++] = i;
   }
-  if (!j->trains) die(EXIT_DATA, j->data, "no cell left to learn from", "cells outside the held-out fold", "give more --folds or more cells");
+  if (!j->trains)
+    die(EXIT_DATA, j->data, "no cell left to learn from", "cells outside the held-out fold",
+        "give more --folds or more cells");
 }
 
 /* train: order, mean image, class weights */
@@ -67,9 +69,11 @@ static void count_steps(job *j)
   j->per_epoch = j->r.last_batch == LAST_KEEP ? whole + part : whole;
   if (!whole && !j->per_epoch) {
     j->per_epoch = 1;
-    warn(j->data, say("%d training cells do not fill one batch of %d; the partial batch is kept", j->trains, b), NULL);
+    warn(j->data, say("%d training cells do not fill one batch of %d; the partial batch is kept",
+                      j->trains, b), NULL);
   }
-  if ((double)j->per_epoch * j->r.epochs > 1e8) die(EXIT_DATA, "recipe", "more than 1e8 iterations", "fewer epochs", NULL);
+  if ((double)j->per_epoch * j->r.epochs > 1e8)
+    die(EXIT_DATA, "recipe", "more than 1e8 iterations", "fewer epochs", NULL);
   j->iterations = j->per_epoch * j->r.epochs;
   j->order = NEW(int, j->trains), j->order_epoch = -1;
 }
@@ -165,7 +169,8 @@ static void load_statistics(job *j, const model *m)
     const layer *l = &j->net->layer[i];
     int k = l->kind == LAYER_NORM ? net_layer(m->net, l->name) : -1;
     if (k < 0 || m->net->layer[k].kind != LAYER_NORM || m->net->layer[k].out.c != l->out.c) continue;
-    memcpy(j->state.stat + l->stat, m->state.stat + m->net->layer[k].stat, sizeof(float) * 2 * (size_t)l->out.c);
+    memcpy(j->state.stat + l->stat, m->state.stat + m->net->layer[k].stat,
+           sizeof(float) * 2 * (size_t)l->out.c);
   }
 }
 
@@ -180,12 +185,15 @@ static void load_first_weights(job *j)
     const param *p = &j->net->param[i], *q = same_tensor(m->net, p);
     bool in_head = head >= 0 && (i == j->net->layer[head].weight || i == j->net->layer[head].bias);
     if (in_head && !j->init_all) q = NULL;
-    if (q) memcpy(j->state.param + p->offset, m->state.param + q->offset, sizeof(float) * p->count), loaded++;
-    else snprintf(fresh + strlen(fresh), sizeof fresh - strlen(fresh), " %s", p->name);
+    if (q) memcpy(j->state.param + p->offset, m->state.param + q->offset, sizeof(float) * p->count);
+    loaded += q != NULL;
+    if (!q) snprintf(fresh + strlen(fresh), sizeof fresh - strlen(fresh), " %s", p->name);
     if (rates) j->factor[i] = (float)(q ? j->r.body_rate : j->r.head_rate);
   }
   load_statistics(j, m);
-  if (!loaded) die(EXIT_DATA, j->init_path, "no tensor of this net's names and shapes", "weights of the same net", NULL);
+  if (!loaded)
+    die(EXIT_DATA, j->init_path, "no tensor of this net's names and shapes",
+        "weights of the same net", NULL);
   if (!j->quiet)
     fprintf(stderr, "%s: %d of %d tensors from %s; drawn anew:%s; mean image of the new training cells\n", j->title, loaded,
             j->net->params, j->init_path, *fresh ? fresh : " none");
@@ -254,7 +262,8 @@ static void claim_folder(job *j)
     json *theirs = json_parse(text, path), *ours = json_parse(j->config, "configuration");
     refuse_other(path, "", ours, theirs);
     if (strncmp(text, j->config, strlen(j->config)))
-      die(EXIT_DATA, path, "a configuration of another version of this program", "this version's", "choose another --out, or remove that folder");
+      die(EXIT_DATA, path, "a configuration of another version of this program", "this version's",
+          "choose another --out, or remove that folder");
     json_free(ours), json_free(theirs), free(text);
   }
   free(path);
@@ -268,7 +277,8 @@ static void lock_folder(job *j)
   j->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (j->lock < 0) file_write_error(path);
   if (flock(j->lock, LOCK_EX | LOCK_NB))
-    die(EXIT_FAIL, j->out, "another process at work in this folder", "one process a run folder", "wait for it, or choose another --out");
+    die(EXIT_FAIL, j->out, "another process at work in this folder", "one process a run folder",
+        "wait for it, or choose another --out");
   free(path);
 }
 
@@ -295,7 +305,8 @@ static bool already_finished(const job *j, int *code)
     done = json_number(run, "finished", 0) != 0 && (diverged || file_exists(weights));
     if (done && !j->quiet)
       printf("%s: finished already: %s\n", j->out, diverged ? "it diverged" :
-             say("%g epochs, %g of %g held-out cells right", json_number(run, "epochs", 0), json_number(run, "correct", 0),
+             say("%g epochs, %g of %g held-out cells right", json_number(run, "epochs", 0),
+                 json_number(run, "correct", 0),
                  json_number(run, "test_cells", 0)));
     *code = diverged && !j->keep_going ? EXIT_FAIL : 0;
     json_free(run), free(text);
@@ -326,7 +337,8 @@ static bool all_finite(const float *x, size_t n)
 static void note_run(safetensors *s, const job *j)
 {
   st_put(s, "config", j->config), st_put(s, "config_sha256", j->config_sha);
-  st_put(s, "recipe", j->r.name), st_put(s, "data_sha256", j->ds->sha256), st_put(s, "order_of", j->r.shuffle == SHUFFLE_ONCE ? "once" : "epoch");
+  st_put(s, "recipe", j->r.name), st_put(s, "data_sha256", j->ds->sha256);
+  st_put(s, "order_of", j->r.shuffle == SHUFFLE_ONCE ? "once" : "epoch");
   st_put(s, "seed", say("%llu", (unsigned long long)j->seed));
   st_put(s, "iteration", say("%d", j->at)), st_put(s, "epoch", say("%d", j->at / j->per_epoch));
 }
@@ -336,7 +348,8 @@ static bool save_checkpoint(job *j)
   double start = seconds();
   char *path = join("%s/checkpoint.safetensors", j->out);
   j->engine->kind->read_state(j->engine, &j->state);
-  bool good = all_finite(j->state.param, j->net->param_floats) && all_finite(j->state.velocity, j->net->param_floats);
+  size_t n = j->net->param_floats;
+  bool good = all_finite(j->state.param, n) && all_finite(j->state.velocity, n);
   if (good) {
     safetensors *s = st_new();
     note_run(s, j);
@@ -364,9 +377,11 @@ static void resume(job *j)
   if (file_exists(path)) {
     safetensors *s = st_read(path);
     if (strcmp(st_need(s, "config_sha256"), j->config_sha))
-      die(EXIT_DATA, path, "a checkpoint of another configuration", "this run's own", "remove the file to begin again");
+      die(EXIT_DATA, path, "a checkpoint of another configuration", "this run's own",
+          "remove the file to begin again");
     int at = atoi(st_need(s, "iteration"));
-    if (at < 0 || at > j->iterations) die(EXIT_DATA, path, say("iteration %d", at), say("0 to %d", j->iterations), "remove the file to begin again");
+    if (at < 0 || at > j->iterations)
+      die(EXIT_DATA, path, say("iteration %d", at), say("0 to %d", j->iterations), "remove the file to begin again");
     model_fetch(s, j->net, &j->state, NULL);
     for (int i = 0; i < j->net->params; i++) {
       const param *p = &j->net->param[i];
@@ -433,7 +448,8 @@ static void show(job *j, progress *bar, double images_a_second)
   int epoch = (j->at - 1) / j->per_epoch;
   if (j->quiet || (!bar->terminal && j->at % j->per_epoch)) return;
   epoch_means(j, epoch, &loss, &accuracy);
-  const char *text = say("epoch %d/%d  loss %.4f  accuracy %.2f %%  %.0f images/s", epoch + 1, j->r.epochs, loss, 100 * accuracy,
+  const char *text = say("epoch %d/%d  loss %.4f  accuracy %.2f %%  %.0f images/s", epoch + 1,
+                         j->r.epochs, loss, 100 * accuracy,
                          images_a_second);
   if (bar->terminal) { progress_show(bar, j->at, text); return; }
   double left = j->stepping * (j->iterations - j->at) / j->at;
@@ -451,7 +467,8 @@ static bool time_to_save(const job *j, double now)
 static void stop_in_order(job *j)
 {
   save_checkpoint(j);
-  fprintf(stderr, "wbcsnet: %s: stopped after iteration %d of %d; the same command goes on\n", j->out, j->at, j->iterations);
+  fprintf(stderr, "wbcsnet: %s: stopped after iteration %d of %d; the same command goes on\n", j->out,
+          j->at, j->iterations);
   exit(EXIT_STOPPED);
 }
 
@@ -579,7 +596,8 @@ static void write_record(const job *j, int correct, const char *weights_sha)
   for (int i = 0; i < j->net->params; i++) floats += j->net->param[i].count;
   if (j->at) epoch_means(j, (j->at - 1) / j->per_epoch, &loss, &accuracy);
   atomic_file *a = file_create(path);
-  fprintf(a->f, "{\"finished\": true, \"config_sha256\": \"%s\",\n \"config\": %s,\n", j->config_sha, j->config);
+  fprintf(a->f, "{\"finished\": true, \"config_sha256\": \"%s\",\n \"config\": %s,\n", j->config_sha,
+          j->config);
   fprintf(a->f, " \"params\": %zu, \"flop_per_image\": %.0f, \"train_cells\": %d, \"test_cells\": %d, \"iterations\": %d, \"epochs\": %d",
           floats, j->net->flop, j->trains, j->tests, j->at, j->at / j->per_epoch);
   put_number(a->f, "seconds", j->spent);
@@ -603,12 +621,17 @@ static void read_inputs(job *j)
   j->r = recipe_load(j->recipe_path, j->with);
   j->net = net_load(j->net_path, j->set, 5);
   shape in = j->net->layer[0].out;
-  if (in.c != 3) die(EXIT_DATA, j->net_path, say("an input of %d channels", in.c), "3: red, green, blue", NULL);
+  if (in.c != 3)
+    die(EXIT_DATA, j->net_path, say("an input of %d channels", in.c), "3: red, green, blue", NULL);
   j->ds = dataset_load(j->data, in.h, in.w);
-  if (j->ds->classes != j->net->classes) net_free(j->net), j->net = net_load(j->net_path, j->set, j->ds->classes);
+  if (j->ds->classes != j->net->classes) {
+    net_free(j->net);
+    j->net = net_load(j->net_path, j->set, j->ds->classes);
+  }
   j->kind = engine_find(j->device);
   if (j->init_path) sha256_of_file(j->init_path, j->init_sha);
-  snprintf(j->title, sizeof j->title, "%s seed %llu fold %s", j->net->name, (unsigned long long)j->seed, j->fold_text);
+  snprintf(j->title, sizeof j->title, "%s seed %llu fold %s", j->net->name,
+           (unsigned long long)j->seed, j->fold_text);
 }
 
 static void open_engine(job *j)
@@ -631,10 +654,12 @@ static int finish(job *j)
 {
   char sha[65];
   if (!j->diverged) finish_statistics(j), save_weights(j, sha);
-  else if (!file_exists(say("%s/checkpoint.safetensors", j->out))) warn(j->out, "no good checkpoint before the loss broke", NULL);
+  else if (!file_exists(say("%s/checkpoint.safetensors", j->out)))
+    warn(j->out, "no good checkpoint before the loss broke", NULL);
   float *prob = classify_held_out(j);
   int correct = write_predictions(j, prob);
-  char *folds = join("%s/folds.csv", j->out), *checkpoint = join("%s/checkpoint.safetensors", j->out), *lock = join("%s/lock", j->out);
+  char *folds = join("%s/folds.csv", j->out), *checkpoint = join("%s/checkpoint.safetensors", j->out),
+      *lock = join("%s/lock", j->out);
   folds_write(folds, j->ds, j->fold_of);
   write_log(j);
   write_record(j, correct, j->diverged ? NULL : sha);
@@ -648,7 +673,8 @@ static int finish(job *j)
   }
   if (!j->quiet)
     printf("%s: %d epochs in %s%s\n", j->out, j->r.epochs, time_left(j->spent),
-           j->tests ? say(", %d of %d held-out cells right (%.2f %%)", correct, j->tests, 100.0 * correct / j->tests) : "");
+           j->tests ? say(", %d of %d held-out cells right (%.2f %%)", correct, j->tests,
+                          100.0 * correct / j->tests) : "");
   return 0;
 }
 
@@ -657,8 +683,10 @@ static void free_job(job *j)
   if (j->engine) j->engine->kind->close(j->engine);
   if (j->plan) plan_free(j->plan);
   net_free(j->net), dataset_free(j->ds);
-  free(j->config), free(j->fold_of), free(j->train), free(j->test), free(j->mean), free(j->class_weight), free(j->factor);
-  free(j->state.param), free(j->state.velocity), free(j->state.stat), free(j->order), free(j->loss), free(j->accuracy);
+  free(j->config), free(j->fold_of), free(j->train), free(j->test), free(j->mean),
+      free(j->class_weight), free(j->factor);
+  free(j->state.param), free(j->state.velocity), free(j->state.stat), free(j->order), free(j->loss),
+      free(j->accuracy);
   close(j->lock);
 }
 
@@ -674,12 +702,14 @@ static void read_flags(job *j, int argc, char **argv)
     { "fold", OPTION_TEXT, &j->fold_text, "I", "the part held out, 0 to K-1, or all: train on every cell (all)" },
     { "cells", OPTION_INT, &j->subset, "N", "use a stratified subset of N cells (0: all)" },
     { "seed", OPTION_SEED, &j->seed, "S", "seed of folds, first weights, order, dropout, turns (1)" },
-    { "init", OPTION_TEXT, &j->init_path, "WEIGHTS", "fine-tune: begin with these weights, the last layer drawn anew" },
+    { "init", OPTION_TEXT, &j->init_path, "WEIGHTS",
+        "fine-tune: begin with these weights, the last layer drawn anew" },
     { "init-all", OPTION_FLAG, &j->init_all, NULL, "with --init: keep the last layer too" },
     { "device", OPTION_TEXT, &j->device, "NAME", "engine: auto, cpu, ref (auto)" },
     { "threads", OPTION_INT, &j->threads, "T", "threads (0: one a core); no result depends on it" },
     { "out", OPTION_TEXT, &j->out, "FOLDER", "run folder" },
-    { "checkpoint", OPTION_REAL, &j->every, "SECONDS", "longest time between checkpoints (30); 0: after every step" },
+    { "checkpoint", OPTION_REAL, &j->every, "SECONDS",
+        "longest time between checkpoints (30); 0: after every step" },
     { "keep-going", OPTION_FLAG, &j->keep_going, NULL, "exit 0 when the loss breaks; the record says so" },
     { "quiet", OPTION_FLAG, &j->quiet, NULL, "print nothing but warnings and errors" },
     {0}
@@ -696,7 +726,8 @@ static void check_flags(job *j)
   const struct { const char *flag, *value; } need[] = {
     { "--data", j->data }, { "--net", j->net_path }, { "--recipe", j->recipe_path }, { "--out", j->out } };
   for (int i = 0; i < 4; i++)
-    if (!need[i].value) die(EXIT_USAGE, need[i].flag, "no value", "this flag is needed", "wbcsnet train --help");
+    if (!need[i].value)
+      die(EXIT_USAGE, need[i].flag, "no value", "this flag is needed", "wbcsnet train --help");
   char *end;
   long fold = strtol(j->fold_text, &end, 10);
   j->fold = strcmp(j->fold_text, "all") ? (int)fold : -1;
@@ -704,8 +735,10 @@ static void check_flags(job *j)
   if (j->fold >= 0 ? *end || end == j->fold_text || fold >= j->folds : strcmp(j->fold_text, "all"))
     die(EXIT_USAGE, "--fold", say("'%s'", j->fold_text), say("0 to %d, or all", j->folds - 1), NULL);
   if (j->subset < 0) die(EXIT_USAGE, "--cells", say("%d", j->subset), "0 or more", NULL);
-  if (j->threads < 0 || j->threads > 4096) die(EXIT_USAGE, "--threads", say("%d", j->threads), "0 to 4096", NULL);
-  if (j->init_all && !j->init_path) die(EXIT_USAGE, "--init-all", "no --init", "weights to begin with", NULL);
+  if (j->threads < 0 || j->threads > 4096)
+    die(EXIT_USAGE, "--threads", say("%d", j->threads), "0 to 4096", NULL);
+  if (j->init_all && !j->init_path)
+    die(EXIT_USAGE, "--init-all", "no --init", "weights to begin with", NULL);
   if (!(j->every >= 0)) die(EXIT_USAGE, "--checkpoint", say("%g", j->every), "seconds, 0 or more", NULL);
 }
 
