@@ -97,10 +97,39 @@ static void check_window(void)
   free(scene), free(whole), free(part);
 }
 
+/* The mask lies on the cell: the contrast between what it covers and what it leaves is less when it is moved by 2 pixels. */
+static double contrast(const image *p, const uint8_t *mask, int dy, int dx)
+{
+  double sum[2] = { 0 }, n[2] = { 0 };
+  for (int y = 2; y + 2 < p->h; y++)
+    for (int x = 2; x + 2 < p->w; x++) {
+      int in = mask[(size_t)(y + dy) * (size_t)p->w + (size_t)(x + dx)] == 255;
+      sum[in] += p->rgb[3 * ((size_t)y * (size_t)p->w + (size_t)x) + 1], n[in]++;
+    }
+  return sum[0] / n[0] - sum[1] / n[1];
+}
+
+static void check_alignment(const synth_style *s)
+{
+  int class = LYM, size = s->crop, better = 0;
+  uint8_t *mask = NEW(uint8_t, size * size);
+  for (uint32_t i = 0; i < 10; i++) {
+    smear *scene = synth_scene(s, 5, i, &class, 1, size, size);
+    image p = synth_view(scene, s, 5, i, 0, 0, size, size, mask);
+    double here = contrast(&p, mask, 0, 0);
+    better += contrast(&p, mask, 2, 0) < here && contrast(&p, mask, -2, 0) < here && contrast(&p, mask, 0, 2) < here
+              && contrast(&p, mask, 0, -2) < here;
+    image_free(&p), free(scene);
+  }
+  free(mask);
+  ok(better >= 8, "the mask of the nucleus lies on the nucleus (%d of 10)", better);
+}
+
 int main(void)
 {
   check_style(&synth_styles[0]);
   check_style(&synth_styles[1]);
   check_window();
+  check_alignment(&synth_styles[0]);
   return done_testing();
 }
