@@ -97,8 +97,9 @@ kind = $(shell sed -n 's/.*"kind": *"\([a-z]*\)".*/\1/p' $(SET$(1))/dataset.json
 define figure
 $(FIGURES)/fig$(1).tex: figures/fig$(1).gp figures/style.gp experiments/published.csv $(3:%=$(RESULTS)/%/results.json)
 	@mkdir -p $$(@D)
-	$$(call say,PLOT,$$@) gnuplot -e "results='$(RESULTS)'; stamp='scale $(SCALE), $$(call kind,$(2)) cells'; out='$$@.new'" $$< && sed '/^%%/d' $$@.new >$$@ && rm $$@.new
-	@grep -q 'gp path\|gp mark' $$@ || { echo 'make: $$@ is empty: gnuplot had no data' >&2; rm -f $$@; exit 1; }
+	$$(call say,PLOT,$$@) gnuplot -e "results='$(RESULTS)'; stamp='scale $(SCALE), $$(call kind,$(2)) cells'; out='$$@.new'" $$< 2>$$@.err || { cat $$@.err >&2; exit 1; }
+	@! grep -i 'skipping\|unreadable\|cannot open\|no such file' $$@.err >&2 || { echo 'make: $$@: gnuplot lacked data' >&2; exit 1; }
+	@sed '/^%%/d' $$@.new >$$@ && rm $$@.new $$@.err && { grep -q 'gp path\|gp mark' $$@ || { echo 'make: $$@ is empty' >&2; exit 1; }; }
 endef
 $(eval $(call figure,4,1,scratch begin))
 $(eval $(call figure,5,1,scratch begin))
@@ -123,7 +124,9 @@ $(FIGURES)/fig3.tex: $(FIGURES)/wbcsnet.json $(FIGURES)/wbcsnet2.json experiment
 NINE_RUN := $(RUNS1)/scratch/wbcsnet2/seed$(SEED)/foldall
 $(FIGURES)/fig9.tex: $(NINE_RUN)/run.json experiments/fig9 | $(SET1)/dataset.json $(WBCSNET)
 	@mkdir -p $(@D)
-	$(call say,DRAW,$@) $(WBCSNET) features --weights $(NINE_RUN)/weights.safetensors --data $(SET1) --out $(FIGURES)/fig9 >$(@:.tex=.txt)
+	@rm -rf $(FIGURES)/fig9 && mkdir -p $(FIGURES)/fig9
+	$(call say,DRAW,$@) w=$(NINE_RUN)/weights.safetensors; [ ! -e $$w ] || \
+	  $(WBCSNET) features --weights $$w --data $(SET1) --out $(FIGURES)/fig9 --device $(DEVICE) --threads $(THREADS) >$(@:.tex=.txt)
 	@experiments/fig9 $(FIGURES)/fig9 >$@
 
 figures: $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex)

@@ -1,0 +1,47 @@
+#!/bin/sh
+# slow: the smoke paper, end to end: all figures and tables, the same bytes twice, and no training the second time.
+set -u
+for tool in make gnuplot pdflatex bibtex perl; do
+    command -v $tool >/dev/null || { echo "1..0 # SKIP $tool is not installed"; exit 0; }
+done
+bin=${WBCSNET:-build/wbcsnet}
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/paper.XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+unset MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES
+n=0
+ok() { n=$((n + 1)); if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; fi; }
+paper() { make --no-print-directory paper SCALE=smoke DEVICE="${DEVICE:-cpu}" WORK="$tmp" PAPER="$1" WBCSNET="$bin" >"$2" 2>&1; }
+
+paper "$tmp/paper.pdf" "$tmp/first.txt"; ok $? 'make paper SCALE=smoke ends well'
+tail -15 "$tmp/first.txt" | sed 's/^/# /'
+[ "$(head -c 5 "$tmp/paper.pdf" 2>/dev/null)" = %PDF- ]; ok $? 'and leaves a PDF'
+jobs=$(grep -c '^  TRAIN' "$tmp/first.txt"); [ "$jobs" = "$(wc -w <"$tmp/results/smoke/synthetic/jobs.txt")" ]; ok $? "every job was trained ($jobs)"
+grep -q '^claims: 0 reproduced, 0 not reproduced, [0-9]* not comparable' "$tmp/first.txt"; ok $? 'it says what it found'
+grep -q "^the report: $tmp/paper.pdf" "$tmp/first.txt"; ok $? 'and where the report is'
+! grep -q 'numbers have no run behind them' "$tmp/first.txt"; ok $? 'every number has a run behind it'
+
+f=$tmp/figures/smoke/synthetic
+for i in 2 3 4 5 6 7 8 9; do [ "$(wc -c <"$f/fig$i.tex" 2>/dev/null || echo 0)" -gt 900 ]; ok $? "Fig. $i is not empty"; done
+[ "$(wc -c <"$f/fig1.png")" -gt 5000 ] && [ "$(wc -c <"$f/fig9/conv3.png")" -gt 500 ]; ok $? 'nor are the pictures of Fig. 1 and 9'
+if command -v pdftotext >/dev/null; then
+    pdftotext -layout "$tmp/paper.pdf" "$tmp/paper.txt"
+    for what in 'Figure 1' 'Figure 2' 'Figure 3' 'Figure 4' 'Figure 5' 'Figure 6' 'Figure 7' 'Figure 8' 'Figure 9' 'Table 1' 'Table A' 'Table D' Colophon References; do
+        grep -q "$what" "$tmp/paper.txt"; ok $? "the report has $what"
+    done
+    [ "$(grep -c 'scale smoke, synthetic cells' "$tmp/paper.txt")" -ge "$(pdfinfo "$tmp/paper.pdf" | sed -n 's/^Pages: *//p')" ]; ok $? 'scale and kind of cells stand on every page'
+    ! grep -q '??' "$tmp/paper.txt"; ok $? 'no reference is open'
+fi
+grep -A1 Overfull "$tmp/paper/smoke/synthetic/paper.log" | grep -q 'Overfull .hbox ([1-9][0-9][0-9.]*pt'; [ $? = 1 ]; ok $? 'nothing stands more than 10 points out of its column'
+
+start=$(date +%s)
+paper "$tmp/paper.pdf" "$tmp/second.txt"; ok $? 'a second make paper ends well'
+! grep -q 'TRAIN\|LATEX\|PLOT\|DRAW\|SUM' "$tmp/second.txt"; ok $? 'and makes nothing'
+[ $(($(date +%s) - start)) -le 10 ]; ok $? 'in seconds'
+rm -rf "$tmp/results" "$tmp/figures" "$tmp/paper"
+paper "$tmp/again.pdf" "$tmp/third.txt"; ok $? 'results, figures and report are made again from the runs'
+! grep -q TRAIN "$tmp/third.txt"; ok $? 'without training'
+cmp -s "$tmp/paper.pdf" "$tmp/again.pdf"; ok $? 'and the PDF has the same bytes'
+
+rm "$tmp/results/smoke/synthetic/cv/scores.dat" && rm "$f/fig6.tex"
+paper "$tmp/paper.pdf" "$tmp/fourth.txt"; [ $? != 0 ] && ! [ -e "$f/fig6.tex" ]; ok $? 'a figure without its data is an error'
+echo "1..$n"
