@@ -104,6 +104,15 @@ static void check_random(void)
   bool permutation = moved > 80;
   for (int i = 0; i < 100; i++) permutation &= seen[i] == 1;
   ok(permutation, "a shuffle keeps every element once and moves most");
+  int place[5][5] = { 0 };
+  for (int i = 0; i < 12000; i++) {
+    int y[5] = { 0, 1, 2, 3, 4 };
+    rng_shuffle(&r, y, 5);
+    for (int k = 0; k < 5; k++) place[k][y[k]]++;
+  }
+  even = true;
+  for (int k = 0; k < 25; k++) even &= abs(place[k / 5][k % 5] - 2400) < 5 * 44;
+  ok(even, "a shuffle brings every element to every place equally often");
 }
 
 static void parse(const char *text) { json_free(json_parse(text, "test.json")); }
