@@ -1054,7 +1054,7 @@ static void fc_backward(host *h, int i)
   for (int from = 0; from < w->in; from += FC_COLUMNS) {
     fc_task q = { .w = w, .n = h->n, .from = from, .columns = least(FC_COLUMNS, w->in - from), .x = host_act(h, s->x) };
     q.weight = host_param(h, l->weight), q.dw = host_dparam(h, l->weight);
-    if (h->sgd) q.velocity = h->velocity + p->offset, q.rate = h->sgd->rate, q.momentum = h->sgd->momentum, q.l2 = h->sgd->l2 * (float)p->decay;
+    if (h->sgd) q.velocity = h->velocity + p->offset, q.rate = sgd_rate(h->sgd, l->weight), q.momentum = h->sgd->momentum, q.l2 = h->sgd->l2 * (float)p->decay;
     q.xs = own(h), q.old = q.xs + FC_COLUMNS * w->batch, q.tile = q.old + size(FC_COLUMNS) * size(w->wide);
     fc_columns(k, &q, dx, s->add_dx);
   }

@@ -42,10 +42,12 @@ static inline float *host_dparam(host *h, int p) { return h->dparam + h->base.pl
 static inline float *host_batch_stat(host *h, const layer *l) { return h->batch_stat + l->stat; }   /* (2, C): mean, biased variance */
 
 /* host: the update rule */
+static inline float sgd_rate(const sgd *s, int k) { return s->factor ? s->rate * s->factor[k] : s->rate; }
+
 /* The update of n weights w of tensor k, with velocities v and gradients g; decay is the tensor's factor of s->l2. */
 static inline void sgd_apply(const sgd *s, int k, double decay, float *w, float *v, const float *g, size_t n)
 {
-  const float l2 = s->l2 * (float)decay, rate = s->factor ? s->rate * s->factor[k] : s->rate, momentum = s->momentum;
+  const float l2 = s->l2 * (float)decay, rate = sgd_rate(s, k), momentum = s->momentum;
   for (size_t i = 0; i < n; i++) {
     v[i] = momentum * v[i] - rate * (g[i] + l2 * w[i]);
     w[i] += v[i];
