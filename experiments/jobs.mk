@@ -55,6 +55,16 @@ $(WORK)/data/%/dataset2/dataset.json: | $(WBCSNET)
 	@mkdir -p $(@D)
 	$(call say,DRAW,$(@D)) $(WBCSNET) synth --set dataset2 $(SYNTH_$(SCALE)_2) --seed $(SEED) $(@D) >$(@D).txt
 
+# A set of the user's own is never drawn.
+define own_cells
+$(2)/dataset.json:
+	@echo "make: $(1)=$(2): found no dataset.json, expected a data set as wbcsnet import writes it" >&2
+	@echo "  hint: wbcsnet import --help; DATA.md names sets and how to bring them in" >&2
+	@exit 3
+endef
+$(if $(DATA1),$(eval $(call own_cells,DATA1,$(SET1))))
+$(if $(DATA2),$(if $(filter $(SET1),$(SET2)),,$(eval $(call own_cells,DATA2,$(SET2)))))
+
 # ---- experiments: runs, then results ----
 $(JOBLIST): $(RULES) | $(WBCSNET)
 	@mkdir -p $(@D)
@@ -98,7 +108,7 @@ define figure
 $(FIGURES)/fig$(1).tex: figures/fig$(1).gp figures/style.gp experiments/published.csv $(3:%=$(RESULTS)/%/results.json)
 	@mkdir -p $$(@D)
 	$$(call say,PLOT,$$@) gnuplot -e "results='$(RESULTS)'; stamp='scale $(SCALE), $$(call kind,$(2)) cells'; out='$$@.new'" $$< 2>$$@.err || { cat $$@.err >&2; exit 1; }
-	@! grep -i 'skipping\|unreadable\|cannot open\|no such file' $$@.err >&2 || { echo 'make: $$@: gnuplot lacked data' >&2; exit 1; }
+	@! grep -i 'skipping\|unreadable\|cannot find\|cannot open\|no such file' $$@.err >&2 || { echo 'make: $$@: gnuplot lacked data' >&2; exit 1; }
 	@sed '/^%%/d' $$@.new >$$@ && rm $$@.new $$@.err && { grep -q 'gp path\|gp mark' $$@ || { echo 'make: $$@ is empty' >&2; exit 1; }; }
 endef
 $(eval $(call figure,4,1,scratch begin))
@@ -135,6 +145,7 @@ figures: $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex)
 ifeq ($(SCALE),full)
 $(JOBS_ALL): | plan
 endif
+## plan: say which jobs are left at this SCALE and how long they take here (a minute; for full it goes before paper)
 plan: | $(SET1)/dataset.json $(SET2)/dataset.json $(WBCSNET)
 	@SEED=$(SEED) RUNS1=$(RUNS1) RUNS2=$(RUNS2) experiments/plan $(SCALE) $(WBCSNET) $(JOBS) $(THREADS) $(SET1) $(SET2)
 

@@ -74,6 +74,7 @@ static void test_t(void)
   ok(near(c.t, t.t * sqrt(0.1 / (0.1 + 1.0 / 9)), 1e-12), "ten folds shrink t by sqrt(0.1 / 0.2111)");
   ok(near(student_quantile(0.05, 10), 2.228139, 5e-7) && near(student_quantile(0.05, 1), 12.706205, 5e-7), "t table: 2.228 at 10, 12.706 at 1");
   ok(near(student_quantile(0.01, 30), 2.749996, 5e-7) && near(student_p(0, 5), 1, 1e-12), "t table: 2.750 at 30, 1 %%; p of 0 is 1");
+  ok(near(student_quantile(0.5, 10), 0.699812, 5e-7), "t table: 0.700 at 10, 50 %%");
   ok(near(student_p(1, 1), 0.5, 1e-12), "one degree is Cauchy: P(|t| > 1) = 1/2");
   const double same[3] = { 0.25, 0.25, 0.25 };
   ok(corrected_t(same, 3, 0.5).p == 1 && corrected_t(same, 1, 0.5).p == 1, "no spread or one fold: no test");
@@ -107,6 +108,9 @@ static void test_pairs(void)
   ok(p[0] == 1 && d[0].low == 0 && d[0].high == 0, "a net does not differ from itself");
   paired_bootstrap(3, N, truth, x, y, 7, d, p);
   ok(p[0] < 0.01 && d[0].low > 0.05 && d[0].high < 0.15, "ten points of difference are found (%.3f to %.3f)", d[0].low, d[0].high);
+  for (int i = 0; i < N; i++) x[i] = i % 20 < 18 ? i % 3 : (i + 1) % 3, y[i] = i % 20 < 2 ? (i + 1) % 3 : i % 3;
+  paired_bootstrap(3, N, truth, x, y, 7, d, p);
+  ok(p[0] > 0.8 && d[0].low < -0.02 && d[0].high > 0.02, "as many errors of each are no difference: p %.2f", p[0]);
 }
 
 int main(void)
