@@ -134,9 +134,6 @@ static void open_lisc(const char *folder, bool replace)
     make_folders(say("%s/Main Dataset/%s", folder, lisc_folder[c]));
     make_folders(say("%s/Ground Truth Segmentation/%s/areaforexpert1", folder, lisc_folder[c]));
   }
-  atomic_file *a = file_create(say("%s/dataset.json", folder));
-  fputs("{\"kind\": \"synthetic\"}\n", a->f);
-  file_commit(a);
 }
 
 static void draw_fields(const plan *p, const char *folder)
