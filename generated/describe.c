@@ -13,7 +13,8 @@ static size_t layer_params(const net *n, const layer *l)
 static const char *details(const net *n, const layer *l)
 {
   if (l->kind == LAYER_CONV || l->kind == LAYER_POOL)
-    return say("%dx%d stride %d pad %d,%d,%d,%d", l->kernel, l->kernel, l->stride, l->pad_top, l->pad_left, l->pad_bottom, l->pad_right);
+    return say("%dx%d stride %d pad %d,%d,%d,%d", l->kernel, l->kernel, l->stride, l->pad_top, l->pad_left,
+               l->pad_bottom, l->pad_right);
   if (l->kind == LAYER_DROPOUT) return say("p %g", l->drop);
   if (l->kind == LAYER_ADD) return say("%s + %s", n->layer[l->from].name, n->layer[l->with].name);
   return "";
@@ -24,14 +25,18 @@ static const char *shape_text(shape s) { return say("%dx%dx%d", s.h, s.w, s.c); 
 /* describe: print tables */
 static void print_layers(const net *n)
 {
-  printf("%-12s %-8s %-12s %-14s %-28s %12s %10s\n", "layer", "kind", "from", "output", "", "parameters", "MFLOP");
+  printf("%-12s %-8s %-12s %-14s %-28s %12s %10s\n", "layer", "kind", "from", "output", "", "parameters",
+         "MFLOP");
   for (int i = 0; i < n->layers; i++) {
     const layer *l = &n->layer[i];
-    printf("%-12s %-8s %-12s %-14s %-28s %12zu %10.3f\n", l->name, layer_word(l->kind), l->from < 0 ? "" : n->layer[l->from].name,
+    const char *from = l->from < 0 ? "" : n->layer[l->from].name;
+    printf("%-12s %-8s %-12s %-14s %-28s %12zu %10.3f\n", l->name, layer_word(l->kind), from,
            shape_text(l->out), details(n, l), layer_params(n, l), l->flop * 1e-6);
   }
-  printf("%-12s %-8s %-12s %-14s %-28s %12zu %10.3f\n\n", "total", "", "", "", "", n->learnables, n->flop * 1e-6);
-  printf("A training step costs %.3f GFLOP an image. Architecture %.12s.\n\n", n->train_flop * 1e-9, n->sha256);
+  printf("%-12s %-8s %-12s %-14s %-28s %12zu %10.3f\n\n", "total", "", "", "", "", n->learnables,
+         n->flop * 1e-6);
+  printf("A training step costs %.3f GFLOP an image. Architecture %.12s.\n\n", n->train_flop * 1e-9,
+         n->sha256);
 }
 
 static void print_plan(const plan *p)
@@ -40,9 +45,11 @@ static void print_plan(const plan *p)
   for (int i = 0; i < p->steps; i++) {
     const step *s = &p->step[i];
     const tensor *t = p->tensor;
-    printf("  %2d %-14s %-10s <- %s%s%s\n", i, step_word(s), t[s->y].name, t[s->x].name, s->r >= 0 ? " + " : "", s->r >= 0 ? t[s->r].name : "");
+    printf("  %2d %-14s %-10s <- %s%s%s\n", i, step_word(s), t[s->y].name, t[s->x].name,
+           s->r >= 0 ? " + " : "", s->r >= 0 ? t[s->r].name : "");
   }
-  const double mb = 4e-6, parameters = (double)p->net->param_floats * mb, act = (double)p->act_floats * mb, grad = (double)p->grad_floats * mb;
+  const double mb = 4e-6, parameters = (double)p->net->param_floats * mb, act = (double)p->act_floats * mb,
+    grad = (double)p->grad_floats * mb;
   printf("\nmemory of training with batches of %d (MB, without the engine's workspace)\n", p->batch);
   printf("  parameters %.1f, their gradients %.1f, velocities %.1f, activations %.1f, gradients %.1f; together %.1f\n",
          parameters, parameters, parameters, act, grad, 3 * parameters + act + grad);
@@ -63,7 +70,9 @@ static void json_layer(const net *n, const layer *l)
   if (l->from >= 0) json_put_text(stdout, n->layer[l->from].name);
   if (l->with >= 0) printf(", "), json_put_text(stdout, n->layer[l->with].name);
   printf("], "), json_shape("in", l->in), json_shape("out", l->out);
-  if (l->kernel) printf("\"kernel\": %d, \"stride\": %d, \"pad\": [%d, %d, %d, %d], ", l->kernel, l->stride, l->pad_top, l->pad_left, l->pad_bottom, l->pad_right);
+  if (l->kernel)
+    printf("\"kernel\": %d, \"stride\": %d, \"pad\": [%d, %d, %d, %d], ", l->kernel, l->stride,
+           l->pad_top, l->pad_left, l->pad_bottom, l->pad_right);
   if (l->kind == LAYER_DROPOUT) printf("\"p\": %g, ", l->drop);
   printf("\"parameters\": %zu, \"flop\": %.0f}", layer_params(n, l), l->flop);
 }
@@ -72,15 +81,19 @@ static void print_json(const plan *p)
 {
   const net *n = p->net;
   printf("{\n  "), json_word("name", n->name), json_word("title", n->title), json_word("sha256", n->sha256);
-  printf("\n  \"classes\": %d, \"parameters\": %zu, \"flop\": %.0f, \"train_flop\": %.0f,\n", n->classes, n->learnables, n->flop, n->train_flop);
-  printf("  \"batch\": %d, \"memory\": {\"parameters\": %zu, \"velocities\": %zu, \"parameter_gradients\": %zu, \"activations\": %zu, \"gradients\": %zu},\n",
-         p->batch, 4 * n->param_floats, 4 * n->param_floats, 4 * n->param_floats, 4 * p->act_floats, 4 * p->grad_floats);
+  printf("\n  \"classes\": %d, \"parameters\": %zu, \"flop\": %.0f, \"train_flop\": %.0f,\n", n->classes,
+         n->learnables, n->flop, n->train_flop);
+  printf("  \"batch\": %d, \"memory\": {\"parameters\": %zu, \"velocities\": %zu, "
+         "\"parameter_gradients\": %zu, \"activations\": %zu, \"gradients\": %zu},\n",
+         p->batch, 4 * n->param_floats, 4 * n->param_floats, 4 * n->param_floats, 4 * p->act_floats,
+         4 * p->grad_floats);
   printf("  \"layers\": [\n");
   for (int i = 0; i < n->layers; i++) json_layer(n, &n->layer[i]), printf(i + 1 < n->layers ? ",\n" : "\n");
   printf("  ],\n  \"steps\": [\n");
   for (int i = 0; i < p->steps; i++) {
     const step *s = &p->step[i];
-    printf("    {"), json_word("kind", step_word(s)), json_word("layer", s->layer->name), json_word("x", p->tensor[s->x].name);
+    printf("    {"), json_word("kind", step_word(s)), json_word("layer", s->layer->name),
+      json_word("x", p->tensor[s->x].name);
     if (s->r >= 0) json_word("r", p->tensor[s->r].name);
     printf("\"y\": "), json_put_text(stdout, p->tensor[s->y].name), printf(i + 1 < p->steps ? "},\n" : "}\n");
   }
@@ -101,8 +114,10 @@ int cmd_describe(int argc, char **argv)
     { "json", OPTION_FLAG, &as_json, NULL, "print JSON" },
     {0}
   };
-  options_read(argc, argv, table, "describe NET [flags]", "Print a net's layers with shapes, parameters and work, its steps, and the memory training needs.",
-               "  wbcsnet describe experiments/nets/wbcsnet2.net\n  wbcsnet describe experiments/nets/wbcsnet2.net --set size=35,f1=16 --json\n", &path, &n, 1);
+  options_read(argc, argv, table, "describe NET [flags]",
+               "Print a net's layers (shapes, parameters, work), its steps, and the memory training needs.",
+               "  wbcsnet describe experiments/nets/wbcsnet2.net\n"
+               "  wbcsnet describe experiments/nets/wbcsnet2.net --set size=35,f1=16 --json\n", &path, &n, 1);
   if (!n) die(EXIT_USAGE, "describe", "no net", "a .net file", "nets stand in experiments/nets");
   if (images < 1 || images > 65536) die(EXIT_USAGE, "--batch", say("%d", images), "1 to 65536", NULL);
   if (classes < 1 || classes > 65536) die(EXIT_USAGE, "--classes", say("%d", classes), "1 to 65536", NULL);

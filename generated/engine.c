@@ -17,14 +17,18 @@ const engine_kind *engine_find(const char *name)
   for (int i = 0; engine_kinds[i]; i++) {
     const engine_kind *k = engine_kinds[i];
     const char *off = k->why_off();
-    if (!strcmp(name, k->name) && off) die(EXIT_NODEVICE, say("--device %s", name), off, "a machine that can run it", "--device auto takes the fastest usable engine");
+    if (!strcmp(name, k->name) && off)
+      die(EXIT_NODEVICE, say("--device %s", name), off, "a machine that can run it",
+          "--device auto takes the fastest usable engine");
     if (!strcmp(name, k->name)) return k;
     if (!off) fastest = k;
     names[i + 2] = k->name;
   }
   if (!strcmp(name, "auto")) return fastest;
   if (!strcmp(name, "cuda"))
-    die(EXIT_NODEVICE, "--device cuda", "a build without that engine", "a build with CUDA", "--device auto takes the fastest usable engine");
+    die(EXIT_NODEVICE, "--device cuda", "a build without that engine", "a build with CUDA",
+        "--device auto takes the fastest usable engine");
   const char *near = nearest(name, names);
-  die(EXIT_USAGE, "--device", say("'%s'", name), "auto, cpu, cuda or ref", near ? say("did you mean %s?", near) : NULL);
+  die(EXIT_USAGE, "--device", say("'%s'", name), "auto, cpu, cuda or ref",
+      near ? say("did you mean %s?", near) : NULL);
 }

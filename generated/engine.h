@@ -4,12 +4,14 @@
 #include "plan.h"
 #include "rng.h"
 
-/* Which cells make a batch. row: (n) indexes into the cells given to set_cells; turn: (n) 0..7, one of the square's eight symmetries, or
-   NULL. The dropout mask of a cell is keyed by (seed, epoch, row), so it does not depend on the cell's place in the batch. */
+/* Which cells make a batch. row: (n) indexes into the cells given to set_cells; turn: (n) 0..7, one of the
+   square's eight symmetries, or NULL. The dropout mask of a cell is keyed by (seed, epoch, row),
+   so it does not depend on the cell's place in the batch. */
 typedef struct { int n; const int *row; const uint8_t *turn; uint64_t seed; uint32_t epoch; } batch;
 
 /* velocity = momentum * velocity - rate * factor * (gradient + l2 * decay * w);  w += velocity.
-   class_weight: (classes) or NULL; factor: (net.params), one a tensor, or NULL for all 1 (fine-tuning slows or freezes layers). */
+   class_weight: (classes) or NULL; factor: (net.params), one a tensor,
+   or NULL for all 1 (fine-tuning slows or freezes layers). */
 typedef struct { float rate, momentum, l2; const float *class_weight, *factor; } sgd;
 
 /* A net's state on the host, laid out by net.param and net.stat_floats. The caller owns the memory. */
@@ -21,31 +23,43 @@ typedef enum { PASS_TRAIN, PASS_INFER } pass;
 /* engine: the table of functions */
 typedef struct engine engine;
 typedef struct {
+  /* engine: state, training and use */
   const char *name;                                  /* "ref", "cpu", "cuda" */
-  const char *(*why_off)(void);                      /* NULL when this machine can run it, else the reason in one line */
-  engine *(*open)(const plan *, int threads);        /* allocates every buffer; threads 0: all. The plan must outlive the engine. */
+  /* NULL when this machine can run it, else the reason in one line */
+  const char *(*why_off)(void);
+  /* allocates every buffer; threads 0: all. The plan must outlive the engine. */
+  engine *(*open)(const plan *, int threads);
   void (*close)(engine *);
   void (*write_state)(engine *, const net_state *);  /* host -> engine; velocity may be NULL (zeros) */
   void (*read_state)(engine *, net_state *);         /* engine -> host; members may be NULL */
-  /* The cells: pixels (N, H, W, 3) uint8 of the net's input size, label (N) or NULL, mean (H, W, 3) float or NULL. Kept by reference. */
+  /* The cells: pixels (N, H, W, 3) uint8 of the net's input size, label (N) or NULL, mean (H, W, 3) float or
+     NULL. Kept by reference. */
   void (*set_cells)(engine *, const uint8_t *pixels, const int *label, int n, const float *mean);
   void (*train_step)(engine *, const batch *, const sgd *);          /* gather, forward, backward, update */
-  void (*result)(engine *, double *loss, int *correct);              /* of the last train_step or infer: mean loss, correct answers; 0 without labels */
+  /* of the last train_step or infer: mean loss, correct answers; 0 without labels */
+  void (*result)(engine *, double *loss, int *correct);
   void (*infer)(engine *, const batch *, float *prob);               /* prob (n, classes) or NULL */
-  /* Batch-norm statistics over a whole set: begin; one batch after another in PASS_TRAIN (dropout off); end stores mean and variance. */
+  /* engine: statistics and pieces */
+  /* Batch-norm statistics over a whole set: begin; one batch after another in PASS_TRAIN (dropout off); end
+     stores mean and variance. */
   void (*stats_begin)(engine *);
   void (*stats_batch)(engine *, const batch *);
   void (*stats_end)(engine *);
-  /* moving statistics (recipe modern): stat = decay * stat + (1 - decay) * batch statistic after every train_step; 0 turns it off */
+  /* moving statistics (recipe modern): stat = decay * stat + (1 - decay) * batch statistic after every
+     train_step; 0 turns it off */
   void (*moving)(engine *, float decay);
-  /* Pieces, for tests, features and bench. n <= plan.batch images. Tensors are given and taken as (n, H, W, C). */
+  /* Pieces, for tests, features and bench. n <= plan.batch images. Tensors are (n, H, W, C). */
   void (*put)(engine *, int tensor, const float *x, int n);          /* activation */
   void (*get)(engine *, int tensor, float *x, int n);
   void (*put_grad)(engine *, int tensor, const float *dx, int n);
-  void (*get_grad)(engine *, int tensor, float *dx, int n);          /* see plan_make for how long it is valid */
-  void (*forward)(engine *, const batch *, pass, int first_step, int last_step);   /* steps first..last over what put() or infer() left */
-  void (*backward)(engine *, const batch *, int last_step, int first_step);        /* down from last to first, after a forward PASS_TRAIN */
-  void (*get_dparam)(engine *, float *dparam);                       /* (net.param_floats) of the last backward() */
+  /* see plan_make for how long it is valid */
+  void (*get_grad)(engine *, int tensor, float *dx, int n);
+  /* steps first..last over what put() or infer() left */
+  void (*forward)(engine *, const batch *, pass, int first_step, int last_step);
+  /* down from last to first, after a forward PASS_TRAIN */
+  void (*backward)(engine *, const batch *, int last_step, int first_step);
+  /* (net.param_floats) of the last backward() */
+  void (*get_dparam)(engine *, float *dparam);
 } engine_kind;
 struct engine { const engine_kind *kind; const plan *plan; };        /* the first members of every engine */
 
@@ -53,10 +67,10 @@ extern const engine_kind engine_ref, engine_cpu;
 extern const engine_kind *const engine_kinds[];      /* all of this build, slowest first, NULL behind */
 /* by name; "auto" is the fastest usable. Dies with EXIT_NODEVICE when it is off, EXIT_USAGE when unknown. */
 const engine_kind *engine_find(const char *name);
-
 /* engine: rules that all engines share */
 /* Bit j of the result: element 4 * block + j of this cell is kept. l: index in net.layer. */
-static inline unsigned dropout_keeps(double p, uint64_t seed, int l, uint32_t epoch, uint32_t row, uint32_t block)
+static inline unsigned dropout_keeps(double p, uint64_t seed, int l, uint32_t epoch, uint32_t row,
+                                     uint32_t block)
 {
   uint32_t word[4], threshold = (uint32_t)(p * 4294967296.0);
   rng_block(seed, RNG_DROPOUT | (uint32_t)l << 8, epoch, row, block, word);

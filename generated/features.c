@@ -9,11 +9,12 @@
 /* features: what is known of the cell */
 typedef struct {
   model *m;
-  engine *e;                                         /* of an unfused plan for one image: every layer's output can be looked at */
+  /* of an unfused plan for one image: every layer's output can be looked at */
+  engine *e;
   plan *p;
   uint8_t *pixels;                                   /* (H, W, 3) of the net's input size */
   char *file;
-  const char *held_out, *answer;                     /* "true", "false" or "null" (unknown); the class that the net names */
+  const char *held_out;                              /* "true", "false" or "null": not known */
   float *prob;                                       /* (classes) */
   bool after_unit;
   const char *out;
@@ -85,15 +86,18 @@ static void take_image(look *k, const char *path)
   char why[256];
   image whole;
   const shape in = k->m->net->layer[0].out;
-  if (!image_read(path, &whole, why)) die(EXIT_DATA, path, why, "an image, or a cell of the data set by its name in labels.csv", NULL);
+  if (!image_read(path, &whole, why))
+    die(EXIT_DATA, path, why, "an image, or a cell of the data set by its name in labels.csv", NULL);
   const int side = whole.h < whole.w ? whole.h : whole.w;
-  image square = image_crop(&whole, (whole.h - side) / 2, (whole.w - side) / 2, side, side), small = image_resize(&square, in.h, in.w);
+  image square = image_crop(&whole, (whole.h - side) / 2, (whole.w - side) / 2, side, side),
+    small = image_resize(&square, in.h, in.w);
   memcpy(k->pixels, small.rgb, input_bytes(k));
   image_free(&whole), image_free(&square), image_free(&small);
   k->file = copy_text(path), k->held_out = "null";
 }
 
-static void choose_cell(look *k, const char *weights, const char *data, const char *cell, const char *class_word)
+static void choose_cell(look *k, const char *weights, const char *data, const char *cell,
+                        const char *class_word)
 {
   const shape in = k->m->net->layer[0].out;
   if (!data) { take_image(k, cell); return; }
@@ -101,11 +105,17 @@ static void choose_cell(look *k, const char *weights, const char *data, const ch
   int row = cell ? row_of_file(ds, cell) : -1, class = 0;
   if (cell && row < 0) { dataset_free(ds), take_image(k, cell); return; }
   while (class < ds->classes && strcmp(ds->class_name[class], class_word)) class++;
-  if (class == ds->classes) die(EXIT_USAGE, "--class", say("'%s'", class_word), say("a class of %s", data), "neutrophil, for example");
-  if (class >= k->m->net->classes) die(EXIT_DATA, data, say("class %d", class + 1), say("%d classes, as in the weights", k->m->net->classes), NULL);
+  if (class == ds->classes)
+    die(EXIT_USAGE, "--class", say("'%s'", class_word), say("a class of %s", data),
+        "neutrophil, for example");
+  if (class >= k->m->net->classes)
+    die(EXIT_DATA, data, say("class %d", class + 1),
+        say("%d classes, as in the weights", k->m->net->classes), NULL);
   const int held_out = cell ? -1 : surest_held_out(weights, ds, class);
   if (row < 0) row = held_out >= 0 ? held_out : surest_of_all(k, ds, class);
-  if (row < 0) die(EXIT_DATA, data, say("no %s", class_word), "at least one", "choose another --class or name a --cell");
+  if (row < 0)
+    die(EXIT_DATA, data, say("no %s", class_word), "at least one",
+        "choose another --class or name a --cell");
   take_row(k, ds, row, cell ? "null" : held_out >= 0 ? "true" : "false");
   dataset_free(ds);
 }
@@ -142,12 +152,14 @@ static uint8_t grey_of(float y, float strongest)
   return (uint8_t)lrintf(127.5f * (1 + (strongest > 0 ? y / strongest : 0)));
 }
 
-static void draw_tile(image *to, int y0, int x0, int zoom, const float *map, shape s, int channel, float strongest)
+static void draw_tile(image *to, int y0, int x0, int zoom, const float *map, shape s, int channel,
+                      float strongest)
 {
   for (int y = 0; y < s.h * zoom; y++)
     for (int x = 0; x < s.w * zoom; x++) {
       const size_t place = ((size_t)(y / zoom) * (size_t)s.w + (size_t)(x / zoom)) * (size_t)s.c + (size_t)channel;
-      memset(to->rgb + 3 * ((size_t)(y0 + y) * (size_t)to->w + (size_t)(x0 + x)), grey_of(map[place], strongest), 3);
+      memset(to->rgb + 3 * ((size_t)(y0 + y) * (size_t)to->w + (size_t)(x0 + x)),
+             grey_of(map[place], strongest), 3);
     }
 }
 
@@ -157,7 +169,8 @@ static void write_mosaic(const look *k, int conv, FILE *table, FILE *record)
   const layer *l = &k->m->net->layer[k->after_unit ? end_of_unit(k->m->net, conv) : conv];
   const char *name = k->m->net->layer[conv].name;
   const shape s = l->out;
-  const int columns = mosaic_columns(s.c), rows = (s.c + columns - 1) / columns, zoom = enlarged(columns * s.w);
+  const int columns = mosaic_columns(s.c), rows = (s.c + columns - 1) / columns,
+    zoom = enlarged(columns * s.w);
   image picture = image_new(rows * (s.h * zoom + GAP) - GAP, columns * (s.w * zoom + GAP) - GAP);
   float *map = NEW(float, shape_floats(s));
   memset(picture.rgb, 255, 3 * (size_t)picture.h * (size_t)picture.w);
@@ -165,13 +178,16 @@ static void write_mosaic(const look *k, int conv, FILE *table, FILE *record)
   for (int c = 0; c < s.c; c++) {
     float least = map[c], most = map[c];
     double sum = 0;
-    for (size_t i = (size_t)c; i < shape_floats(s); i += (size_t)s.c) least = fminf(least, map[i]), most = fmaxf(most, map[i]), sum += map[i];
+    for (size_t i = (size_t)c; i < shape_floats(s); i += (size_t)s.c)
+      least = fminf(least, map[i]), most = fmaxf(most, map[i]), sum += map[i];
     fprintf(table, "%s,%s,%d,%.9g,%.9g,%.9g\n", name, l->name, c, least, most, sum / (s.h * s.w));
-    draw_tile(&picture, c / columns * (s.h * zoom + GAP), c % columns * (s.w * zoom + GAP), zoom, map, s, c, fmaxf(-least, most));
+    draw_tile(&picture, c / columns * (s.h * zoom + GAP), c % columns * (s.w * zoom + GAP), zoom, map, s,
+              c, fmaxf(-least, most));
   }
   char *path = join("%s/%s.png", k->out, name);
   image_write_png(path, &picture);
-  fprintf(record, "%s\n    {\"layer\": \"%s\", \"output_of\": \"%s\", \"file\": \"%s.png\", \"channels\": %d, \"height\": %d, \"width\": %d, \"columns\": %d, \"rows\": %d}",
+  fprintf(record, "%s\n    {\"layer\": \"%s\", \"output_of\": \"%s\", \"file\": \"%s.png\", \"channels\": %d, "
+          "\"height\": %d, \"width\": %d, \"columns\": %d, \"rows\": %d}",
           ftell(record) ? "," : "", name, l->name, name, s.c, s.h, s.w, columns, rows);
   free(path), free(map), image_free(&picture);
 }
@@ -183,7 +199,8 @@ static void write_cell(const look *k)
   image picture = image_new(in.h * zoom, in.w * zoom);
   for (int y = 0; y < picture.h; y++)
     for (int x = 0; x < picture.w; x++)
-      memcpy(picture.rgb + 3 * ((size_t)y * (size_t)picture.w + (size_t)x), k->pixels + 3 * ((size_t)(y / zoom) * (size_t)in.w + (size_t)(x / zoom)), 3);
+      memcpy(picture.rgb + 3 * ((size_t)y * (size_t)picture.w + (size_t)x),
+             k->pixels + 3 * ((size_t)(y / zoom) * (size_t)in.w + (size_t)(x / zoom)), 3);
   char *path = join("%s/cell.png", k->out);
   image_write_png(path, &picture);
   free(path), image_free(&picture);
@@ -198,10 +215,12 @@ static void write_record(const look *k, const char *mosaics)
   int best = 0;
   for (int c = 1; c < n->classes; c++) if (k->prob[c] > k->prob[best]) best = c;
   fprintf(a->f, "{\n  \"cell\": "), json_put_text(a->f, k->file);
-  fprintf(a->f, ", \"held_out\": %s,\n  \"predicted\": ", k->held_out), json_put_text(a->f, k->m->class_name[best]);
+  fprintf(a->f, ", \"held_out\": %s,\n  \"predicted\": ", k->held_out),
+    json_put_text(a->f, k->m->class_name[best]);
   fprintf(a->f, ", \"probability\": %.6g,\n  \"net\": ", k->prob[best]), json_put_text(a->f, n->name);
   fprintf(a->f, ", \"title\": "), json_put_text(a->f, n->title);
-  fprintf(a->f, ", \"weights_sha256\": \"%s\",\n  \"after\": \"%s\", \"mosaics\": [%s\n  ]\n}\n", k->m->sha256, k->after_unit ? "unit" : "conv", mosaics);
+  fprintf(a->f, ", \"weights_sha256\": \"%s\",\n  \"after\": \"%s\", \"mosaics\": [%s\n  ]\n}\n",
+          k->m->sha256, k->after_unit ? "unit" : "conv", mosaics);
   file_commit(a);
   printf("%s: %s (%s, p = %.4f)\n", k->out, k->file, k->m->class_name[best], k->prob[best]);
   free(path);
@@ -224,7 +243,8 @@ static void write_all(const look *k)
 }
 
 /* features: look */
-static void look_at(const char *weights, const char *data, const char *cell, const char *class_word, bool after_unit, const char *device, int threads, const char *out)
+static void look_at(const char *weights, const char *data, const char *cell, const char *class_word,
+                    bool after_unit, const char *device, int threads, const char *out)
 {
   const engine_kind *kind = engine_find(device);
   look k = { .m = model_load(weights), .after_unit = after_unit, .out = out };
@@ -245,23 +265,32 @@ static void look_at(const char *weights, const char *data, const char *cell, con
 /* wbcsnet features: the answers of a trained net's convolutions to one cell, as mosaics (the paper's Fig. 9). */
 int cmd_features(int argc, char **argv)
 {
-  const char *weights = NULL, *data = NULL, *cell = NULL, *class_word = "neutrophil", *out = NULL, *after = "conv", *device = "auto";
+  const char *weights = NULL, *data = NULL, *cell = NULL, *class_word = "neutrophil", *out = NULL,
+    *after = "conv", *device = "auto";
   int threads = 0;
   const option table[] = {
     { "weights", OPTION_TEXT, &weights, "FILE", "weights.safetensors of a run; it names its net" },
     { "data", OPTION_TEXT, &data, "FOLDER", "data set to take the cell from" },
-    { "cell", OPTION_TEXT, &cell, "FILE", "a cell as labels.csv names it, or any image (default: the surest neutrophil)" },
+    { "cell", OPTION_TEXT, &cell, "FILE",
+     "a cell as labels.csv names it, or any image (default: the surest neutrophil)" },
     { "class", OPTION_TEXT, &class_word, "NAME", "class whose surest cell is taken (neutrophil)" },
-    { "after", OPTION_TEXT, &after, "conv|unit", "show the convolution's own output, with sign, or its unit's, behind the ReLU (conv)" },
+    { "after", OPTION_TEXT, &after, "conv|unit",
+     "show the convolution's own output, with sign, or its unit's, behind the ReLU (conv)" },
     { "device", OPTION_TEXT, &device, "NAME", "engine: auto, cpu, ref (auto)" },
     { "threads", OPTION_INT, &threads, "T", "threads (0: one a core)" },
-    { "out", OPTION_TEXT, &out, "FOLDER", "where to write CONV.png for each convolution, cell.png, features.csv, features.json" },
+    { "out", OPTION_TEXT, &out, "FOLDER",
+     "where to write CONV.png for each convolution, cell.png, features.csv, features.json" },
     {0}
   };
-  options_read(argc, argv, table, "features --weights FILE --data FOLDER --out FOLDER [flags]", "Draw what every filter of a trained net answers to one cell.",
-               "  wbcsnet features --weights RUN/weights.safetensors --data D1 --out features\n", NULL, NULL, 0);
-  if (!weights || !out || !(data || cell)) die(EXIT_USAGE, "features", "a flag missing", "--weights, --out, and --data or --cell", "wbcsnet features --help");
-  if (strcmp(after, "conv") && strcmp(after, "unit")) die(EXIT_USAGE, "--after", say("'%s'", after), "conv or unit", NULL);
+  options_read(argc, argv, table, "features --weights FILE --data FOLDER --out FOLDER [flags]",
+               "Draw what every filter of a trained net answers to one cell.",
+               "  wbcsnet features --weights RUN/weights.safetensors --data D1 --out features\n",
+               NULL, NULL, 0);
+  if (!weights || !out || !(data || cell))
+    die(EXIT_USAGE, "features", "a flag missing", "--weights, --out, and --data or --cell",
+        "wbcsnet features --help");
+  if (strcmp(after, "conv") && strcmp(after, "unit"))
+    die(EXIT_USAGE, "--after", say("'%s'", after), "conv or unit", NULL);
   look_at(weights, data, cell, class_word, !strcmp(after, "unit"), device, threads, out);
   return 0;
 }

@@ -20,7 +20,8 @@ float *host_room(size_t floats)
   size_t bytes = room_bytes(floats), extra = bytes < HUGE_PAGE ? 0 : HUGE_PAGE;
   char *p = mmap(NULL, bytes + extra, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED)
-    die(EXIT_FAIL, "memory", say("no room for %zu MB: %s", bytes >> 20, strerror(errno)), "enough memory for this net and batch",
+    die(EXIT_FAIL, "memory", say("no room for %zu MB: %s", bytes >> 20, strerror(errno)),
+        "enough memory for this net and batch",
         "use a smaller batch or net; wbcsnet describe prints what a net needs");
   if (!extra) return (float *)(void *)p;
   size_t before = -(uintptr_t)p % HUGE_PAGE;
@@ -45,8 +46,10 @@ engine *host_open(const engine_kind *kind, const host_op *op, const plan *p, int
   h->base = (engine){ kind, p };
   h->op = op, h->threads = threads > 0 ? threads : omp_get_max_threads();
   h->act = host_room(p->act_floats), h->grad = host_room(p->grad_floats);
-  h->param = host_room(n->param_floats), h->dparam = host_room(n->param_floats), h->velocity = host_room(n->param_floats);
-  h->stat = NEW(float, n->stat_floats), h->batch_stat = NEW(float, n->stat_floats), h->gathered = NEW(double, n->stat_floats);
+  h->param = host_room(n->param_floats), h->dparam = host_room(n->param_floats),
+    h->velocity = host_room(n->param_floats);
+  h->stat = NEW(float, n->stat_floats), h->batch_stat = NEW(float, n->stat_floats),
+    h->gathered = NEW(double, n->stat_floats);
   h->updated = NEW(bool, n->params);
   h->work = NEW(void *, p->steps);
   for (int i = 0; i < p->steps; i++)
@@ -62,7 +65,8 @@ void host_close(engine *e)
     if (h->op[p->step[i].kind].close) h->op[p->step[i].kind].close(h, i);
     else free(h->work[i]);
   host_release(h->act, p->act_floats), host_release(h->grad, p->grad_floats);
-  host_release(h->param, p->net->param_floats), host_release(h->dparam, p->net->param_floats), host_release(h->velocity, p->net->param_floats);
+  host_release(h->param, p->net->param_floats), host_release(h->dparam, p->net->param_floats),
+    host_release(h->velocity, p->net->param_floats);
   free(h->stat), free(h->batch_stat), free(h->gathered), free(h->updated), free(h->work), free(h);
 }
 
@@ -94,16 +98,37 @@ void host_set_cells(engine *e, const uint8_t *pixels, const int *label, int n, c
   h->pixels = pixels, h->label = label, h->cells = n, h->mean = mean;
 }
 
+/* host: tensors in and out */
 static size_t tensor_bytes(engine *e, int t, int n)
 {
   return (size_t)n * shape_floats(e->plan->tensor[t].s) * sizeof(float);
 }
 
-void host_put(engine *e, int t, const float *x, int n) { memcpy(host_act((host *)e, t), x, tensor_bytes(e, t, n)); }
-void host_get(engine *e, int t, float *x, int n) { memcpy(x, host_act((host *)e, t), tensor_bytes(e, t, n)); }
-void host_put_grad(engine *e, int t, const float *dx, int n) { memcpy(host_grad((host *)e, t), dx, tensor_bytes(e, t, n)); }
-void host_get_grad(engine *e, int t, float *dx, int n) { memcpy(dx, host_grad((host *)e, t), tensor_bytes(e, t, n)); }
-void host_get_dparam(engine *e, float *d) { memcpy(d, ((host *)e)->dparam, e->plan->net->param_floats * sizeof(float)); }
+void host_put(engine *e, int t, const float *x, int n)
+{
+  memcpy(host_act((host *)e, t), x, tensor_bytes(e, t, n));
+}
+
+void host_get(engine *e, int t, float *x, int n)
+{
+  memcpy(x, host_act((host *)e, t), tensor_bytes(e, t, n));
+}
+
+void host_put_grad(engine *e, int t, const float *dx, int n)
+{
+  memcpy(host_grad((host *)e, t), dx, tensor_bytes(e, t, n));
+}
+
+void host_get_grad(engine *e, int t, float *dx, int n)
+{
+  memcpy(dx, host_grad((host *)e, t), tensor_bytes(e, t, n));
+}
+
+void host_get_dparam(engine *e, float *d)
+{
+  memcpy(d, ((host *)e)->dparam, e->plan->net->param_floats * sizeof(float));
+}
+
 void host_moving(engine *e, float decay) { ((host *)e)->moving = decay; }
 
 void host_result(engine *e, double *loss, int *correct)
@@ -118,7 +143,8 @@ void host_result(engine *e, double *loss, int *correct)
 static void begin(host *h, const batch *b)
 {
   if (b->n < 1 || b->n > h->base.plan->batch)
-    die(EXIT_FAIL, "batch", say("%d images", b->n), say("1 to %d, as the plan was made for", h->base.plan->batch), NULL);
+    die(EXIT_FAIL, "batch", say("%d images", b->n),
+        say("1 to %d, as the plan was made for", h->base.plan->batch), NULL);
   h->n = b->n, h->at = *b;
   h->loss = 0, h->correct = 0;
 }
@@ -137,7 +163,8 @@ static void gather(host *h)
       for (int x = 0; x < s.w; x++) {
         int sy, sx;
         turn_source(turn, s.h, s.w, y, x, &sy, &sx);
-        const size_t at = ((size_t)y * (size_t)s.w + (size_t)x) * (size_t)s.c, source = ((size_t)sy * (size_t)s.w + (size_t)sx) * (size_t)s.c;
+        const size_t at = ((size_t)y * (size_t)s.w + (size_t)x) * (size_t)s.c,
+          source = ((size_t)sy * (size_t)s.w + (size_t)sx) * (size_t)s.c;
         for (int c = 0; c < s.c; c++) to[at + c] = (float)from[source + c] - (h->mean ? h->mean[at + c] : 0);
       }
   }
@@ -214,7 +241,8 @@ void host_stats_end(engine *e)
     if (host_step(h, i)->kind != STEP_NORM || h->gathered_n == 0) continue;
     for (int c = 0; c < l->out.c; c++) {
       h->stat[l->stat + (size_t)c] = (float)h->gathered[l->stat + (size_t)c];
-      h->stat[l->stat + (size_t)(l->out.c + c)] = (float)(h->gathered[l->stat + (size_t)(l->out.c + c)] / h->gathered_n);
+      const size_t v = l->stat + (size_t)(l->out.c + c);
+      h->stat[v] = (float)(h->gathered[v] / h->gathered_n);
     }
   }
 }
@@ -238,7 +266,8 @@ static void move_statistics(host *h)
 {
   const float keep = h->moving;
   if (keep <= 0) return;
-  for (size_t i = 0; i < h->base.plan->net->stat_floats; i++) h->stat[i] = keep * h->stat[i] + (1 - keep) * h->batch_stat[i];
+  for (size_t i = 0; i < h->base.plan->net->stat_floats; i++)
+    h->stat[i] = keep * h->stat[i] + (1 - keep) * h->batch_stat[i];
 }
 
 /* host: train and infer */

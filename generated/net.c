@@ -33,8 +33,10 @@ static void know_keys(const net_reader *r, const char *const *keys)
     bool known = false;
     for (int k = 0; keys[k]; k++) known |= !strcmp(keys[k], r->word[i]);
     const char *near = known ? NULL : nearest(r->word[i], keys);
-    if (!known) bad_net(r, say("'%s' in a %s layer", r->word[i], r->word[0]), near ? say("'%s'", near) : "a word that such a layer knows",
-                        "the book's chapter 'Networks as text' lists the words of each layer");
+    if (!known)
+      bad_net(r, say("'%s' in a %s layer", r->word[i], r->word[0]),
+              near ? say("'%s'", near) : "a word that such a layer knows",
+              "the book's chapter 'Networks as text' lists the words of each layer");
     if (i + 1 == r->words) bad_net(r, say("'%s' at the line's end", r->word[i]), "a value behind it", NULL);
     for (int j = 2; j < i; j += 2)
       if (!strcmp(r->word[j], r->word[i])) bad_net(r, say("a second '%s'", r->word[i]), "each once", NULL);
@@ -60,12 +62,13 @@ static int whole_value(net_reader *r, const char *key, int least, int most, int 
 {
   const char *word = value_of(r, key);
   if (word) return whole(r, key, word, least, most);
-  if (otherwise < least) bad_net(r, say("a %s layer without '%s'", r->word[0], key), say("%s and a number", key), NULL);
+  if (otherwise < least)
+    bad_net(r, say("a %s layer without '%s'", r->word[0], key), say("%s and a number", key), NULL);
   return otherwise;
 }
 
 /* net: work out padding */
-/* Output size along one axis by eq. (outsize); *before and *after receive the padding. 0 when the kernel does not fit. */
+/* Output size along one axis; *before and *after receive the padding. 0 when the kernel does not fit. */
 static int pad_axis(int in, int kernel, int stride, bool same, int *before, int *after)
 {
   *before = *after = 0;
@@ -85,7 +88,8 @@ static void slide_window(net_reader *r, layer *l, const char *size, bool same_by
   l->out.h = pad_axis(l->in.h, l->kernel, l->stride, same, &l->pad_top, &l->pad_bottom);
   l->out.w = pad_axis(l->in.w, l->kernel, l->stride, same, &l->pad_left, &l->pad_right);
   if (l->out.h < 1 || l->out.w < 1)
-    bad_net(r, say("a %dx%d window on an input of %dx%d", l->kernel, l->kernel, l->in.h, l->in.w), "a window that fits",
+    bad_net(r, say("a %dx%d window on an input of %dx%d", l->kernel, l->kernel, l->in.h, l->in.w),
+            "a window that fits",
             "use pad same, a smaller window, or a larger input size");
 }
 
@@ -99,7 +103,8 @@ static int earlier_layer(const net_reader *r, const char *name)
   for (i = 0; i < r->n->layers && k < 255; i++) names[k++] = r->n->layer[i].name;
   names[k] = NULL;
   const char *near = nearest(name, names);
-  bad_net(r, say("'%s', which no line above defines", name), "the name of an earlier layer", near ? say("did you mean %s?", near) : NULL);
+  bad_net(r, say("'%s', which no line above defines", name), "the name of an earlier layer",
+          near ? say("did you mean %s?", near) : NULL);
 }
 
 static const char *new_name(const net_reader *r)
@@ -110,7 +115,8 @@ static const char *new_name(const net_reader *r)
   if (strlen(name) > 31 || name[strspn(name, letters)])
     bad_net(r, say("the name '%.40s'", name), "at most 31 letters, digits, _ and -", NULL);
   int i = net_layer(r->n, name);
-  if (i >= 0) bad_net(r, say("a second layer '%s'", name), "a new name", say("line %d has it", r->n->layer[i].line));
+  if (i >= 0) bad_net(r, say("a second layer '%s'", name), "a new name",
+                      say("line %d has it", r->n->layer[i].line));
   return name;
 }
 
@@ -126,7 +132,8 @@ static void read_input(net_reader *r)
 {
   if (r->n->layers) bad_net(r, "a second input", "one input line, before all layers", NULL);
   if (r->words != 4) bad_net(r, say("%d words after input", r->words - 1), "input H W C", NULL);
-  layer l = { .kind = LAYER_INPUT, .name = "input", .from = -1, .with = -1, .weight = -1, .bias = -1, .line = r->line };
+  layer l = { .kind = LAYER_INPUT, .name = "input", .from = -1, .with = -1, .weight = -1, .bias = -1,
+             .line = r->line };
   l.out.h = whole(r, "height", r->word[1], 1, 4096);
   l.out.w = whole(r, "width", r->word[2], 1, 4096);
   l.out.c = whole(r, "channels", r->word[3], 1, 1 << 16);
@@ -141,7 +148,8 @@ static double read_probability(net_reader *r)
   char *end;
   double p = word ? strtod(word, &end) : -1;
   if (!word || !*word || *end || !(p >= 0 && p < 1))
-    bad_net(r, word ? say("p '%s'", word) : "a dropout layer without 'p'", "p and a probability from 0 to below 1", NULL);
+    bad_net(r, word ? say("p '%s'", word) : "a dropout layer without 'p'",
+            "p and a probability from 0 to below 1", NULL);
   return p;
 }
 
@@ -161,13 +169,15 @@ static void read_second_term(net_reader *r, layer *l)
 static void read_layer(net_reader *r, layer_kind kind)
 {
   static const char *const keys[LAYER_KINDS][6] = {
-    [LAYER_CONV] = { "filters", "kernel", "stride", "pad", "from" }, [LAYER_POOL] = { "size", "stride", "pad", "from" },
+    [LAYER_CONV] = { "filters", "kernel", "stride", "pad", "from" },
+    [LAYER_POOL] = { "size", "stride", "pad", "from" },
     [LAYER_ADD] = { "with", "from" }, [LAYER_FC] = { "units", "from" }, [LAYER_DROPOUT] = { "p", "from" },
     [LAYER_NORM] = { "from" }, [LAYER_RELU] = { "from" }, [LAYER_SOFTMAX] = { "from" },
   };
   net *n = r->n;
   if (!n->layers) bad_net(r, say("a %s layer", r->word[0]), "input H W C first", NULL);
-  if (n->layer[n->layers - 1].kind == LAYER_SOFTMAX) bad_net(r, say("a %s layer behind softmax", r->word[0]), "the end", NULL);
+  if (n->layer[n->layers - 1].kind == LAYER_SOFTMAX)
+    bad_net(r, say("a %s layer behind softmax", r->word[0]), "the end", NULL);
   layer l = { .kind = kind, .with = -1, .weight = -1, .bias = -1, .line = r->line };
   snprintf(l.name, sizeof l.name, "%s", new_name(r));
   know_keys(r, keys[kind]);
@@ -214,7 +224,8 @@ static void read_param(net_reader *r)
 {
   char *end;
   if (r->words != 3) bad_net(r, say("%d words after param", r->words - 1), "param NAME VALUE", NULL);
-  if (strtod(r->word[2], &end), *end) bad_net(r, say("param %s '%s'", r->word[1], r->word[2]), "a number", NULL);
+  if (strtod(r->word[2], &end), *end)
+    bad_net(r, say("param %s '%s'", r->word[1], r->word[2]), "a number", NULL);
   if (find_param(r, r->word[1]) >= 0) bad_net(r, say("a second param %s", r->word[1]), "each once", NULL);
   if (r->params == MOST_PARAMS) bad_net(r, "one param too many", say("at most %d", MOST_PARAMS), NULL);
   r->param[r->params].name = copy_text(r->word[1]);
@@ -244,10 +255,13 @@ static void set_params(net_reader *r, const char *set)
     if (k < 0) {
       char names[512] = "";
       for (int i = 0; i < r->params; i++)
-        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", r->param[i].name);
-      die(EXIT_USAGE, "--set", say("'%s'", item), r->params ? say("one of %s", names) : "nothing: this net has no params", r->where);
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "",
+                 r->param[i].name);
+      die(EXIT_USAGE, "--set", say("'%s'", item),
+          r->params ? say("one of %s", names) : "nothing: this net has no params", r->where);
     }
-    if (strtod(value, &end), !*value || *end) die(EXIT_USAGE, "--set", say("%s='%s'", item, value), "a number", NULL);
+    if (strtod(value, &end), !*value || *end)
+      die(EXIT_USAGE, "--set", say("%s='%s'", item, value), "a number", NULL);
     free(r->param[k].value);
     r->param[k].value = copy_text(value);
   }
@@ -274,14 +288,20 @@ static void list_params(net *n)
   for (int i = 0; i < n->layers; i++) {
     layer *l = &n->layer[i];
     int in = (int)shape_floats(l->in), c = l->out.c, k = l->kernel;
-    param conv = { .rank = 4, .dim = { c, k, k, l->in.c }, .decay = 1, .fan_in = k * k * l->in.c, .fan_out = k * k * c };
+    param conv = { .rank = 4, .dim = { c, k, k, l->in.c }, .decay = 1, .fan_in = k * k * l->in.c,
+                  .fan_out = k * k * c };
     param fc = { .rank = 2, .dim = { c, in }, .decay = 1, .fan_in = in, .fan_out = c };
-    param zero = { .rank = 1, .dim = { c }, .init = INIT_ZERO }, scale = { .rank = 1, .dim = { c }, .init = INIT_ONE, .decay = 1 };
-    if (l->kind == LAYER_CONV) l->weight = append_param(n, &conv, l->name, "weight"), l->bias = append_param(n, &zero, l->name, "bias");
-    if (l->kind == LAYER_FC) l->weight = append_param(n, &fc, l->name, "weight"), l->bias = append_param(n, &zero, l->name, "bias");
+    param zero = { .rank = 1, .dim = { c }, .init = INIT_ZERO },
+      scale = { .rank = 1, .dim = { c }, .init = INIT_ONE, .decay = 1 };
+    if (l->kind == LAYER_CONV)
+      l->weight = append_param(n, &conv, l->name, "weight"),
+      l->bias = append_param(n, &zero, l->name, "bias");
+    if (l->kind == LAYER_FC)
+      l->weight = append_param(n, &fc, l->name, "weight"), l->bias = append_param(n, &zero, l->name, "bias");
     if (l->kind != LAYER_NORM) continue;
     zero.decay = 1;
-    l->weight = append_param(n, &scale, l->name, "scale"), l->bias = append_param(n, &zero, l->name, "offset");
+    l->weight = append_param(n, &scale, l->name, "scale"),
+      l->bias = append_param(n, &zero, l->name, "offset");
     l->stat = n->stat_floats;
     n->stat_floats += 2 * (size_t)c;
   }
@@ -293,20 +313,25 @@ static void check_net(net_reader *r)
   net *n = r->n;
   layer *last = n->layers ? &n->layer[n->layers - 1] : NULL;
   if (!last || last->kind != LAYER_SOFTMAX)
-    bad_net(r, last ? say("a net that ends with %s", last->name) : "no layer", "softmax NAME as the last line", NULL);
+    bad_net(r, last ? say("a net that ends with %s", last->name) : "no layer",
+            "softmax NAME as the last line", NULL);
   if (last->in.h != 1 || last->in.w != 1 || last->in.c != n->classes)
     r->line = last->line, bad_net(r, say("softmax over %dx%dx%d", last->in.h, last->in.w, last->in.c),
-                                  say("1x1x%d, one value a class", n->classes), "put 'fc NAME units classes' above it");
+                                  say("1x1x%d, one value a class", n->classes),
+                                  "put 'fc NAME units classes' above it");
   for (int i = 0; i < n->layers; i++) {
     layer *l = &n->layer[i];
     bool read = l == last;
     for (int j = i + 1; j < n->layers; j++) read |= n->layer[j].from == i || n->layer[j].with == i;
     r->line = l->line;
-    if (!read) bad_net(r, say("%s, whose output nothing reads", l->name), "a layer below that takes it", "remove the line, or add 'from' or 'with'");
+    if (!read) bad_net(r, say("%s, whose output nothing reads", l->name), "a layer below that takes it",
+                       "remove the line, or add 'from' or 'with'");
     double weights = (double)shape_floats(l->in) * l->out.c;
     if (shape_floats(l->out) > (size_t)1 << 28 || (l->kind == LAYER_FC && weights > 4e9))
-      bad_net(r, say("%s with %.3g outputs, %.3g inputs", l->name, (double)shape_floats(l->out), (double)shape_floats(l->in)),
-              "at most 2.7e8 values an image and 4e9 weights a layer", "use smaller sizes, or a pooling before it");
+      bad_net(r, say("%s with %.3g outputs, %.3g inputs", l->name, (double)shape_floats(l->out),
+                     (double)shape_floats(l->in)),
+              "at most 2.7e8 values an image and 4e9 weights a layer",
+              "use smaller sizes, or a pooling before it");
     bool product = l->kind == LAYER_CONV || l->kind == LAYER_FC;
     n->train_flop += l->flop * (product && l->from == 0 ? 2 : 3);
   }
@@ -335,7 +360,8 @@ static void keep_name(net_reader *r, char *to, size_t size)
 {
   size_t used = 0;
   if (r->words < 2) bad_net(r, say("'%s' alone", r->word[0]), say("%s and a text", r->word[0]), NULL);
-  for (int i = 1; i < r->words; i++) used += (size_t)snprintf(to + used, size - used, "%s%s", i > 1 ? " " : "", r->word[i]),
+  for (int i = 1; i < r->words; i++)
+    used += (size_t)snprintf(to + used, size - used, "%s%s", i > 1 ? " " : "", r->word[i]),
     used = used < size ? used : size - 1;
 }
 
@@ -380,7 +406,9 @@ net *net_parse(const char *text, const char *where, const char *set, int classes
   /* finish the net */
   check_net(&r);
   for (int i = 0; i < r.params; i++) {
-    if (!r.param[i].used) bad_net(&r, say("param %s, which no layer uses", r.param[i].name), say("$%s in some line", r.param[i].name), NULL);
+    if (!r.param[i].used)
+      bad_net(&r, say("param %s, which no layer uses", r.param[i].name),
+              say("$%s in some line", r.param[i].name), NULL);
     free(r.param[i].name), free(r.param[i].value);
   }
   list_params(r.n);

@@ -7,48 +7,64 @@
 #include <stdio.h>
 
 typedef enum {
-  LAYER_INPUT, LAYER_CONV, LAYER_NORM, LAYER_RELU, LAYER_ADD, LAYER_POOL, LAYER_FC, LAYER_DROPOUT, LAYER_SOFTMAX, LAYER_KINDS
+  LAYER_INPUT, LAYER_CONV, LAYER_NORM, LAYER_RELU, LAYER_ADD, LAYER_POOL, LAYER_FC, LAYER_DROPOUT,
+  LAYER_SOFTMAX, LAYER_KINDS
 } layer_kind;
 typedef struct { int h, w, c; } shape;               /* of one image; in memory (N, H, W, C) */
 
+/* net: a layer */
 typedef struct {
   layer_kind kind;
   char name[32];
-  int from, with;                                    /* indexes of the input layers (from: -1 for the INPUT); with: the second term of an ADD, else -1 */
+  /* indexes of the input layers (from: -1 for the INPUT); with: the second term of an ADD, else -1 */
+  int from, with;
   shape in, out;
   int kernel, stride;                                /* CONV, POOL: square kernel */
   int pad_top, pad_left, pad_bottom, pad_right;
   double drop;                                       /* DROPOUT: probability of zeroing */
-  int weight, bias;                                  /* indexes into net.param, or -1; NORM: scale and offset */
-  size_t stat;                                       /* NORM: offset of its mean (C) in net.stat_floats; its variance (C) follows */
+  /* indexes into net.param, or -1; NORM: scale and offset */
+  int weight, bias;
+  /* NORM: offset of its mean (C) in net.stat_floats; its variance (C) follows */
+  size_t stat;
   double flop;                                       /* of one image forward, a multiply-add counted as 2 */
   int line;                                          /* in the .net file */
 } layer;
 
-/* One row per parameter tensor; allocation, initialiser, optimiser, checkpoint, export and tests all read this table.
-   CONV weights are (out, kh, kw, in), FC weights (out, in) with in running over (H, W, C); biases, scales and offsets (C). */
+/* net: a parameter tensor */
+/* One row per parameter tensor; allocation, initialiser, optimiser, checkpoint, export and tests all read
+   this table.
+   CONV weights are (out, kh, kw, in), FC weights (out, in) with in running over (H, W, C); biases,
+   scales and offsets (C). */
 typedef struct {
   char name[48];                                     /* "conv1a.weight", "bn1a.scale", "fc1.bias" */
   int rank, dim[4];
-  size_t offset, count;                              /* in floats, in the one parameter buffer; offsets are multiples of 16 */
+  /* in floats, in the one parameter buffer; offsets are multiples of 16 */
+  size_t offset, count;
   enum { INIT_WEIGHT, INIT_ZERO, INIT_ONE } init;
-  double decay;                                      /* factor of L2: 1 for weights, 0 for biases, 1 for scale and offset */
+  /* factor of L2: 1 for weights, 0 for biases, 1 for scale and offset */
+  double decay;
   int fan_in, fan_out;                               /* of a weight, for Glorot's initialiser; else 0 */
 } param;
 
+/* net: a net */
 typedef struct {
   char name[64], title[64], sha256[65];              /* sha256 of text */
-  char *path, *text;                                 /* text: comments dropped, $parameters and classes replaced; a net file in itself */
+  /* text: comments dropped, $parameters and classes replaced; a net file in itself */
+  char *path, *text;
   int layers, params, classes;
   layer *layer;
   param *param;
-  size_t param_floats, stat_floats;                  /* lengths of the buffers, padding between tensors included */
+  /* lengths of the buffers, padding between tensors included */
+  size_t param_floats, stat_floats;
   size_t learnables;                                 /* parameters proper */
   double flop, train_flop;                           /* of one image: forward; forward + backward */
 } net;
 
-/* Read a net file. set: "f1=16,size=35" replaces `param` values, NULL for none; classes: units of the last FC.
-   Dies with EXIT_DATA (file:line, found, expected, hint) on a shape that cannot be, an unknown word, a missing layer;
+/* net: interface */
+/* Read a net file. set: "f1=16,size=35" replaces `param` values, NULL for none; classes: units of the last
+   FC.
+   Dies with EXIT_DATA (file:line, found, expected, hint) on a shape that cannot be, an unknown word,
+   a missing layer;
    with EXIT_USAGE on a --set that names no param. The caller owns the net. */
 net *net_load(const char *path, const char *set, int classes);
 /* The same from text; where stands for the file in messages. net_parse(n->text, ...) gives n again. */

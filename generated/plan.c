@@ -45,7 +45,8 @@ static bool step_ends(const net *n, const int *head, int i, int *residual, bool 
 }
 
 static const step_kind kind_of_layer[LAYER_KINDS] = {
-  [LAYER_CONV] = STEP_CONV, [LAYER_NORM] = STEP_NORM, [LAYER_RELU] = STEP_RELU, [LAYER_ADD] = STEP_ADD, [LAYER_POOL] = STEP_POOL,
+  [LAYER_CONV] = STEP_CONV, [LAYER_NORM] = STEP_NORM, [LAYER_RELU] = STEP_RELU, [LAYER_ADD] = STEP_ADD,
+  [LAYER_POOL] = STEP_POOL,
   [LAYER_FC] = STEP_FC, [LAYER_DROPOUT] = STEP_DROPOUT, [LAYER_SOFTMAX] = STEP_LOSS,
 };
 
@@ -115,7 +116,8 @@ static bool meet(const plan *p, int a, int b)
 
 static void place_tensors(plan *p)
 {
-  for (int i = 0; i < p->tensors; i++) p->tensor[i].act = p->act_floats, p->act_floats += rounded(p->tensor[i].floats);
+  for (int i = 0; i < p->tensors; i++)
+    p->tensor[i].act = p->act_floats, p->act_floats += rounded(p->tensor[i].floats);
   for (;;) {
     tensor *t = NULL;
     for (int i = 1; i < p->tensors - 1; i++)
@@ -125,7 +127,8 @@ static void place_tensors(plan *p)
     for (int i = 1; i < p->tensors - 1; i++) {
       const tensor *u = &p->tensor[i];
       if (u->grad == NO_GRADIENT || !meet(p, (int)(t - p->tensor), i)) continue;
-      if (at < u->grad + rounded(u->floats) && u->grad < at + rounded(t->floats)) at = u->grad + rounded(u->floats), i = 0;
+      if (at < u->grad + rounded(u->floats) && u->grad < at + rounded(t->floats))
+        at = u->grad + rounded(u->floats), i = 0;
     }
     t->grad = at;
     if (at + rounded(t->floats) > p->grad_floats) p->grad_floats = at + rounded(t->floats);
@@ -164,7 +167,9 @@ int plan_tensor(const plan *p, const char *name)
 
 const char *step_word(const step *s)
 {
-  static const char *const words[STEP_KINDS] = { "conv", "norm", "relu", "add", "pool", "fc", "dropout", "loss" };
-  return say("%s%s%s", words[s->kind], s->kind == STEP_NORM && s->r >= 0 ? "+add" : "", s->relu ? "+relu" : "");
+  static const char *const words[STEP_KINDS] = { "conv", "norm", "relu", "add", "pool", "fc", "dropout",
+                                                "loss" };
+  const bool add = s->kind == STEP_NORM && s->r >= 0;
+  return say("%s%s%s", words[s->kind], add ? "+add" : "", s->relu ? "+relu" : "");
 }
 

@@ -1,4 +1,4 @@
-/* ref.c: every operator in plain loops with double accumulation, written to be read. The oracle of the other engines. */
+/* ref.c: every operator in plain loops with double accumulation, written to be read: the oracle. */
 #include "host.h"
 #include "base.h"
 #include <math.h>
@@ -71,7 +71,8 @@ static void conv_forward(host *h, int i)
 	    for (int kx = 0; kx < k; kx++) {
 	      const int yy = u * l->stride + ky - l->pad_top, xx = v * l->stride + kx - l->pad_left;
 	      if (yy < 0 || yy >= l->in.h || xx < 0 || xx >= l->in.w) continue;
-	      const float *pixel = x + at(l->in, n, yy, xx, 0), *kernel = w + (((size_t)o * k + ky) * k + kx) * (size_t)l->in.c;
+	      const float *pixel = x + at(l->in, n, yy, xx, 0),
+	        *kernel = w + (((size_t)o * k + ky) * k + kx) * (size_t)l->in.c;
 	      for (int c = 0; c < l->in.c; c++) sum += (double)pixel[c] * kernel[c];
 	    }
           y[at(l->out, n, u, v, o)] = relu_if(s->relu, sum);
@@ -127,7 +128,8 @@ static void conv_input_gradient(host *h, const step *s)
 	      if (us < 0 || vs < 0 || us % l->stride || vs % l->stride) continue;
 	      if (us / l->stride >= l->out.h || vs / l->stride >= l->out.w) continue;
 	      const float *g = dy + at(l->out, n, us / l->stride, vs / l->stride, 0);
-	      for (int o = 0; o < l->out.c; o++) sum += (double)g[o] * w[(((size_t)o * k + ky) * k + kx) * (size_t)l->in.c + c];
+	      for (int o = 0; o < l->out.c; o++)
+	        sum += (double)g[o] * w[(((size_t)o * k + ky) * k + kx) * (size_t)l->in.c + c];
 	    }
           hand_back(&dx[at(l->in, n, r, q, c)], s->add_dx, sum);
         }
@@ -142,7 +144,8 @@ static void conv_backward(host *h, int i)
 }
 
 /* ref: batch normalisation */
-typedef struct { double *mean, *inverse; } norm_work;         /* (C) of the batch: mean, 1 / sqrt(variance + epsilon) */
+/* (C) of the batch: mean, 1 / sqrt(variance + epsilon) */
+typedef struct { double *mean, *inverse; } norm_work;
 
 static void norm_open(host *h, int i)
 {
@@ -177,7 +180,8 @@ static void norm_forward(host *h, int i)
   const step *s = host_step(h, i);
   const layer *l = s->layer;
   const float *x = host_act(h, s->x), *r = s->r >= 0 ? host_act(h, s->r) : NULL;
-  const float *scale = host_param(h, l->weight), *offset = host_param(h, l->bias), *stored = h->stat + l->stat;
+  const float *scale = host_param(h, l->weight), *offset = host_param(h, l->bias),
+    *stored = h->stat + l->stat;
   const size_t m = (size_t)h->n * (size_t)l->in.h * (size_t)l->in.w, channels = (size_t)l->in.c;
   float *y = host_act(h, s->y), *batch_stat = host_batch_stat(h, l);
   norm_work *w = h->work[i];
@@ -199,7 +203,8 @@ static void norm_backward(host *h, int i)
 {
   const step *s = host_step(h, i);
   const layer *l = s->layer;
-  const size_t m = (size_t)h->n * (size_t)l->in.h * (size_t)l->in.w, channels = (size_t)l->in.c, end = m * channels;
+  const size_t m = (size_t)h->n * (size_t)l->in.h * (size_t)l->in.w, channels = (size_t)l->in.c,
+    end = m * channels;
   const float *x = host_act(h, s->x), *dy = host_grad(h, s->y), *scale = host_param(h, l->weight);
   float *dscale = host_dparam(h, l->weight), *doffset = host_dparam(h, l->bias);
   float *dx = s->need_dx ? host_grad(h, s->x) : NULL, *dr = s->need_dr ? host_grad(h, s->r) : NULL;
@@ -215,7 +220,8 @@ static void norm_backward(host *h, int i)
     doffset[c] = (float)sum, dscale[c] = (float)product;
     for (size_t j = (size_t)c; dx && j < end; j += channels) {
       double normal = (x[j] - w->mean[c]) * w->inverse[c];
-      hand_back(&dx[j], s->add_dx, scale[c] * w->inverse[c] / (double)m * ((double)m * dy[j] - sum - normal * product));
+      hand_back(&dx[j], s->add_dx,
+                scale[c] * w->inverse[c] / (double)m * ((double)m * dy[j] - sum - normal * product));
     }
   }
 }
@@ -244,7 +250,8 @@ static void add_backward(host *h, int i)
 /* ref: max pooling */
 static void pool_open(host *h, int i)
 {
-  h->work[i] = NEW(int32_t, h->base.plan->tensor[host_step(h, i)->y].floats);       /* place y * W + x of each maximum */
+  /* place y * W + x of each maximum */
+  h->work[i] = NEW(int32_t, h->base.plan->tensor[host_step(h, i)->y].floats);
 }
 
 static void pool_forward(host *h, int i)
@@ -317,7 +324,8 @@ static void fc_backward(host *h, int i)
   const layer *l = s->layer;
   const size_t in = shape_floats(l->in), out = (size_t)l->out.c, images = (size_t)h->n;
   const float *x = host_act(h, s->x), *dy = host_grad(h, s->y), *w = host_param(h, l->weight);
-  float *dw = host_dparam(h, l->weight), *db = host_dparam(h, l->bias), *dx = s->need_dx ? host_grad(h, s->x) : NULL;
+  float *dw = host_dparam(h, l->weight), *db = host_dparam(h, l->bias);
+  float *dx = s->need_dx ? host_grad(h, s->x) : NULL;
   stop_negative(h, s);
 #pragma omp parallel for num_threads(h->threads)
   for (size_t o = 0; o < out; o++) {
@@ -350,7 +358,8 @@ static void drop(host *h, const step *s, const float *in, float *out, bool add)
   for (int n = 0; n < h->n; n++) {
     unsigned keep = 15;
     for (uint32_t k = 0; k < m; k++) {
-      if (k % 4 == 0 && p > 0) keep = dropout_keeps(p, h->at.seed, index, h->at.epoch, (uint32_t)h->at.row[n], k / 4);
+      if (k % 4 == 0 && p > 0)
+        keep = dropout_keeps(p, h->at.seed, index, h->at.epoch, (uint32_t)h->at.row[n], k / 4);
       const size_t j = (size_t)n * m + k;
       hand_back(&out[j], add, keep >> k % 4 & 1 ? in[j] / (1 - p) : 0);
     }
@@ -406,7 +415,8 @@ static void loss_backward(host *h, int i)
     const int right = h->label[h->at.row[n]];
     const float *f = host_act(h, s->y) + (size_t)n * (size_t)classes;
     float *dz = host_grad(h, s->x) + (size_t)n * (size_t)classes;
-    for (int j = 0; j < classes; j++) hand_back(&dz[j], s->add_dx, (f[j] - (j == right)) * weight_of(h, right) / h->n);
+    for (int j = 0; j < classes; j++)
+      hand_back(&dz[j], s->add_dx, (f[j] - (j == right)) * weight_of(h, right) / h->n);
   }
 }
 
