@@ -30,7 +30,7 @@ static const recipe_key keys[] = {
   WORD(bn_statistics, "final|moving", "over the whole training set at the end, or moving"),
   REAL(bn_decay, 0.9, 0, 1, "memory of moving statistics a step"),
   WORD(augment, "none|turns", "show each image in one of its 8 turns and flips"),
-  WORD(class_weights, "none|balanced", "weigh a class by N / (classes * its cells)"),
+  WORD(class_weights, "none|balanced|root", "weigh a class by N / (classes * its cells), or by its root"),
   REAL(head_rate, 1, 0, 1e6, "fine-tuning: factor of the rate for new layers"),
   REAL(body_rate, 1, 0, 1e6, "fine-tuning: the same for loaded layers; 0 freezes them"),
 };

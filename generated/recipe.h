@@ -9,7 +9,7 @@ enum { NORMALISE_ZEROCENTER, NORMALISE_NONE };
 enum { START_NORMAL, START_GLOROT, START_HE };
 enum { STATISTICS_FINAL, STATISTICS_MOVING };
 enum { AUGMENT_NONE, AUGMENT_TURNS };
-enum { WEIGHTS_NONE, WEIGHTS_BALANCED };
+enum { WEIGHTS_NONE, WEIGHTS_BALANCED, WEIGHTS_ROOT };
 
 typedef struct {
   char name[64];                                     /* the file's name without folder and .conf */

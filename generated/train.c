@@ -106,13 +106,18 @@ static void find_class_weights(job *j)
 {
   if (j->r.class_weights == WEIGHTS_NONE) return;
   int k = j->net->classes, *count = NEW(int, k);
+  double sum = 0, *weight = NEW(double, k);
   j->class_weight = NEW(float, k);
   for (int i = 0; i < j->trains; i++) count[j->ds->label[j->train[i]]]++;
   for (int c = 0; c < k; c++) {
-    if (count[c]) j->class_weight[c] = (float)((double)j->trains / ((double)k * count[c]));
-    else warn(j->data, say("no training cell of class %s", j->ds->class_name[c]), NULL);
+    if (!count[c]) { warn(j->data, say("no training cell of class %s", j->ds->class_name[c]), NULL); continue; }
+    weight[c] = (double)j->trains / ((double)k * count[c]);
+    if (j->r.class_weights == WEIGHTS_ROOT) weight[c] = sqrt(weight[c]);
+    sum += count[c] * weight[c];
   }
-  free(count);
+  if (j->r.class_weights == WEIGHTS_BALANCED) sum = j->trains;
+  for (int c = 0; c < k; c++) j->class_weight[c] = (float)(weight[c] * j->trains / sum);
+  free(count), free(weight);
 }
 
 /* train: the first weights */
