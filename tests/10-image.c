@@ -51,7 +51,7 @@ static void write_bytes(const char *path, const void *p, size_t n)
 }
 
 /* ---------- damage: every prefix class and random flips of a good file must end in a message or a picture, never a crash ---------- */
-static int refused_short, read_short, flips_done;
+static int refused_short, read_short, taken_for_whole, flips_done;
 static void damage(const char *path)
 {
   size_t n;
@@ -65,7 +65,7 @@ static void damage(const char *path)
     memcpy(cut, good, length);
     bool whole = image_read_bytes(cut, length, &m, why);
     if (!whole && why[0] && !m.rgb) refused_short++;
-    else if (whole && length < n * 6 / 10) printf("# %s: %zu of %zu bytes were taken for a whole image\n", path, length, n);
+    else if (whole && length < n * 6 / 10) taken_for_whole++, printf("# %s: %zu of %zu bytes were taken for a whole image\n", path, length, n);
     else read_short++;
     image_free(&m), free(cut);
   }
@@ -83,9 +83,9 @@ static void damage(const char *path)
 }
 static void check_damage(const char *what, int files)
 {
-  ok(refused_short > 0 && read_short <= 12 * files, "%s: %d truncated files refused with a reason, %d nearly whole ones read", what, refused_short, read_short);
+  ok(refused_short > 0 && read_short <= 12 * files && !taken_for_whole, "%s: %d truncated files refused with a reason, %d nearly whole ones read", what, refused_short, read_short);
   ok(flips_done > 0, "%s: %d files with flipped bytes, no crash, always a reason", what, flips_done);
-  refused_short = read_short = flips_done = 0;
+  refused_short = read_short = taken_for_whole = flips_done = 0;
 }
 
 /* ---------- TIFF ---------- */
@@ -220,6 +220,8 @@ static void test_own_tiff(void)
   ok(t && TIFFGetField(t, TIFFTAG_IMAGEWIDTH, &w) && TIFFGetField(t, TIFFTAG_IMAGELENGTH, &h) && w == W && h == H, "own TIFF: libtiff sees its size");
   ok(TIFFGetField(t, TIFFTAG_BITSPERSAMPLE, &bits) && TIFFGetField(t, TIFFTAG_SAMPLESPERPIXEL, &spp) && TIFFGetField(t, TIFFTAG_PHOTOMETRIC, &photometric)
      && bits == 8 && spp == 3 && photometric == PHOTOMETRIC_RGB, "own TIFF: 8-bit RGB");
+  float rx, ry;
+  ok(TIFFGetField(t, TIFFTAG_XRESOLUTION, &rx) && TIFFGetField(t, TIFFTAG_YRESOLUTION, &ry) && rx == 1 && ry == 1, "own TIFF: the resolution that baseline asks for");
   ok(TIFFReadEncodedStrip(t, 0, rgb, H * W * 3) == H * W * 3 && !memcmp(rgb, m.rgb, H * W * 3), "own TIFF: libtiff reads the same pixels");
   TIFFClose(t);
   ok(image_read(at("own.tif"), &back, why) && !memcmp(back.rgb, m.rgb, H * W * 3), "own TIFF: we read the same pixels");
@@ -475,10 +477,10 @@ static void test_resize(void)
   for (int x = 1; x < 19; x++) worst = abs(r.rgb[(7 * 20 + x) * 3] - (x * 3 + 1) * 4) > worst ? abs(r.rgb[(7 * 20 + x) * 3] - (x * 3 + 1) * 4) : worst;
   ok(worst == 0, "shrinking a ramp by 3 keeps it: off by %d", worst);
   image_free(&r);
-  for (int i = 0; i < 90 * 60 * 3; i++) m.rgb[i] = i / 3 % 2 ? 255 : 0;
+  for (int i = 0; i < 90 * 60 * 3; i++) m.rgb[i] = i / 3 % 3 ? 0 : 255;
   r = image_resize(&m, 15, 10);
   worst = 0;
-  for (int y = 0; y < 15; y++) for (int x = 1; x < 9; x++) worst = abs(r.rgb[(y * 10 + x) * 3] - 127) > worst ? abs(r.rgb[(y * 10 + x) * 3] - 127) : worst;
+  for (int y = 0; y < 15; y++) for (int x = 1; x < 9; x++) worst = abs(r.rgb[(y * 10 + x) * 3] - 85) > worst ? abs(r.rgb[(y * 10 + x) * 3] - 85) : worst;
   ok(worst <= 2, "shrinking stripes by 6 averages them: off by %d", worst);
   image_free(&r);
   memset(m.rgb, 77, 90 * 60 * 3);
