@@ -9,6 +9,7 @@ int cmd_synth(int argc, char **argv);
 int cmd_samples(int argc, char **argv);
 int cmd_folds(int argc, char **argv);
 int cmd_describe(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
 int cmd_train(int argc, char **argv);
 int cmd_predict(int argc, char **argv);
 int cmd_summarise(int argc, char **argv);
@@ -26,6 +27,7 @@ static const struct { const char *name; int (*run)(int, char **); const char *do
   { "folds", cmd_folds, "deal a data set into folds and show them" },
 
   { "describe", cmd_describe, "print a net's layers, parameters, work and memory" },
+  { "bench", cmd_bench, "time training, inference and every operator" },
   { "train", cmd_train, "train one net: one job with its own run folder" },
   { "predict", cmd_predict, "classify images with trained weights" },
 

@@ -39,6 +39,7 @@ typedef struct {
   void (*sgd)(float *w, float *v, const float *g, size_t n, float rate, float momentum, float l2);   /* as sgd_apply, bit for bit */
 } simd;
 
+extern const simd *simd_forced;                      /* for tests and bench: take this instead of the widest */
 const simd *simd_best(void);                         /* the widest this processor has */
 const simd *const *simd_all(void);                   /* those this processor has, NULL behind: for tests and bench */
 #endif

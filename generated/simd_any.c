@@ -34,4 +34,6 @@ const simd *const *simd_all(void)
   return have;
 }
 
-const simd *simd_best(void) { return simd_all()[0]; }
+const simd *simd_forced;
+
+const simd *simd_best(void) { return simd_forced ? simd_forced : simd_all()[0]; }

@@ -1,0 +1,387 @@
+/* bench.c: wbcsnet bench. Timings are reports; nothing depends on them. */
+#include "host.h"
+#include "base.h"
+#include "options.h"
+#include "rng.h"
+#include "simd.h"
+#include <math.h>
+#include <omp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if HAVE_DNNL
+#include <dnnl.h>
+#endif
+#if HAVE_OPENBLAS
+void openblas_set_num_threads(int);
+void sgemm_(const char *, const char *, const int *, const int *, const int *, const float *, const float *, const int *, const float *,
+            const int *, const float *, float *, const int *);
+#endif
+
+/* bench: measure the machine */
+typedef struct { double sgemm, memory; const char *library; } limits;   /* FLOP/s, bytes/s */
+
+enum { GEMM = 2048 };
+
+static double gemm_seconds(int library, int threads, const float *a, const float *b, float *c)
+{
+  const double start = seconds();
+  (void)threads, (void)a, (void)b, (void)c;
+#if HAVE_DNNL
+  if (library == 0) dnnl_sgemm('N', 'N', GEMM, GEMM, GEMM, 1, a, GEMM, b, GEMM, 0, c, GEMM);
+#endif
+#if HAVE_OPENBLAS
+  const int n = GEMM;
+  const float one = 1, zero = 0;
+  openblas_set_num_threads(threads);
+  if (library == 1) sgemm_("N", "N", &n, &n, &n, &one, a, &n, b, &n, &zero, c, &n);
+#endif
+  return seconds() - start;
+}
+
+static limits measure_machine(int threads)
+{
+  static const char *const name[] = { HAVE_DNNL ? "oneDNN" : NULL, HAVE_OPENBLAS ? "OpenBLAS" : NULL };
+  const size_t n = (size_t)GEMM * GEMM, many = (size_t)1 << 26;
+  limits m = { 0, 0, "no library" };
+  float *x = host_room(many), *a = x, *b = x + n, *c = x + 2 * n;
+  for (size_t i = 0; i < many; i++) x[i] = 1;
+  omp_set_num_threads(threads);
+  for (int i = 0; i < 8; i++) {
+    if (!name[i % 2]) continue;
+    const double rate = 2.0 * GEMM * GEMM * GEMM / gemm_seconds(i % 2, threads, a, b, c);
+    if (rate > m.sgemm) m.sgemm = rate, m.library = name[i % 2];
+  }
+  for (int i = 0; i < 4; i++) {
+    const double start = seconds();
+#pragma omp parallel for simd num_threads(threads)
+    for (size_t j = 0; j < many; j++) x[j] = x[j] * 0.5f + 1;
+    const double rate = 2 * 4.0 * (double)many / (seconds() - start);
+    if (rate > m.memory) m.memory = rate;
+  }
+  host_release(x, many);
+  return m;
+}
+
+/* bench: set up a net */
+typedef struct {
+  net *net;
+  plan *plan;
+  engine *e;
+  uint8_t *pixels;
+  int *label, *row;
+  float *mean;
+  batch at;
+  sgd rule;
+} bench;
+
+static bench bench_open(const char *path, const char *set, int images, int threads)
+{
+  bench b = { .net = net_load(path, set, 5), .rule = { 0.001f, 0.9f, 1e-4f, NULL } };
+  b.plan = plan_make(b.net, images);
+  b.e = engine_cpu.open(b.plan, threads);
+  const size_t pixels = shape_floats(b.plan->tensor[0].s);
+  b.pixels = NEW(uint8_t, pixels * (size_t)images), b.mean = NEW(float, pixels);
+  b.label = NEW(int, images), b.row = NEW(int, images);
+  rng r = rng_open(1, RNG_TEST, 0, 0);
+  for (size_t i = 0; i < pixels * (size_t)images; i++) b.pixels[i] = (uint8_t)rng_u32(&r);
+  for (size_t i = 0; i < pixels; i++) b.mean[i] = 128;
+  for (int i = 0; i < images; i++) b.label[i] = i % b.net->classes, b.row[i] = i;
+  b.at = (batch){ images, b.row, NULL, 1, 0 };
+  b.e->kind->set_cells(b.e, b.pixels, b.label, images, b.mean);
+  /* bench: draw the weights */
+  net_state s = { NEW(float, b.net->param_floats), NULL, NEW(float, b.net->stat_floats + 1) };
+  for (int k = 0; k < b.net->params; k++)
+    for (size_t i = 0; i < b.net->param[k].count; i++)
+      s.param[b.net->param[k].offset + i] = b.net->param[k].init == INIT_ONE ? 1 : b.net->param[k].init == INIT_ZERO ? 0 : (float)(rng_uniform(&r) - 0.5) * 0.03f;
+  for (size_t i = 0; i < b.net->stat_floats; i++) s.stat[i] = 1;
+  b.e->kind->write_state(b.e, &s);
+  free(s.param), free(s.stat);
+  return b;
+}
+
+static void bench_close(bench *b)
+{
+  b->e->kind->close(b->e);
+  plan_free(b->plan), net_free(b->net);
+  free(b->pixels), free(b->label), free(b->row), free(b->mean);
+}
+
+/* bench: time steps */
+static int by_size(const void *a, const void *b)
+{
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static double median(double *x, int n)
+{
+  qsort(x, (size_t)n, sizeof *x, by_size);
+  return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
+static double one_step(bench *b, bool train)
+{
+  const double start = seconds();
+  if (train) b->e->kind->train_step(b->e, &b->at, &b->rule);
+  else b->e->kind->infer(b->e, &b->at, NULL);
+  return seconds() - start;
+}
+
+/* Median seconds of n steps after one more. */
+static double step_seconds(bench *b, bool train, int n)
+{
+  double *t = NEW(double, n);
+  one_step(b, train);
+  for (int i = 0; i < n; i++) t[i] = one_step(b, train);
+  const double s = median(t, n);
+  free(t);
+  return s;
+}
+
+/* forward[i], backward[i]: median seconds of step i over n passes */
+static void operator_seconds(bench *b, int n, double *forward, double *backward)
+{
+  host *h = (host *)b->e;
+  const int steps = b->plan->steps;
+  double *f = NEW(double, n * steps), *k = NEW(double, n * steps);
+  for (int j = 0; j < n; j++) {
+    b->e->kind->infer(b->e, &b->at, NULL);
+    h->pass = PASS_TRAIN, h->drop = true, h->sgd = &b->rule;
+    for (int i = 0; i < steps; i++) {
+      const double start = seconds();
+      h->op[host_step(h, i)->kind].forward(h, i);
+      f[i * n + j] = seconds() - start;
+    }
+    for (int i = steps - 1; i >= 0; i--) {
+      const double start = seconds();
+      h->op[host_step(h, i)->kind].backward(h, i);
+      k[i * n + j] = seconds() - start;
+    }
+    h->sgd = NULL;
+  }
+  for (int i = 0; i < steps; i++) forward[i] = median(f + i * n, n), backward[i] = median(k + i * n, n);
+  free(f), free(k);
+}
+
+static double step_bytes(const plan *p, int i, bool backward)
+{
+  const step *s = &p->step[i];
+  const layer *l = s->layer;
+  double act = (double)p->tensor[s->x].floats + (double)p->tensor[s->y].floats + (s->r >= 0 ? (double)p->tensor[s->r].floats : 0);
+  double weights = l->weight < 0 ? 0 : (double)p->net->param[l->weight].count;
+  if (backward) {
+    act = (s->kind == STEP_POOL ? 0 : (double)p->tensor[s->x].floats) + (double)p->tensor[s->y].floats;
+    if (s->need_dx) act += (double)p->tensor[s->x].floats;
+    if (s->need_dr) act += (double)p->tensor[s->r].floats;
+    weights *= s->kind == STEP_FC ? 4 : 2;
+  }
+  return 4 * (act + weights);
+}
+
+static double step_flop(const plan *p, int i, bool backward)
+{
+  const step *s = &p->step[i];
+  const double flop = s->layer->flop * p->batch;
+  const bool product = s->kind == STEP_CONV || s->kind == STEP_FC;
+  return !backward ? flop : !product ? 0 : s->need_dx ? 2 * flop : flop;
+}
+
+/* bench: run a peer beside */
+typedef struct { const char *layout, *allocator; pid_t pid; FILE *to, *from; double train, infer; } peer;
+
+static bool peer_open(peer *q, const bench *b, int threads)
+{
+  int in[2], out[2];
+  if (pipe(in) || pipe(out)) return false;
+  q->pid = fork();
+  if (q->pid < 0) return false;
+  if (!q->pid) {
+    dup2(in[0], 0), dup2(out[1], 1);
+    for (int i = 3; i < 256; i++) close(i);
+    execl("tools/peer/torch-peer", "torch-peer", q->layout, q->allocator, say("%d", b->plan->batch), say("%d", threads), (char *)NULL);
+    _exit(127);
+  }
+  close(in[0]), close(out[1]);
+  q->to = fdopen(in[1], "w"), q->from = fdopen(out[0], "r");
+  fprintf(q->to, "%s\nend\n", b->net->text), fflush(q->to);
+  char line[256] = "";
+  return fgets(line, sizeof line, q->from) && !strncmp(line, "ready", 5);
+}
+
+static void peer_close(peer *q)
+{
+  if (q->to) fclose(q->to), fclose(q->from);
+  if (q->pid > 0) waitpid(q->pid, NULL, 0);
+}
+
+/* Seconds of one step, or NAN. */
+static double peer_step(peer *q, bool train, int n)
+{
+  char line[256] = "";
+  fprintf(q->to, "%s %d\n", train ? "train" : "infer", n), fflush(q->to);
+  return fgets(line, sizeof line, q->from) ? atof(line) / n : NAN;
+}
+
+typedef struct { double train, infer, train_ratio, infer_ratio; char settings[64]; } rivalry;   /* images/s; ours / theirs */
+
+static bool best_peer(peer *best, const bench *b, int threads)
+{
+  static const char *const layout[] = { "nchw", "nhwc" }, *const allocator[] = { "tuned", "jemalloc" };
+  best->train = INFINITY;
+  for (int i = 0; i < 4; i++) {
+    peer q = { .layout = layout[i % 2], .allocator = allocator[i / 2] };
+    if (peer_open(&q, b, threads)) {
+      peer_step(&q, true, 2);
+      q.train = peer_step(&q, true, 3);
+      if (q.train < best->train) { peer_close(best), *best = q; continue; }
+    }
+    peer_close(&q);
+  }
+  return isfinite(best->train);
+}
+
+static bool run_peer(bench *b, int threads, int repeat, rivalry *r)
+{
+  peer q = {0};
+  double *ratio[2] = { NEW(double, repeat), NEW(double, repeat) }, *theirs[2] = { NEW(double, repeat), NEW(double, repeat) };
+  signal(SIGPIPE, SIG_IGN);
+  const bool found = best_peer(&q, b, threads);
+  for (int i = 0; found && i < repeat; i++)
+    for (int k = 0; k < 2; k++) {
+      const double ours = one_step(b, !k);
+      theirs[k][i] = peer_step(&q, !k, 1);
+      ratio[k][i] = theirs[k][i] / ((ours + one_step(b, !k)) / 2);
+    }
+  if (found) {
+    r->train = b->plan->batch / median(theirs[0], repeat), r->infer = b->plan->batch / median(theirs[1], repeat);
+    r->train_ratio = median(ratio[0], repeat), r->infer_ratio = median(ratio[1], repeat);
+    snprintf(r->settings, sizeof r->settings, "%s, %s", q.layout, q.allocator);
+    peer_close(&q);
+  }
+  for (int k = 0; k < 2; k++) free(ratio[k]), free(theirs[k]);
+  return found;
+}
+
+/* bench: print */
+typedef struct { double train, infer, *forward, *backward; bool rival; rivalry peer; } figures;   /* seconds of a step */
+
+static void print_half(const plan *p, int i, bool backward, double s, const limits *m)
+{
+  const double flop = step_flop(p, i, backward), bytes = step_bytes(p, i, backward);
+  const step_kind kind = p->step[i].kind;
+  printf(" %8.2f", s * 1e3);
+  if (flop > 0 && (kind == STEP_CONV || kind == STEP_FC)) printf(" %8.1f %5.0f%%", flop / s * 1e-9, m->sgemm > 0 ? 100 * flop / s / m->sgemm : 0);
+  else printf(" %8s %6s", "", "");
+  printf(" %6.1f |", bytes / s * 1e-9);
+}
+
+static void print_net(const bench *b, const figures *f, const limits *m)
+{
+  const plan *p = b->plan;
+  const double flop = b->net->train_flop * p->batch;
+  printf("\n%s, %dx%dx%d, batches of %d\n", b->net->title, p->tensor[0].s.h, p->tensor[0].s.w, p->tensor[0].s.c, p->batch);
+  printf("  training  %8.1f images/s  %7.1f GFLOP/s\n", p->batch / f->train, flop / f->train * 1e-9);
+  printf("  inference %8.1f images/s  %7.1f GFLOP/s\n", p->batch / f->infer, b->net->flop * p->batch / f->infer * 1e-9);
+  if (f->rival)
+    printf("  PyTorch (%s): training %.1f, inference %.1f images/s; ours / PyTorch, median of paired runs: %.2f and %.2f\n", f->peer.settings,
+           f->peer.train, f->peer.infer, f->peer.train_ratio, f->peer.infer_ratio);
+  printf("\n  %-14s %-10s|%8s %8s %6s %6s |%9s %8s %6s %6s |\n", "step", "output", "forward", "GFLOP/s", "sgemm", "GB/s", "backward", "GFLOP/s", "sgemm", "GB/s");
+  double all[2] = { 0, 0 };
+  for (int i = 0; i < p->steps; i++) {
+    printf("  %-14s %-10s|", step_word(&p->step[i]), p->tensor[p->step[i].y].name);
+    print_half(p, i, false, f->forward[i], m), print_half(p, i, true, f->backward[i], m);
+    printf("\n");
+    all[0] += f->forward[i], all[1] += f->backward[i];
+  }
+  printf("  %-25s| %7.2f ms %36.2f ms\n", "together", all[0] * 1e3, all[1] * 1e3);
+}
+
+static void print_json(const bench *b, const figures *f)
+{
+  const plan *p = b->plan;
+  printf("{\"name\": "), json_put_text(stdout, b->net->name);
+  printf(", \"size\": %d, \"train_images_per_second\": %.2f, \"infer_images_per_second\": %.2f, ", p->tensor[0].s.h, p->batch / f->train, p->batch / f->infer);
+  if (f->rival)
+    printf("\"peer\": {\"settings\": \"%s\", \"train_images_per_second\": %.2f, \"infer_images_per_second\": %.2f, \"train_ratio\": %.3f, \"infer_ratio\": %.3f}, ",
+           f->peer.settings, f->peer.train, f->peer.infer, f->peer.train_ratio, f->peer.infer_ratio);
+  printf("\"steps\": [");
+  for (int i = 0; i < p->steps; i++) {
+    printf("%s{\"step\": \"%s\", \"output\": ", i ? ", " : "", step_word(&p->step[i])), json_put_text(stdout, p->tensor[p->step[i].y].name);
+    printf(", \"forward_ms\": %.4f, \"backward_ms\": %.4f, \"forward_gflop\": %.4f, \"backward_gflop\": %.4f}", f->forward[i] * 1e3, f->backward[i] * 1e3,
+           step_flop(p, i, false) * 1e-9, step_flop(p, i, true) * 1e-9);
+  }
+  printf("]}");
+}
+
+/* bench: the subcommand */
+typedef struct { const char *net, *set, *vectors; int batch, threads, repeat; double estimate; bool quick, json, peer; } bench_flags;
+
+static void bench_net(const char *path, const bench_flags *o, const limits *m, bool first)
+{
+  bench b = bench_open(path, o->set, o->batch, o->threads);
+  figures f = { .forward = NEW(double, b.plan->steps), .backward = NEW(double, b.plan->steps) };
+  f.train = step_seconds(&b, true, o->repeat), f.infer = step_seconds(&b, false, o->repeat);
+  operator_seconds(&b, o->repeat, f.forward, f.backward);
+  if (o->peer) f.rival = run_peer(&b, o->threads, o->repeat, &f.peer);
+  if (o->peer && !f.rival) warn("tools/peer/torch-peer", "PyTorch did not answer", "apt-get install --no-install-recommends python3-torch; run in the repository's root");
+  if (o->json) printf("%s", first ? "" : ",\n  "), print_json(&b, &f);
+  else print_net(&b, &f, m);
+  fflush(stdout);
+  free(f.forward), free(f.backward);
+  bench_close(&b);
+}
+
+/* How long training that many images takes here: two steps after a warming one. */
+static int estimate(const bench_flags *o)
+{
+  bench b = bench_open(o->net ? o->net : "experiments/nets/wbcsnet2.net", o->set, o->batch, o->threads);
+  printf("%.1f\n", step_seconds(&b, true, 2) * o->estimate / o->batch);
+  bench_close(&b);
+  return 0;
+}
+
+static void choose_vectors(const char *name)
+{
+  const simd *const *all = simd_all();
+  for (; name && *all; all++)
+    if (!strcasecmp((*all)->name, name)) { simd_forced = *all; return; }
+  if (name) die(EXIT_USAGE, "--vectors", say("'%s'", name), say("%s, or a narrower set of this machine", simd_best()->name), NULL);
+}
+
+int cmd_bench(int argc, char **argv)
+{
+  bench_flags o = { .batch = 32, .repeat = 7 };
+  const option table[] = {
+    { "net", OPTION_TEXT, &o.net, "FILE", "the net (default: both nets of the paper)" },
+    { "set", OPTION_TEXT, &o.set, "NAME=VALUE,...", "replace the net file's parameters" },
+    { "batch", OPTION_INT, &o.batch, "N", "images in a batch (32)" },
+    { "threads", OPTION_INT, &o.threads, "N", "threads (all)" },
+    { "repeat", OPTION_INT, &o.repeat, "N", "steps of which the median is taken (7)" },
+    { "vectors", OPTION_TEXT, &o.vectors, "NAME", "AVX-512, AVX2, Neon or '128-bit vectors' (the widest)" },
+    { "estimate", OPTION_REAL, &o.estimate, "IMAGES", "print only the seconds that training so many images would take" },
+    { "peer", OPTION_FLAG, &o.peer, NULL, "run PyTorch on the same net in turns (tools/peer)" },
+    { "quick", OPTION_FLAG, &o.quick, NULL, "two steps instead of seven" },
+    { "json", OPTION_FLAG, &o.json, NULL, "print JSON" }, {0}
+  };
+  options_read(argc, argv, table, "bench [--net FILE] [flags]", "Time training, inference and every operator, beside this machine's sgemm and memory.",
+               "  wbcsnet bench --peer\n  wbcsnet bench --net experiments/nets/wbcsnet2.net --set size=35,f1=16,f2=64,f3=128,fc1=128\n", NULL, NULL, 0);
+  if (o.quick) o.repeat = 2;
+  if (o.batch < 1 || o.repeat < 1 || o.threads < 0 || o.estimate < 0) die(EXIT_USAGE, "bench", "a count below 1", "positive counts", NULL);
+  if (!o.threads) o.threads = omp_get_max_threads();
+  choose_vectors(o.vectors);
+  if (o.estimate > 0) return estimate(&o);
+  /* bench both nets, or the one asked for */
+  static const char *const both[] = { "experiments/nets/wbcsnet2.net", "experiments/nets/wbcsnet.net" };
+  const limits m = measure_machine(o.threads);
+  if (o.json)
+    printf("{\"version\": \"%s\", \"threads\": %d, \"batch\": %d, \"vectors\": \"%s\", \"sgemm_gflops\": %.1f, \"sgemm_library\": \"%s\", \"memory_gbs\": %.1f,\n \"nets\": [",
+           wbcsnet_version, o.threads, o.batch, simd_best()->name, m.sgemm * 1e-9, m.library, m.memory * 1e-9);
+  else printf("%d threads, %s; sgemm (%s) %.1f GFLOP/s, memory %.1f GB/s\n", o.threads, simd_best()->name, m.library, m.sgemm * 1e-9, m.memory * 1e-9);
+  for (int i = 0; i < (o.net ? 1 : 2); i++) bench_net(o.net ? o.net : both[i], &o, &m, i == 0);
+  if (o.json) printf("]}\n");
+  else printf("\nGFLOP/s count a convolution's multiplications as if done one by one; Winograd's transforms do fewer, so a share of sgemm can pass 100 %%.\n");
+  return 0;
+}
