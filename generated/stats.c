@@ -199,8 +199,9 @@ static void score_difference(const confusion *a, const confusion *b, double out[
   for (int s = 0; s < SCORE_COUNT; s++) out[s] = sa[s] - sb[s];
 }
 
-/* Draw n of the given cells, all of class truth, and count what each net made of them in row truth of ma and mb. */
-static void draw_pairs(rng *r, const int *cells, int n, int truth, const int *a, const int *b, confusion *ma, confusion *mb)
+/* Draw n of the given cells, all of class truth, and count what the nets made of them in row truth of ma, mb. */
+static void draw_pairs(rng *r, const int *cells, int n, int truth, const int *a, const int *b, confusion *ma,
+                       confusion *mb)
 {
   int classes = ma->classes;
   for (int j = 0; j < classes; j++) ma->cell[truth][j] = mb->cell[truth][j] = 0;

@@ -1,4 +1,4 @@
-/* stats.h: from counts of right and wrong cells to metrics, intervals and tests. Pure functions of their arguments. */
+/* stats.h: from counts of right and wrong cells to metrics, intervals and tests. Pure functions. */
 #ifndef STATS_H
 #define STATS_H
 #include <stdint.h>
@@ -16,11 +16,12 @@ extern const char *const score_name[SCORE_COUNT];
 long confusion_total(const confusion *m);
 long confusion_right(const confusion *m);
 
-/* The scores of one class against the rest (accuracy: of that two-class problem). A share of nothing (precision of a class
-   that was never recognised) is 0. */
+/* The scores of one class against the rest (accuracy: of that two-class problem). A share of
+   nothing (precision of a class that was never recognised) is 0. */
 void class_scores(const confusion *m, int k, double score[SCORE_COUNT]);
 
-/* The accuracy, and the plain means over the classes that have cells of the other four (the paper's equations 7 to 9). */
+/* The accuracy, and the plain means over the classes that have cells of the other four (the paper's
+   equations 7 to 9). */
 void macro_scores(const confusion *m, double score[SCORE_COUNT]);
 typedef struct { double low, high; } interval;
 #define Z95 1.959963984540054                        /* the normal distribution's 97.5 % point */
@@ -42,18 +43,20 @@ void mean_sd(const double *x, int n, double *mean, double *sd);
 double student_p(double t, double df);
 double student_quantile(double p, double df);
 
-/* A t test of paired differences: their mean with its 95 % interval, standard deviation, t and two-sided p. */
+/* A t test of paired differences: their mean with its 95 % interval, standard deviation, t, two-sided p. */
 typedef struct { double mean, sd, t, p; int df; interval bounds; } paired_t;
 
 /* Nadeau and Bengio's corrected resampled t test over m differences between two nets (one a fold and seed);
-   ratio = test cells / training cells of a fold. ratio = 0 is the plain paired t test. m < 2 or sd 0: t 0, p 1. */
+   ratio = test cells / training cells of a fold. ratio = 0 is the plain paired t test. m < 2 or sd 0: t 0,
+   p 1. */
 paired_t corrected_t(const double *difference, int m, double ratio);
 enum { BOOTSTRAP_DRAWS = 2000 };
 
-/* Stratified bootstrap: 95 % intervals of the macro scores, from BOOTSTRAP_DRAWS draws keyed by seed (RNG_BOOTSTRAP). */
+/* Stratified bootstrap: 95 % intervals of the macro scores, from BOOTSTRAP_DRAWS draws keyed by seed
+   (RNG_BOOTSTRAP). */
 void bootstrap(const confusion *m, uint64_t seed, interval out[SCORE_COUNT]);
-/* Paired stratified bootstrap of score(a) - score(b): n cells with their true class and what each net recognised.
-   Fills the 95 % interval and two-sided p of each macro score's difference. */
+/* Paired stratified bootstrap of score(a) - score(b): n cells with their true class and what each net
+   recognised. Fills the 95 % interval and two-sided p of each macro score's difference. */
 void paired_bootstrap(int classes, int n, const int *truth, const int *a, const int *b, uint64_t seed,
                       interval out[SCORE_COUNT], double p[SCORE_COUNT]);
 #endif

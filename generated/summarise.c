@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct { const char *file; int truth, said; } answer;      /* one held-out cell and what the net made of it */
+/* One held-out cell and what the net made of it. */
+typedef struct { const char *file; int truth, said; } answer;
 
 typedef struct {
   char *path, *arm;
@@ -13,7 +14,7 @@ typedef struct {
   int fold, folds;
   bool diverged;
   int answers;
-  answer *answer;                                    /* of the held-out cells, in the file's order; none when fold is "all" */
+  answer *answer;                                    /* of the held-out cells; none when fold is "all" */
   csv *log, *predictions;                            /* keep the texts that answer points into */
 } run;
 
@@ -51,16 +52,19 @@ static void read_predictions(summary *s, run *r)
 {
   char *path = join("%s/predictions.csv", r->path);
   if (!file_exists(path)) {
-    if (!r->diverged) die(EXIT_DATA, path, "no such file", "the predictions of a finished run", "remove the run folder to run it again");
+    if (!r->diverged) die(EXIT_DATA, path, "no such file", "the predictions of a finished run",
+                          "remove the run folder to run it again");
     return;
   }
   csv *c = r->predictions = csv_read(path, NULL);
   int file = csv_need(c, "file"), truth = csv_need(c, "class"), said = csv_need(c, "predicted");
   if (!s->classes)
-    for (int k = said + 1; k < c->columns && s->classes < STATS_CLASSES; k++) s->class_name[s->classes++] = c->header[k];
+    for (int k = said + 1; k < c->columns && s->classes < STATS_CLASSES; k++)
+      s->class_name[s->classes++] = c->header[k];
   r->answers = c->rows, r->answer = NEW(answer, c->rows);
   for (int i = 0; i < c->rows; i++)
-    r->answer[i] = (answer){ csv_cell(c, i, file), class_of(s, csv_cell(c, i, truth), path), class_of(s, csv_cell(c, i, said), path) };
+    r->answer[i] = (answer){ csv_cell(c, i, file), class_of(s, csv_cell(c, i, truth), path),
+                             class_of(s, csv_cell(c, i, said), path) };
   free(path);
 }
 
@@ -71,10 +75,12 @@ static void read_run(summary *s, run *r, const char *path)
   if (n > 9 && !strcmp(path + n - 9, "/run.json")) n -= 9;
   while (n > 1 && path[n - 1] == '/') n--;
   r->path = join("%.*s", (int)n, path), r->arm = path_part(r->path, 2);
-  char *record = join("%s/run.json", r->path), *text = file_read(record, NULL, "a run folder that wbcsnet train has finished");
+  char *record = join("%s/run.json", r->path);
+  char *text = file_read(record, NULL, "a run folder that wbcsnet train has finished");
   r->j = json_parse(text, record);
   const json *config = json_get(r->j, "config"), *fold = json_get(config, "fold");
-  if (!config || !json_number(r->j, "finished", 0)) die(EXIT_DATA, record, "a run that is not finished", NULL, "give the same train command again");
+  if (!config || !json_number(r->j, "finished", 0))
+    die(EXIT_DATA, record, "a run that is not finished", NULL, "give the same train command again");
   r->seed = (uint64_t)json_number(config, "seed", 0), r->folds = (int)json_number(config, "folds", 0);
   r->fold = fold && fold->kind == JSON_NUMBER ? (int)fold->number : -1;
   r->diverged = json_number(r->j, "diverged", 0) != 0;
@@ -101,8 +107,9 @@ static bool same_json(const json *a, const json *b)
 static bool same_but_fold(const json *a, const json *b)
 {
   const char *keys[] = { "data", "net", "recipe", "folds", "cells", NULL };
+  const json *x = json_get(a, "config"), *y = json_get(b, "config");
   for (int i = 0; keys[i]; i++)
-    if (!same_json(json_get(json_get(a, "config"), keys[i]), json_get(json_get(b, "config"), keys[i]))) return false;
+    if (!same_json(json_get(x, keys[i]), json_get(y, keys[i]))) return false;
   return true;
 }
 
@@ -122,14 +129,19 @@ static void gather_arms(summary *s)
     if (a == s->arms) s->arm[s->arms++] = (arm){ .name = r->arm, .run = NEW(run *, s->runs) };
     s->arm[a].run[s->arm[a].runs++] = r;
     if (!same_but_fold(s->arm[a].run[0]->j, r->j))
-      die(EXIT_DATA, r->path, "another configuration than this arm's first run", "one net, recipe and data set an arm",
+      die(EXIT_DATA, r->path, "another configuration than this arm's first run",
+          "one net, recipe and data set an arm",
           "remove the runs of the older configuration");
   }
-  for (int a = 0; a < s->arms; a++) qsort(s->arm[a].run, (size_t)s->arm[a].runs, sizeof(run *), by_seed_and_fold);
+  for (int a = 0; a < s->arms; a++)
+    qsort(s->arm[a].run, (size_t)s->arm[a].runs, sizeof(run *), by_seed_and_fold);
 }
 
 /* pool what the nets said */
-static int by_file(const void *a, const void *b) { return strcmp(((const answer *)a)->file, ((const answer *)b)->file); }
+static int by_file(const void *a, const void *b)
+{
+  return strcmp(((const answer *)a)->file, ((const answer *)b)->file);
+}
 
 /* All answers of an arm's runs with that seed, sorted by file; the caller frees them. */
 static answer *pool(const arm *a, uint64_t seed, int *n)
@@ -145,7 +157,8 @@ static answer *pool(const arm *a, uint64_t seed, int *n)
   if (*n) qsort(all, (size_t)*n, sizeof *all, by_file);
   for (int i = 1; i < *n; i++)
     if (!strcmp(all[i-1].file, all[i].file))
-      die(EXIT_DATA, a->run[0]->path, say("the cell %s held out twice", all[i].file), "each cell in one fold", "the folds come from two splits");
+      die(EXIT_DATA, a->run[0]->path, say("the cell %s held out twice", all[i].file), "each cell in one fold",
+          "the folds come from two splits");
   return all;
 }
 
@@ -194,19 +207,24 @@ static void put_start(summary *s, const arm *a, const char *column, double scale
 static void describe_arm(summary *s, const arm *a)
 {
   const run *first = a->run[0];
-  const json *config = json_get(first->j, "config"), *n = json_get(config, "net"), *recipe = json_get(config, "recipe");
+  const json *config = json_get(first->j, "config"), *n = json_get(config, "net"),
+    *recipe = json_get(config, "recipe");
   const char *e = s->experiment;
   values *t = &s->table;
   double total;
   int diverged = 0, seeds = 1;
-  for (int i = 0; i < a->runs; i++) diverged += a->run[i]->diverged, seeds += i && a->run[i]->seed != a->run[i-1]->seed;
+  for (int i = 0; i < a->runs; i++)
+    diverged += a->run[i]->diverged, seeds += i && a->run[i]->seed != a->run[i-1]->seed;
   put_text(t, json_text(n, "title", "?"), "%s/%s/title", e, a->name);
-  put_text(t, json_text(n, "set", "as published"), "%s/%s/set", e, a->name);
+  const char *set = json_text(n, "set", "");
+  put_text(t, *set ? set : "none", "%s/%s/set", e, a->name);
   put_text(t, json_text(recipe, "name", "?"), "%s/%s/recipe", e, a->name);
   const char *with = json_text(recipe, "with", "");
-  put_text(t, *with ? with : "nothing else", "%s/%s/with", e, a->name);
-  put_number(t, seeds, 0, "%s/%s/seeds", e, a->name), put_number(t, first->folds, 0, "%s/%s/folds", e, a->name);
-  put_number(t, a->runs, 0, "%s/%s/runs", e, a->name), put_number(t, diverged, 0, "%s/%s/diverged", e, a->name);
+  put_text(t, *with ? with : "none", "%s/%s/with", e, a->name);
+  put_number(t, seeds, 0, "%s/%s/seeds", e, a->name);
+  put_number(t, first->folds, 0, "%s/%s/folds", e, a->name);
+  put_number(t, a->runs, 0, "%s/%s/runs", e, a->name);
+  put_number(t, diverged, 0, "%s/%s/diverged", e, a->name);
   put_number(t, run_number(first, "params"), 0, "%s/%s/params", e, a->name);
   put_number(t, run_number(first, "flop_per_image") / 1e6, 1, "%s/%s/mflop", e, a->name);
   put_number(t, run_number(first, "train_cells"), 0, "%s/%s/train", e, a->name);
@@ -228,7 +246,8 @@ static void put_scores(summary *s, const char *key, const confusion *m, uint64_t
   macro_scores(m, score), bootstrap(m, seed, bounds);
   bounds[SCORE_ACCURACY] = wilson(confusion_right(m), confusion_total(m));
   for (int i = 0; i < SCORE_COUNT; i++)
-    put_bounds(put_number(&s->table, 100 * score[i], 2, "%s/%s", key, score_name[i]), 100 * bounds[i].low, 100 * bounds[i].high);
+    put_bounds(put_number(&s->table, 100 * score[i], 2, "%s/%s", key, score_name[i]),
+               100 * bounds[i].low, 100 * bounds[i].high);
   put_number(&s->table, (double)confusion_total(m), 0, "%s/cells", key);
   put_number(&s->table, (double)confusion_right(m), 0, "%s/right", key);
   put_number(&s->table, (double)(confusion_total(m) - confusion_right(m)), 0, "%s/errors", key);
@@ -357,7 +376,8 @@ static void put_class_differences(summary *s, const char *key, const pairs *p)
       cells++, only_a += p->a[i] == k && p->b[i] != k, only_b += p->b[i] == k && p->a[i] != k;
     }
     if (!cells) continue;
-    value *v = put_number(&s->table, 100.0 * (double)(only_a - only_b) / (double)cells, 1, "%s/recall/%s", key, short_name(s, k));
+    value *v = put_number(&s->table, 100.0 * (double)(only_a - only_b) / (double)cells, 1, "%s/recall/%s",
+                          key, short_name(s, k));
     put_p(v, mcnemar(only_a, only_b));
   }
 }
@@ -420,7 +440,10 @@ static void write_curve(const summary *s, const arm *a)
   const run *r = a->run[0];
   int rows = r->log->rows, epochs = (int)run_number(r, "epochs"), half = epochs > 0 ? rows / epochs / 2 : 0;
   double *sum[2] = { NEW(double, rows + 1), NEW(double, rows + 1) };
-  for (int i = 0; i < rows; i++) sum[0][i+1] = sum[0][i] + log_cell(r, i, "loss"), sum[1][i+1] = sum[1][i] + 100 * log_cell(r, i, "accuracy");
+  for (int i = 0; i < rows; i++) {
+    sum[0][i+1] = sum[0][i] + log_cell(r, i, "loss");
+    sum[1][i+1] = sum[1][i] + 100 * log_cell(r, i, "accuracy");
+  }
   atomic_file *out;
   FILE *f = open_dat(s, say("curve-%s", a->name), &out);
   fprintf(f, "# iteration loss accuracy mean-loss mean-accuracy\n");
@@ -428,7 +451,8 @@ static void write_curve(const summary *s, const arm *a)
     int reach = i < half ? i : half;
     if (rows - 1 - i < reach) reach = rows - 1 - i;
     fprintf(f, "%d %.6g %.6g", i + 1, log_cell(r, i, "loss"), 100 * log_cell(r, i, "accuracy"));
-    for (int k = 0; k < 2; k++) fprintf(f, " %.6g", (sum[k][i + reach + 1] - sum[k][i - reach]) / (2 * reach + 1));
+    for (int k = 0; k < 2; k++)
+      fprintf(f, " %.6g", (sum[k][i + reach + 1] - sum[k][i - reach]) / (2 * reach + 1));
     fputc('\n', f);
   }
   file_commit(out), free(sum[0]), free(sum[1]);
@@ -481,11 +505,14 @@ static void put_origin(summary *s)
   values *t = &s->table;
   double seconds = 0;
   int diverged = 0;
-  for (int i = 0; i < s->runs; i++) seconds += run_number(&s->run[i], "seconds"), diverged += s->run[i].diverged;
-  put_text(t, json_text(data, "name", "?"), "%s/data", e), put_text(t, json_text(data, "kind", "?"), "%s/kind", e);
+  for (int i = 0; i < s->runs; i++)
+    seconds += run_number(&s->run[i], "seconds"), diverged += s->run[i].diverged;
+  put_text(t, json_text(data, "name", "?"), "%s/data", e);
+  put_text(t, json_text(data, "kind", "?"), "%s/kind", e);
   put_text(t, say("%.12s", json_text(data, "sha256", "?")), "%s/sha256", e);
   put_number(t, json_number(data, "cells", NAN), 0, "%s/cells", e);
-  put_text(t, json_text(j, "machine", "?"), "%s/machine", e), put_text(t, json_text(j, "version", "?"), "%s/version", e);
+  put_text(t, json_text(j, "machine", "?"), "%s/machine", e);
+  put_text(t, json_text(j, "version", "?"), "%s/version", e);
   put_number(t, json_number(j, "threads", 1), 0, "%s/threads", e);
   put_number(t, s->runs, 0, "%s/runs", e), put_number(t, seconds / 60, 1, "%s/minutes", e);
   put_number(t, diverged, 0, "%s/diverged", e);
@@ -499,12 +526,14 @@ static void write_results(const summary *s)
   fprintf(a->f, "{\"experiment\": \"%s\", \"runs\": [", s->experiment);
   for (int i = 0; i < s->runs; i++) {
     fputs(i ? ",\n  " : "\n  ", a->f), fputs("{\"run\": ", a->f), json_put_text(a->f, s->run[i].path);
-    fputs(", \"weights_sha256\": ", a->f), json_put_text(a->f, json_text(s->run[i].j, "weights_sha256", "")), fputs("}", a->f);
+    fputs(", \"weights_sha256\": ", a->f), json_put_text(a->f, json_text(s->run[i].j, "weights_sha256", ""));
+    fputs("}", a->f);
   }
   fputs("],\n\"values\": ", a->f), write_values_json(a->f, &s->table), fputs("}\n", a->f);
   file_commit(a), free(path);
   path = join("%s/results.tex", s->out), a = file_create(path);
-  fprintf(a->f, "%% wbcsnet summarise --experiment %s: from %d runs, named in results.json\n", s->experiment, s->runs);
+  fprintf(a->f, "%% wbcsnet summarise --experiment %s: from %d runs, named in results.json\n",
+          s->experiment, s->runs);
   write_values_tex(a->f, &s->table);
   file_commit(a), free(path);
 }
@@ -520,14 +549,19 @@ int cmd_summarise(int argc, char **argv)
     { "out", OPTION_TEXT, &s.out, "FOLDER", "where results.json, results.tex and *.dat go" }, {0} };
   options_read(argc, argv, flags, "summarise --experiment NAME --out FOLDER RUN...",
                "Score, pool and compare run folders named .../ARM/seedS/foldI.",
-               "  wbcsnet summarise --experiment cv --out results/cv runs/cv/*/seed1/fold*\n", path, &s.runs, 65536);
+               "  wbcsnet summarise --experiment cv --out results/cv runs/cv/*/seed1/fold*\n",
+               path, &s.runs, 65536);
   if (!s.experiment || !s.out || !s.runs)
-    die(EXIT_USAGE, "summarise", !s.runs ? "no run folders" : !s.out ? "no --out" : "no --experiment", NULL, "wbcsnet summarise --help");
+    die(EXIT_USAGE, "summarise", !s.runs ? "no run folders" : !s.out ? "no --out" : "no --experiment", NULL,
+        "wbcsnet summarise --help");
   s.run = NEW(run, s.runs);
   for (int i = 0; i < s.runs; i++) read_run(&s, &s.run[i], path[i]);
   make_folders(s.out);
   gather_arms(&s), put_origin(&s);
-  for (int a = 0; a < s.arms; a++) describe_arm(&s, &s.arm[a]), score_arm(&s, &s.arm[a]), write_curve(&s, &s.arm[a]), write_start(&s, &s.arm[a]);
+  for (int a = 0; a < s.arms; a++) {
+    describe_arm(&s, &s.arm[a]), score_arm(&s, &s.arm[a]);
+    write_curve(&s, &s.arm[a]), write_start(&s, &s.arm[a]);
+  }
   for (int a = 0; a < s.arms; a++)
     for (int b = a + 1; b < s.arms; b++) compare_arms(&s, &s.arm[a], &s.arm[b]);
   write_scores(&s), write_results(&s);

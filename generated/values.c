@@ -37,7 +37,11 @@ value *put_text(values *t, const char *text, const char *key, ...)
   return v;
 }
 
-void put_bounds(value *v, double low, double high) { v->low = low, v->high = high, v->bounded = isfinite(low) && isfinite(high); }
+void put_bounds(value *v, double low, double high)
+{
+  v->low = low, v->high = high, v->bounded = isfinite(low) && isfinite(high);
+}
+
 void put_p(value *v, double p) { v->p = p, v->tested = true; }
 /* find a value */
 value *find_value(const values *t, const char *key)
@@ -65,7 +69,8 @@ static const char *number_text(double x, int digits)
 
 const char *bounds_text(const value *v)
 {
-  return say(v->low < 0 ? "%s to %s" : "%s--%s", number_text(v->low, v->digits), number_text(v->high, v->digits));
+  return say(v->low < 0 ? "%s to %s" : "%s--%s", number_text(v->low, v->digits),
+             number_text(v->high, v->digits));
 }
 
 const char *p_text(double p)
@@ -122,7 +127,8 @@ void read_values_json(values *t, const json *object)
 {
   for (const json *j = object ? object->child : NULL; j; j = j->next) {
     const char *text = json_text(j, "text", NULL);
-    value *v = text ? put_text(t, text, "%s", j->name) : put_number(t, json_number(j, "value", NAN), (int)json_number(j, "digits", 2), "%s", j->name);
+    value *v = text ? put_text(t, text, "%s", j->name)
+      : put_number(t, json_number(j, "value", NAN), (int)json_number(j, "digits", 2), "%s", j->name);
     if (json_get(j, "low")) put_bounds(v, json_number(j, "low", 0), json_number(j, "high", 0));
     if (json_get(j, "p")) put_p(v, json_number(j, "p", 1));
   }

@@ -12,8 +12,8 @@ typedef struct {
 } value;
 typedef struct { value *v; int n, room; } values;
 
-/* Add a value and return it, for its bounds and p; valid until the next put. The key is a format. A number that is not finite
-   becomes the text "not finite". */
+/* Add a value and return it, for its bounds and p; valid until the next put. The key is a format.
+   A number that is not finite becomes the text "not finite". */
 value *put_number(values *, double x, int digits, const char *key, ...) __attribute__((format(printf, 4, 5)));
 value *put_text(values *, const char *text, const char *key, ...) __attribute__((format(printf, 3, 4)));
 void put_bounds(value *, double low, double high);

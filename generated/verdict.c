@@ -10,7 +10,7 @@ static const char *const verdict_macro[VERDICTS] = { "\\reproduced", "\\notrepro
 
 typedef struct {
   const char *claim, *published, *rule, *ours, *limit, *reason;      /* a row of claims.csv */
-  const value *theirs, *mine;                        /* the published value and ours; NULL when there is none */
+  const value *theirs, *mine;                        /* published and ours; NULL when there is none */
   const char *kind;                                  /* of the cells that ours was measured on */
   verdict verdict;
   char *why;                                         /* in TeX */
@@ -34,7 +34,9 @@ static void read_published(values *t, const char *path)
 static double paper(const values *t, const char *id)
 {
   const value *v = find_value(t, say("paper/%s", id));
-  if (!v || v->text) die(EXIT_DATA, "published.csv", say("no number '%s'", id), NULL, "the chapter on experiments names the rows it needs");
+  if (!v || v->text)
+    die(EXIT_DATA, "published.csv", say("no number '%s'", id), NULL,
+        "the chapter on experiments names the rows it needs");
   return v->value;
 }
 
@@ -47,14 +49,16 @@ static void derive_table(values *t)
     for (int j = 0; j < 5; j++) m.cell[i][j] = (long)paper(t, say("table1/%s/%s", c[i], c[j]));
   long cells = confusion_total(&m), right = confusion_right(&m);
   put_number(t, (double)cells, 0, "published/cells"), put_number(t, (double)right, 0, "published/right");
-  put_number(t, (double)(cells - right), 0, "published/errors"), put_number(t, paper(t, "data/dataset1") - (double)cells, 0, "published/missing");
+  put_number(t, (double)(cells - right), 0, "published/errors");
+  put_number(t, paper(t, "data/dataset1") - (double)cells, 0, "published/missing");
   macro_scores(&m, score);
   for (int i = 0; i < SCORE_COUNT; i++) put_number(t, 100 * score[i], 2, "published/%s", score_name[i]);
   for (int k = 0; k < 5; k++) {
     long row = 0;
     for (int j = 0; j < 5; j++) row += m.cell[k][j];
     interval w = wilson(m.cell[k][k], row);
-    put_bounds(put_number(t, 100.0 * (double)m.cell[k][k] / (double)row, 1, "published/recall/%s", c[k]), 100 * w.low, 100 * w.high);
+    put_bounds(put_number(t, 100.0 * (double)m.cell[k][k] / (double)row, 1, "published/recall/%s", c[k]),
+               100 * w.low, 100 * w.high);
     put_number(t, (double)row, 0, "published/cells/%s", c[k]);
   }
   alike = (double)(m.cell[0][1] + m.cell[1][0] + m.cell[3][4] + m.cell[4][3]);
@@ -65,7 +69,8 @@ static void derive_table(values *t)
   interval two = wilson(right2, n), one = wilson(right1, n);
   put_bounds(put_number(t, paper(t, "fig6/wbcsnet2"), 2, "published/wbcsnet2"), 100 * two.low, 100 * two.high);
   put_bounds(put_number(t, paper(t, "fig6/wbcsnet"), 2, "published/wbcsnet"), 100 * one.low, 100 * one.high);
-  put_p(put_number(t, two_proportion_z(right2, n, right1, n), 2, "published/z"), normal_p(two_proportion_z(right2, n, right1, n)));
+  put_p(put_number(t, two_proportion_z(right2, n, right1, n), 2, "published/z"),
+        normal_p(two_proportion_z(right2, n, right1, n)));
   for (long both = right2 - right1; both < n; both++) {
     long first = (both + right2 - right1 + 1) / 2;
     if (mcnemar(first, both - first) < 0.05) most = both;
@@ -83,11 +88,17 @@ static void judge_number(judged *c, const char *scale)
 {
   bool drawn = strcmp(c->kind, "real") != 0, small = strcmp(scale, "full") != 0;
   const value *v = c->mine;
-  if (drawn || small) { settle(c, NOT_COMPARABLE, say("%s%s%s", drawn ? "drawn cells" : "", drawn && small ? ", " : "", small ? say("scale %s", scale) : "")); return; }
+  if (drawn || small) {
+    const char *comma = drawn && small ? ", " : "", *at = small ? say("scale %s", scale) : "";
+    settle(c, NOT_COMPARABLE, say("%s%s%s", drawn ? "drawn cells" : "", comma, at));
+    return;
+  }
   bool inside = v->bounded && v->low <= c->theirs->value && c->theirs->value <= v->high;
-  settle(c, inside ? REPRODUCED : NOT_REPRODUCED, inside ? "published value inside our interval" : "published value outside our interval");
+  settle(c, inside ? REPRODUCED : NOT_REPRODUCED,
+         say("published value %s our interval", inside ? "inside" : "outside"));
 }
 
+/* judge a claim of the other kinds */
 static void judge_better(judged *c)
 {
   const value *v = c->mine;
@@ -101,14 +112,16 @@ static void judge_limit(judged *c, bool least)
   const value *v = c->mine;
   double limit = atof(c->limit), reached = !v->bounded ? v->value : least ? v->low : v->high;
   bool good = least ? reached >= limit : reached <= limit;
-  settle(c, good ? REPRODUCED : NOT_REPRODUCED, say("the rule asks for at %s %s", least ? "least" : "most", c->limit));
+  settle(c, good ? REPRODUCED : NOT_REPRODUCED,
+         say("the rule asks for at %s %s", least ? "least" : "most", c->limit));
 }
 
 static void judge_start(judged *c)
 {
   const value *v = c->mine;
   bool inside = v->bounded && v->low <= c->theirs->value && c->theirs->value <= v->high;
-  settle(c, inside ? REPRODUCED : NOT_REPRODUCED, v->bounded ? say("%s the interval of one more run", inside ? "inside" : "outside") : "one run gives no interval");
+  const char *why = say("%s the interval of one more run", inside ? "inside" : "outside");
+  settle(c, inside ? REPRODUCED : NOT_REPRODUCED, v->bounded ? why : "one run gives no interval");
 }
 
 /* judge a claim by its rule */
@@ -123,13 +136,15 @@ static void judge(judged *c, const char *scale)
   else if (!c->theirs || c->theirs->text) settle(c, NOT_COMPARABLE, "no number is printed");
   else if (!strcmp(c->rule, "number")) judge_number(c, scale);
   else if (!strcmp(c->rule, "start")) judge_start(c);
-  else die(EXIT_DATA, "claims.csv", say("the rule '%s'", c->rule), "number, better, least, most, start or none", NULL);
+  else die(EXIT_DATA, "claims.csv", say("the rule '%s'", c->rule),
+           "number, better, least, most, start or none", NULL);
 }
 
 /* write the claims table */
 static const char *signed_text(const value *v, bool sign)
 {
-  const char *s = v->text ? tex_text(v->text) : say("%s%.*f", v->value < 0 ? "$-$" : sign ? "+" : "", v->digits, fabs(v->value));
+  const char *mark = v->value < 0 ? "$-$" : sign ? "+" : "";
+  const char *s = v->text ? tex_text(v->text) : say("%s%.*f", mark, v->digits, fabs(v->value));
   return v->bounded ? say("%s {\\small(%s)}", s, bounds_text(v)) : s;
 }
 
@@ -144,8 +159,10 @@ static void write_claim(FILE *f, const judged *c, const values *t)
     gap.value = c->mine->value - c->theirs->value;
     if (fabs(gap.value) < 0.5 * pow(10, -gap.digits)) gap.value = 0;
   } else gap.text = "--";
-  char *printed = copy_text(c->theirs ? signed_text(&theirs, sign) : "--"), *ours = copy_text(c->mine ? signed_text(c->mine, sign) : "--");
-  fprintf(f, "\\claim{%s}{%s}{%s}{%s}{%s}{%s}{%s}\n", tex_text(c->claim), place ? tex_text(place->text) : "", printed, ours,
+  char *printed = copy_text(c->theirs ? signed_text(&theirs, sign) : "--");
+  char *ours = copy_text(c->mine ? signed_text(c->mine, sign) : "--");
+  fprintf(f, "\\claim{%s}{%s}{%s}{%s}{%s}{%s}{%s}\n", tex_text(c->claim), place ? tex_text(place->text) : "",
+          printed, ours,
           signed_text(&gap, true), verdict_macro[c->verdict], c->why);
   free(printed), free(ours);
 }
@@ -160,9 +177,11 @@ static void find_accuracy(FILE *f, const values *t, const char *what, const char
 
 static void find_difference(FILE *f, const values *t, const char *what, const char *key)
 {
-  const value *v = find_value(t, say("%s/accuracy", key)), *a = find_value(t, say("%s/first", key)), *b = find_value(t, say("%s/second", key));
+  const value *v = find_value(t, say("%s/accuracy", key));
+  const value *a = find_value(t, say("%s/first", key)), *b = find_value(t, say("%s/second", key));
   if (!v || !a || !b) { fprintf(f, "%s: no value\n", what); return; }
-  fprintf(f, "%s: %+.2f points, %.0f cells against %.0f, exact McNemar p %s\n", what, v->value, a->value, b->value, p_text(v->p));
+  fprintf(f, "%s: %+.2f points, %.0f cells against %.0f, exact McNemar p %s\n",
+          what, v->value, a->value, b->value, p_text(v->p));
 }
 
 static void write_findings(FILE *f, const values *t)
@@ -170,8 +189,10 @@ static void write_findings(FILE *f, const values *t)
   find_accuracy(f, t, "Dataset1, WBCsNet-2", "cv/wbcsnet2/accuracy");
   find_accuracy(f, t, "Dataset1, WBCsNet  ", "cv/wbcsnet/accuracy");
   find_difference(f, t, "Dataset1, WBCsNet-2 against WBCsNet", "cv/wbcsnet2-vs-wbcsnet");
-  find_difference(f, t, "Dataset2, WBCsNet-2 pre-trained against from scratch", "transfer/wbcsnet2-tuned-vs-wbcsnet2-scratch");
-  fprintf(f, "claims: %.0f reproduced, %.0f not reproduced, %.0f not comparable\n", find_value(t, "verdict/reproduced")->value,
+  find_difference(f, t, "Dataset2, WBCsNet-2 pre-trained against from scratch",
+                  "transfer/wbcsnet2-tuned-vs-wbcsnet2-scratch");
+  fprintf(f, "claims: %.0f reproduced, %.0f not reproduced, %.0f not comparable\n",
+          find_value(t, "verdict/reproduced")->value,
           find_value(t, "verdict/not-reproduced")->value, find_value(t, "verdict/not-comparable")->value);
 }
 
@@ -183,9 +204,11 @@ static judged read_claim(const csv *c, int row, const values *t)
   const char *cell[6], *columns[6] = { "claim", "published", "rule", "ours", "limit", "reason" };
   for (int i = 0; i < 6; i++) cell[i] = csv_cell(c, row, csv_need(c, columns[i]));
   judged j = { cell[0], cell[1], cell[2], cell[3], cell[4], cell[5], NULL, NULL, "?", NOT_COMPARABLE, NULL };
-  j.theirs = find_value(t, strncmp(j.published, "published/", 10) ? say("paper/%s", j.published) : j.published);
+  bool derived = !strncmp(j.published, "published/", 10);
+  j.theirs = find_value(t, derived ? j.published : say("paper/%s", j.published));
   if (*j.published && !j.theirs)
-    die(EXIT_DATA, c->path, say("the id '%s'", j.published), "an id of published.csv, or a value derived from Table 1", NULL);
+    die(EXIT_DATA, c->path, say("the id '%s'", j.published),
+        "an id of published.csv, or a value derived from Table 1", NULL);
   j.mine = *j.ours ? find_value(t, j.ours) : NULL;
   const value *kind = find_value(t, say("%.*s/kind", (int)strcspn(j.ours, "/"), j.ours));
   if (kind) j.kind = kind->text;
@@ -228,20 +251,24 @@ static void judge_all(values *t, int own, const char *claims, const char *scale,
   free(all), csv_free(c);
 }
 
-/* wbcsnet verdict: hold the results against the published numbers by the rule written down before the runs. */
+/* wbcsnet verdict: hold the results against the published numbers by the rule written before the runs. */
 int cmd_verdict(int argc, char **argv)
 {
   static const char *path[64];
   const char *published = NULL, *claims = NULL, *scale = NULL, *out = NULL;
   int n;
   const option flags[] = {
-    { "published", OPTION_TEXT, &published, "CSV", "the paper's numbers: id, place, quantity, value, unit, note" },
+    { "published", OPTION_TEXT, &published, "CSV",
+      "the paper's numbers: id, place, quantity, value, unit, note" },
     { "claims", OPTION_TEXT, &claims, "CSV", "the claims: claim, published, rule, ours, limit, reason" },
     { "scale", OPTION_TEXT, &scale, "NAME", "the scale the runs were made at; only full is the paper's" },
     { "out", OPTION_TEXT, &out, "FOLDER", "where claims.tex, verdict.tex and findings.txt go" }, {0} };
-  options_read(argc, argv, flags, "verdict --published CSV --claims CSV --scale NAME --out FOLDER RESULTS.json...",
+  options_read(argc, argv, flags,
+               "verdict --published CSV --claims CSV --scale NAME --out FOLDER RESULTS.json...",
                "Judge the paper's claims by the results of summarise.", NULL, path, &n, 64);
-  if (!published || !claims || !scale || !out) die(EXIT_USAGE, "verdict", "a flag that is missing", "--published, --claims, --scale and --out", NULL);
+  if (!published || !claims || !scale || !out)
+    die(EXIT_USAGE, "verdict", "a flag that is missing",
+        "--published, --claims, --scale and --out", NULL);
   values t = {0};
   read_published(&t, published), derive_table(&t);
   int own = t.n;
