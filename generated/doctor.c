@@ -101,13 +101,10 @@ static void look_at_libraries(void)
 }
 
 /* look at the engines */
-extern const engine_kind engine_ref __attribute__((weak)), engine_cpu __attribute__((weak));
-
 static void look_at_engines(void)
 {
   const engine_kind *const kinds[] = { &engine_ref, &engine_cpu };
   for (int i = 0; i < 2; i++) {
-    if (!kinds[i]) continue;
     const char *why = kinds[i]->why_off ? kinds[i]->why_off() : NULL;
     find("engines", kinds[i]->name, why ? say("off: %s", why) : "usable");
   }
