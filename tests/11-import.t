@@ -246,6 +246,12 @@ ok($code == 0 && $said =~ /edited since/, 'an edited labels.csv is warned of') o
 fails('no data set', 3, qr/no dataset\.json/, 'data', $source);
 fails('a damaged dataset.json', 3, qr/dataset\.json/, 'data', do { spit("$second/dataset.json", '{"classes": ["a"'); $second });
 
+# ---- a full disk ----
+$o = out();
+$said = `sh -c "trap '' XFSZ; ulimit -f 8; exec '$wbcsnet' import --size 70 '$source' '$o'" 2>&1`;
+ok($? >> 8 == 1 && $said =~ /cannot write: File too large/, 'a disk that takes no more: exit 1 and a message') or diag $said;
+ok(!-e $o && !glob("$o.tmp.*"), '... and nothing is left');
+
 # ---- Ctrl-C ----
 my $many = "$dir/many";
 cell("$many/neu/c$_.bmp", $_) for 1 .. 1500;

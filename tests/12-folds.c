@@ -104,6 +104,17 @@ static void test_groups(void)
   for (int c = 0; c < 3; c++) { int s = spread(ds, fold, 4, c); if (s > worst) worst = s; }
   ok(worst <= 26, "... with the large group in one fold and the rest spread over the others (%d)", worst);
   free(fold);
+  /* one large group beside single cells: dealt first, the single cells even it out */
+  static const int forty[1] = { 40 };
+  dataset *large = make_set(forty, 1, 1);
+  for (int i = 0; i < 40; i++) large->group[i] = i < 10 ? 0 : -1;
+  worst = 0;
+  for (uint64_t seed = 1; seed <= 8; seed++) {
+    int *f = folds_make(large, 4, seed, 0), most = spread(large, f, 4, 0);
+    if (most > worst) worst = most;
+    free(f);
+  }
+  ok(worst == 0, "a group of 10 and 30 single cells: four folds of 10, whatever the seed (spread %d)", worst);
   /* a cell without a group is a group of its own */
   dataset *half = make_set(paper, 5, 7);
   for (int i = 0; i < half->n; i += 2) half->group[i] = -1;
