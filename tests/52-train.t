@@ -18,13 +18,13 @@ sub by_hand {                                      # theta <- theta - lr (grad +
     for my $x (@x) { $mean[$_] += $x->[$_] / @x for 0 .. 26 }
     for my $x (@x) { $x->[$_] -= $mean[$_] for 0 .. 26 }
     my @w = map { [(0) x 27] } 0 .. 4; my @b = (0) x 5; my @dw = map { [(0) x 27] } 0 .. 4; my @db = (0) x 5;
-    my @loss;
+    my @loss; my $roots = 0; $roots += $_ ** 0.5 for @n;
     for (1 .. $steps) {
         my @gw = map { [(0) x 27] } 0 .. 4; my @gb = (0) x 5; my $loss = 0;
         for my $i (0 .. $#x) {
             my @z = map { my $c = $_; my $s = $b[$c]; $s += $w[$c][$_] * $x[$i][$_] for 0 .. 26; $s } 0 .. 4;
             my ($max) = sort { $b <=> $a } @z; my $sum = 0; $sum += exp($_ - $max) for @z;
-            my $weight = $balanced ? @x / (5 * $n[$y[$i]]) : 1;
+            my $weight = !$balanced ? 1 : $balanced eq 'balanced' ? @x / (5 * $n[$y[$i]]) : @x * $n[$y[$i]] ** -0.5 / $roots;
             $loss += $weight * ($max + log($sum) - $z[$y[$i]]) / @x;
             for my $c (0 .. 4) {
                 my $d = $weight * (exp($z[$c] - $max) / $sum - ($c == $y[$i])) / @x;
@@ -39,11 +39,11 @@ sub by_hand {                                      # theta <- theta - lr (grad +
     }
     return ([map { @$_ } @w], \@b, \@mean, \@loss);
 }
-for my $balanced (0, 1) {
+for my $balanced ('', 'balanced', 'root') {
     my ($w, $b, $mean, $loss) = by_hand(3, $balanced);
-    ($code, $out, $err) = run(job(net => tmp('fc.net'), fold => 'all', out => "hand$balanced", with => $balanced ? 'class_weights=balanced' : undef));
+    ($code, $out, $err) = run(job(net => tmp('fc.net'), fold => 'all', out => "hand$balanced", with => $balanced ? "class_weights=$balanced" : undef));
     my $got = weights(tmp("hand$balanced/weights.safetensors"));
-    my $how = $balanced ? ', classes weighed' : '';
+    my $how = $balanced ? ", classes weighed ($balanced)" : '';
     ok($code == 0 && close_to($got->{'fc1.weight'} // [], $w, 2e-7), "three updates of the weights by hand$how") or print "# $code $err\n";
     ok(close_to($got->{'fc1.bias'} // [], $b, 1e-8), "and of the biases, without L2$how");
     ok(close_to($got->{'input.mean'} // [], $mean, 1e-4), "the mean image by hand$how");
