@@ -79,7 +79,7 @@ typedef struct {
 
 static bench bench_open(const char *path, const char *set, int images, int threads)
 {
-  bench b = { .net = net_load(path, set, 5), .rule = { 0.001f, 0.9f, 1e-4f, NULL } };
+  bench b = { .net = net_load(path, set, 5), .rule = { .rate = 0.001f, .momentum = 0.9f, .l2 = 1e-4f } };
   b.plan = plan_make(b.net, images);
   b.e = engine_cpu.open(b.plan, threads);
   const size_t pixels = shape_floats(b.plan->tensor[0].s);
