@@ -43,7 +43,7 @@ endif
 RULES := $(WORK)/jobs-$(SCALE)-seed$(SEED).mk
 $(RULES): experiments/jobs $(wildcard experiments/*.conf) $(wildcard experiments/scales/*.conf)
 	@mkdir -p $(@D)
-	@SEED=$(SEED) experiments/jobs $(SCALE) >$@.new && mv $@.new $@
+	@SEED=$(SEED) experiments/jobs $(SCALE) >$@.new && if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 include $(RULES)
 endif
 
@@ -66,10 +66,12 @@ $(if $(DATA1),$(eval $(call own_cells,DATA1,$(SET1))))
 $(if $(DATA2),$(if $(filter $(SET1),$(SET2)),,$(eval $(call own_cells,DATA2,$(SET2)))))
 
 # ---- experiments: runs, then results ----
-$(JOBLIST): $(RULES) | $(WBCSNET)
+$(JOBLIST): $(RULES)
 	@mkdir -p $(@D)
-	@echo $(JOBS_ALL) >$@.new && { cmp -s $@.new $@ && rm $@.new && touch $@ || mv $@.new $@; }
-$(JOBS_ALL): | $(JOBLIST)
+	@echo $(JOBS_ALL) >$@
+# When the rules change (another scale file, another arm), every job is looked at again; only those whose own command has
+# changed are run.
+$(JOBS_ALL): $(RULES) | $(JOBLIST)
 
 # A change in how runs are summed up makes the results again; it trains nothing.
 SUMMARY_C := $(foreach c,stats values summarise verdict,generated/$(c).c)
