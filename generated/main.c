@@ -1,6 +1,7 @@
 #include "options.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* declare the subcommands */
 int cmd_import(int argc, char **argv);
@@ -48,6 +49,13 @@ static int say_what_there_is(int code)
   return code;
 }
 
+/* wait without spinning */
+static void wait_without_spinning(char **argv)
+{
+  if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || setenv("OMP_WAIT_POLICY", "passive", 1)) return;
+  execv("/proc/self/exe", argv);                     /* where this fails, we go on as we are */
+}
+
 /* What was printed may still be on its way to a disk that is full. */
 static int flushed(int code)
 {
@@ -61,6 +69,7 @@ int main(int argc, char **argv)
   int n = (int)(sizeof commands / sizeof *commands);
   if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) return say_what_there_is(argc < 2 ? EXIT_USAGE : 0);
   if (!strcmp(argv[1], "--version")) { printf("wbcsnet %s\n", WBCSNET_VERSION); return 0; }
+  wait_without_spinning(argv);
   for (int i = 0; i < n; i++) {
     if (!strcmp(argv[1], commands[i].name)) return flushed(commands[i].run(argc - 1, argv + 1));
     names[i] = commands[i].name;
