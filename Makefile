@@ -11,7 +11,6 @@
 #   V=0             1 prints each command in full
 #   LINES=0         1 builds with #line, so that a debugger shows src.nw (in build-lines/)
 #   SANITIZE=0      1 builds with the address and undefined-behaviour sanitizers (in build-asan/)
-#   MARCH=native    the instruction set the fast engine is compiled for; x86-64-v3 for a cluster of mixed machines
 #   TESTS=          the tests to run, e.g. TESTS=tests/01-tangle.t (default: all); FAST=1 leaves the slow ones out
 #   CC CFLAGS       the compiler and its flags; nothing here assumes gcc beyond OpenMP
 
@@ -24,7 +23,6 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 V ?= 0
 LINES ?= 0
 SANITIZE ?= 0
-MARCH ?= native
 TESTS ?=
 FAST ?= 0
 CFLAGS ?= -O2 -g
@@ -99,10 +97,8 @@ $(B)/wbcsnet: $(B)/obj/main.o $(PARTS)
 
 $(B)/obj/%.o: $(GEN)/%.c $(B)/config.mk
 	@mkdir -p $(@D)
-	$(call say,CC,$<) $(CC) $(ALLC) $(MACHINE) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<) $(CC) $(ALLC) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
-# The fast engine alone is compiled for this machine's instruction set.
-$(filter $(B)/obj/cpu%.o,$(OBJ)): MACHINE = $(if $(MARCH),-march=$(MARCH))
 
 # The version lives in one small object, so that a commit does not compile everything again.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1)

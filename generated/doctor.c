@@ -18,6 +18,9 @@
 #if HAVE_DNNL
 #include <dnnl.h>
 #endif
+#if HAVE_OPENBLAS
+char *openblas_get_config(void);                     /* its header is not everywhere in the same folder */
+#endif
 
 /* remember one finding */
 typedef struct { const char *section, *name; char *text; } finding;
@@ -82,7 +85,7 @@ static void look_at_libraries(void)
 #else
   find("libraries", "libjpeg", "off: JPEG cannot be read; make deps, then build again");
 #endif
-  /* look at oneDNN */
+  /* look at the matrix libraries */
   #if HAVE_DNNL
   static const struct { unsigned bits; const char *name; } isa[] = {
     { dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx" }, { dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16" },
@@ -96,7 +99,12 @@ static void look_at_libraries(void)
   const dnnl_version_t *v = dnnl_version();
   find("libraries", "oneDNN", say("%d.%d.%d, instruction set %s", v->major, v->minor, v->patch, name));
   #else
-  find("libraries", "oneDNN", "off: convolutions fall back on plain loops; make deps, then build again");
+  find("libraries", "oneDNN", "off: bench and doctor cannot measure this machine with it; make deps, then build again");
+  #endif
+  #if HAVE_OPENBLAS
+  find("libraries", "OpenBLAS", openblas_get_config());
+  #else
+  find("libraries", "OpenBLAS", "off: bench cannot measure this machine with it; make deps, then build again");
   #endif
 }
 
