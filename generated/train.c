@@ -281,9 +281,11 @@ static void lock_folder(job *j)
   make_folders(j->out);
   j->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (j->lock < 0) file_write_error(path);
-  if (flock(j->lock, LOCK_EX | LOCK_NB))
+  if (!flock(j->lock, LOCK_EX | LOCK_NB)) { free(path); return; }
+  if (errno == EWOULDBLOCK)
     die(EXIT_FAIL, j->out, "another process at work in this folder", "one process a run folder",
         "wait for it, or choose another --out");
+  warn(path, say("cannot lock: %s", strerror(errno)), "see to it that no second process runs in this folder");
   free(path);
 }
 
