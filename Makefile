@@ -146,6 +146,11 @@ data: $(B)/wbcsnet
 	@[ -n '$(DATA1)$(DATA2)' ] || { echo 'No DATA1 or DATA2 is given, so the cells are drawn by the program. DATA.md says how to bring real ones.'; exit 0; }; \
 	$(B)/wbcsnet data $(DATA1) $(DATA2)
 
+## bench: time training, inference and every operator, beside this machine's limits (1 min)
+.PHONY: bench
+bench: $(B)/wbcsnet
+	$(Q)$(B)/wbcsnet bench
+
 ## clean: remove what was compiled and woven; keeps build/runs, build/data and build/results (1 s)
 clean:
 	$(Q)rm -rf build-asan build-lines build/obj build/tests build/book build/wbcsnet build/src.pdf build/src.html build/*.mk build/version
