@@ -8,6 +8,7 @@
 #   DEVICE=cpu      the engine that trains: cpu (fast) or ref (plain loops in double precision, slow)
 #   SEED=1          the seed of every random number: folds, weights, order, dropout, drawn cells
 #   JOBS=           how many processes run side by side (default: one per core)
+#   THREADS=        threads of one training job (default: cores / JOBS)
 #   V=0             1 prints each command in full
 #   LINES=0         1 builds with #line, so that a debugger shows src.nw (in build-lines/)
 #   SANITIZE=0      1 builds with the address and undefined-behaviour sanitizers (in build-asan/)
