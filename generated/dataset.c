@@ -11,12 +11,14 @@
 #include <unistd.h>
 
 /* name the classes */
-const char *const class_names[] = { "neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte", NULL };
+const char *const class_names[] = { "neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte",
+                                    NULL };
 const char *const class_short[] = { "Neu", "Eos", "Bas", "Lym", "Mon", NULL };
 
 int class_of(const char *word)
 {
-  static const char *const alias[CLASSES] = { " n ne ng sne bne ", " e eo eosi ", " b ba baso ", " l ly lymp ", " m mo " };
+  static const char *const alias[CLASSES] = { " n ne ng sne bne ", " e eo eosi ", " b ba baso ",
+                                              " l ly lymp ", " m mo " };
   char w[32], padded[40];
   size_t n = strlen(word);
   if (!n || n >= sizeof w) return -1;
@@ -61,11 +63,13 @@ static void check_place(const char *folder, bool replace)
   if (!file_exists(folder) || folder_is_empty(folder)) return;
   bool ours = file_exists(say("%s/dataset.json", folder));
   if (ours && replace) return;
-  die(EXIT_USAGE, folder, ours ? "a data set in its place" : "something else in its place", "a new or empty folder",
+  die(EXIT_USAGE, folder, ours ? "a data set in its place" : "something else in its place",
+      "a new or empty folder",
       ours ? "--replace overwrites it" : "choose another place");
 }
 
-dataset_writer *dataset_create(const char *folder, bool replace, int classes, const char *const *class_name)
+dataset_writer *dataset_create(const char *folder, bool replace, int classes,
+                               const char *const *class_name)
 {
   static bool registered;
   if (!registered) registered = !atexit(remove_stage);
@@ -84,11 +88,15 @@ void dataset_add(dataset_writer *d, int label, const char *name, const char *gro
 {
   if (!d->n) d->h = cell->h, d->w = cell->w;
   if (cell->h != d->h || cell->w != d->w || label < 0 || label >= d->classes)
-    die(EXIT_FAIL, name, say("a cell of %d x %d, class %d", cell->w, cell->h, label), say("%d x %d", d->w, d->h), NULL);
-  if (d->n == d->room) d->row = grow(d->row, sizeof *d->row * (size_t)(d->room = d->room ? 2 * d->room : 256));
+    die(EXIT_FAIL, name, say("a cell of %d x %d, class %d", cell->w, cell->h, label),
+        say("%d x %d", d->w, d->h), NULL);
+  if (d->n == d->room)
+    d->row = grow(d->row, sizeof *d->row * (size_t)(d->room = d->room ? 2 * d->room : 256));
   labelled *r = &d->row[d->n++];
-  *r = (labelled){ join("%s/%s.tif", d->class_name[label], name), copy_text(group ? group : ""), label, "" };
-  if (!d->made[label]) make_folders(say("%s/%s", d->stage, d->class_name[label])), d->made[label] = true;
+  *r = (labelled){ join("%s/%s.tif", d->class_name[label], name), copy_text(group ? group : ""), label,
+                   "" };
+  if (!d->made[label])
+    make_folders(say("%s/%s", d->stage, d->class_name[label])), d->made[label] = true;
   size_t n;
   uint8_t *bytes = image_tiff_bytes(cell, &n);
   sha256_of(bytes, n, r->sha256);
@@ -118,7 +126,8 @@ static void write_labels(dataset_writer *d, char hex[65])
   free(path);
 }
 
-static void write_json(dataset_writer *d, const char *hex, const char *name, const char *kind, const char *source, const char *command)
+static void write_json(dataset_writer *d, const char *hex, const char *name, const char *kind,
+                       const char *source, const char *command)
 {
   const char *const key[] = { "name", "kind", "source" }, *const value[] = { name, kind, source };
   int *count = NEW(int, d->classes);
@@ -126,9 +135,11 @@ static void write_json(dataset_writer *d, const char *hex, const char *name, con
   atomic_file *a = file_create(path);
   for (int i = 0; i < d->n; i++) count[d->row[i].label]++;
   fputs("{", a->f);
-  for (int i = 0; i < 3; i++) fprintf(a->f, "%s\"%s\": ", i ? ",\n " : "", key[i]), json_put_text(a->f, value[i]);
+  for (int i = 0; i < 3; i++)
+    fprintf(a->f, "%s\"%s\": ", i ? ",\n " : "", key[i]), json_put_text(a->f, value[i]);
   fprintf(a->f, ",\n \"height\": %d, \"width\": %d, \"cells\": %d,\n \"classes\": [", d->h, d->w, d->n);
-  for (int c = 0; c < d->classes; c++) fputs(c ? ", " : "", a->f), json_put_text(a->f, d->class_name[c]);
+  for (int c = 0; c < d->classes; c++)
+    fputs(c ? ", " : "", a->f), json_put_text(a->f, d->class_name[c]);
   fputs("],\n \"counts\": [", a->f);
   for (int c = 0; c < d->classes; c++) fprintf(a->f, "%s%d", c ? ", " : "", count[c]);
   fputs("],\n \"command\": ", a->f), json_put_text(a->f, command);
@@ -150,7 +161,8 @@ void dataset_cancel(dataset_writer *d)
   free_writer(d);
 }
 
-void dataset_commit(dataset_writer *d, const char *name, const char *kind, const char *source, const char *command)
+void dataset_commit(dataset_writer *d, const char *name, const char *kind, const char *source,
+                    const char *command)
 {
   char hex[65], *old = join("%s.old.%d", d->folder, (int)getpid());
   write_labels(d, hex);
@@ -195,17 +207,22 @@ static void read_description(dataset *ds, const char *folder, int *h, int *w, ch
       ds->class_name[ds->classes++] = copy_text(c->text);
     }
   if (ds->classes < 2 || *h < 1 || *w < 1 || *h > 4096 || *w > 4096)
-    die(EXIT_DATA, path, say("%d classes, %d x %d pixels", ds->classes, *w, *h), "classes, height and width", import_hint);
+    die(EXIT_DATA, path, say("%d classes, %d x %d pixels", ds->classes, *w, *h),
+        "classes, height and width", import_hint);
   json_free(j), free(text), free(path);
 }
 
-static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_text(const void *a, const void *b)
+{
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static void number_groups(dataset *ds, const csv *t, int column)
 {
   ds->group_name = NEW(char *, t->rows);
   for (int i = 0; i < t->rows; i++)
-    if (column >= 0 && *csv_cell(t, i, column)) ds->group_name[ds->groups++] = (char *)(uintptr_t)csv_cell(t, i, column);
+    if (column >= 0 && *csv_cell(t, i, column))
+      ds->group_name[ds->groups++] = (char *)(uintptr_t)csv_cell(t, i, column);
   qsort(ds->group_name, (size_t)ds->groups, sizeof(char *), by_text);
   int n = 0;
   for (int i = 0; i < ds->groups; i++)
@@ -223,19 +240,23 @@ static void read_labels(dataset *ds, const csv *t)
 {
   int file = csv_need(t, "file"), class = csv_need(t, "class");
   if (!t->rows) die(EXIT_DATA, t->path, "no cells", "at least one row", import_hint);
-  ds->n = t->rows, ds->label = NEW(int, t->rows), ds->group = NEW(int, t->rows), ds->file = NEW(char *, t->rows);
+  ds->n = t->rows, ds->label = NEW(int, t->rows), ds->group = NEW(int, t->rows),
+    ds->file = NEW(char *, t->rows);
   for (int i = 0; i < t->rows; i++) {
     const char *name = csv_cell(t, i, class);
     int c = 0;
     while (c < ds->classes && strcmp(ds->class_name[c], name)) c++;
-    if (c == ds->classes) die(EXIT_DATA, say("%s:%d", t->path, i + 2), say("class '%s'", name), "a class of dataset.json", import_hint);
+    if (c == ds->classes)
+      die(EXIT_DATA, say("%s:%d", t->path, i + 2), say("class '%s'", name), "a class of dataset.json",
+          import_hint);
     ds->label[i] = c, ds->file[i] = copy_text(csv_cell(t, i, file));
   }
   number_groups(ds, t, csv_column(t, "group"));
 }
 
 /* One cell into to (h, w, 3); false with the reason. */
-static bool load_cell(const char *folder, const char *file, const char *sha, int h, int w, uint8_t *to, char why[256])
+static bool load_cell(const char *folder, const char *file, const char *sha, int h, int w, uint8_t *to,
+                      char why[256])
 {
   char *path = join("%s/%s", folder, file), hex[65];
   image m = {0};
@@ -243,13 +264,15 @@ static bool load_cell(const char *folder, const char *file, const char *sha, int
   uint8_t *bytes = NULL;
   long size = f && !fseek(f, 0, SEEK_END) ? ftell(f) : -1;
   bool good = false;
-  if (!f || size < 0 || size > 1000000000) snprintf(why, 256, "%s", f ? "not a plain file" : strerror(errno));
+  if (!f || size < 0 || size > 1000000000)
+    snprintf(why, 256, "%s", f ? "not a plain file" : strerror(errno));
   else {
     rewind(f), bytes = new_bytes((size_t)size);
     good = fread(bytes, 1, (size_t)size, f) == (size_t)size;
     if (!good) snprintf(why, 256, "cannot read: %s", strerror(errno));
     if (good && *sha) sha256_of(bytes, (size_t)size, hex), good = !strcmp(hex, sha);
-    if (!good && *sha) snprintf(why, 256, "sha256 %.12s..., changed since it was imported as %.12s...", hex, sha);
+    if (!good && *sha)
+      snprintf(why, 256, "sha256 %.12s..., changed since it was imported as %.12s...", hex, sha);
     if (good) good = image_read_bytes(bytes, (size_t)size, &m, why);
   }
   if (good && (m.h != h || m.w != w)) { image r = image_resize(&m, h, w); image_free(&m); m = r; }
@@ -268,16 +291,20 @@ dataset *dataset_load(const char *folder, int h, int w)
   csv *t = csv_read(path, import_hint);
   read_labels(ds, t);
   sha256_of_file(path, ds->sha256);
-  if (strcmp(recorded, ds->sha256)) warn(path, "edited since the set was made", "runs record the edited file's sha256");
+  if (strcmp(recorded, ds->sha256))
+    warn(path, "edited since the set was made", "runs record the edited file's sha256");
   ds->h = h, ds->w = w, ds->c = 3;
   size_t bytes = (size_t)h * (size_t)w * 3;
   ds->pixels = new_bytes(bytes * (size_t)ds->n), why = new_bytes(sizeof *why * (size_t)ds->n);
   int sha = csv_column(t, "sha256"), bad = ds->n;
   #pragma omp parallel for schedule(dynamic, 16) reduction(min : bad)
   for (int i = 0; i < ds->n; i++)
-    if (!load_cell(folder, ds->file[i], sha >= 0 ? csv_cell(t, i, sha) : "", h, w, ds->pixels + bytes * (size_t)i, why[i])
+    if (!load_cell(folder, ds->file[i], sha >= 0 ? csv_cell(t, i, sha) : "", h, w,
+                   ds->pixels + bytes * (size_t)i, why[i])
         && i < bad) bad = i;
-  if (bad < ds->n) die(EXIT_DATA, say("%s/%s", folder, ds->file[bad]), why[bad], "a cell of the data set", "import the set again");
+  if (bad < ds->n)
+    die(EXIT_DATA, say("%s/%s", folder, ds->file[bad]), why[bad], "a cell of the data set",
+        "import the set again");
   csv_free(t), free(path), free(why);
   return ds;
 }
@@ -287,5 +314,6 @@ void dataset_free(dataset *ds)
   for (int i = 0; i < ds->n; i++) free(ds->file[i]);
   for (int i = 0; i < ds->classes; i++) free((char *)(uintptr_t)ds->class_name[i]);
   for (int i = 0; i < ds->groups; i++) free(ds->group_name[i]);
-  free(ds->pixels), free(ds->label), free(ds->group), free(ds->file), free(ds->class_name), free(ds->group_name), free(ds);
+  free(ds->pixels), free(ds->label), free(ds->group), free(ds->file), free(ds->class_name),
+    free(ds->group_name), free(ds);
 }

@@ -8,18 +8,23 @@ enum { CLASSES = 5 };
 extern const char *const class_names[CLASSES + 1];                 /* neutrophil .. monocyte, NULL */
 extern const char *const class_short[CLASSES + 1];                 /* Neu Eos Bas Lym Mon, NULL */
 
-/* The class that a word means among class_names, by name or usual alias in any case (NEU, Neut, neutrophils, "SNE"); -1 when none. */
+/* The class that a word means among class_names, by name or usual alias in any case (NEU, Neut,
+   neutrophils, "SNE"); -1 when none. */
 int class_of(const char *word);
 
 /* dataset: interface */
-/* Writes a data set. dataset_create dies with EXIT_USAGE when folder exists and is not empty, unless replace is set and it holds a
-   data set; class_name (classes, NULL-ended or not) must outlive the writer. dataset_add writes class_name[label]/NAME.tif; all cells
-   have one size; group may be NULL or "". dataset_commit writes labels.csv (sorted by file) and dataset.json, syncs, renames.
-   A writer that is not committed leaves nothing behind, also when the program dies; dataset_cancel does the same by hand. */
+/* Writes a data set. dataset_create dies with EXIT_USAGE when folder exists and is not empty, unless
+   replace is set and it holds a data set; class_name (classes, NULL-ended or not) must outlive the
+   writer. dataset_add writes class_name[label]/NAME.tif; all cells have one size; group may be NULL or
+   "". dataset_commit writes labels.csv (sorted by file) and dataset.json, syncs, renames. A writer that
+   is not committed leaves nothing behind, also when the program dies; dataset_cancel does the same by
+   hand. */
 typedef struct dataset_writer dataset_writer;
-dataset_writer *dataset_create(const char *folder, bool replace, int classes, const char *const *class_name);
+dataset_writer *dataset_create(const char *folder, bool replace, int classes,
+                               const char *const *class_name);
 void dataset_add(dataset_writer *d, int label, const char *name, const char *group, const image *cell);
-void dataset_commit(dataset_writer *d, const char *name, const char *kind, const char *source, const char *command);
+void dataset_commit(dataset_writer *d, const char *name, const char *kind, const char *source,
+                    const char *command);
 void dataset_cancel(dataset_writer *d);
 
 /* "wbcsnet synth --seed 1 ..." from argv, for dataset.json's "command"; free() it. */
@@ -30,17 +35,18 @@ typedef struct {
   int n, h, w, c, classes;                           /* cells, height, width, 3 channels, classes */
   uint8_t *pixels;                                   /* (N, H, W, C) */
   int *label;                                        /* (N), 0 .. classes-1 */
-  int *group;                                        /* (N), 0 .. groups-1 in the order of their names; -1 unknown */
+  int *group; /* (N), 0 .. groups-1 in the order of their names; -1 unknown */
   char **file;                                       /* (N), relative to the folder */
   const char **class_name;                           /* (classes) */
   char **group_name;                                 /* (groups) */
   int groups;
   bool grouped;                                      /* at least one group is known */
-  char name[64], kind[16], sha256[65];               /* from dataset.json; SHA-256 of labels.csv as it is now */
+  char name[64], kind[16], sha256[65]; /* from dataset.json; SHA-256 of labels.csv as it is now */
 } dataset;
 
-/* Load a data set. Cells of another size than h x w are resized; h = w = 0 keeps the size on the disk. Dies with EXIT_DATA: not a
-   data set, a file missing, damaged or changed since it was imported, an unknown class. */
+/* Load a data set. Cells of another size than h x w are resized; h = w = 0 keeps the size on the disk.
+   Dies with EXIT_DATA: not a data set, a file missing, damaged or changed since it was imported, an
+   unknown class. */
 dataset *dataset_load(const char *folder, int h, int w);
 void dataset_free(dataset *ds);
 #endif

@@ -68,7 +68,8 @@ static void choose_subset(const dataset *ds, fold_cell *cell, const int *size, i
 }
 
 /* gather the units */
-typedef struct { uint64_t key; int id, label, size, *count; } fold_unit;   /* label: its commonest class; count (classes) */
+/* label: its commonest class; count (classes) */
+typedef struct { uint64_t key; int id, label, size, *count; } fold_unit;
 
 static int by_size(const void *a, const void *b)
 {
@@ -78,8 +79,10 @@ static int by_size(const void *a, const void *b)
   return x->key < y->key ? -1 : x->key > y->key;
 }
 
-/* Fills unit and, for each used cell, which unit it is in (-1 else); returns how many. A unit's key is the least of its cells'. */
-static int gather_units(const dataset *ds, const bool *used, uint64_t seed, fold_unit *unit, int *unit_of)
+/* Fills unit and, for each used cell, which unit it is in (-1 else); returns how many. A unit's key is
+   the least of its cells'. */
+static int gather_units(const dataset *ds, const bool *used, uint64_t seed, fold_unit *unit,
+                        int *unit_of)
 {
   int n = 0, *of_group = NEW(int, ds->groups + 1);
   for (int i = 0; i < ds->n; i++) {
@@ -100,14 +103,16 @@ static int gather_units(const dataset *ds, const bool *used, uint64_t seed, fold
 }
 
 /* deal the units */
-static int cheapest_fold(const fold_unit *u, const int *held, const int *in_fold, const double *total, int k, int classes)
+static int cheapest_fold(const fold_unit *u, const int *held, const int *in_fold, const double *total,
+                         int k, int classes)
 {
   int best = 0;
   double least = -1;
   for (int f = 0; f < k; f++) {
     double harm = 0;
     for (int c = 0; c < classes; c++)
-      if (u->count[c]) harm += (double)u->count[c] * (2.0 * held[f * classes + c] + u->count[c]) / (total[c] * total[c]);
+      if (u->count[c])
+        harm += u->count[c] * (2.0 * held[f * classes + c] + u->count[c]) / (total[c] * total[c]);
     if (least >= 0 && (harm > least || (harm == least && in_fold[f] >= in_fold[best]))) continue;
     best = f, least = harm;
   }
@@ -136,7 +141,8 @@ static void check_classes(const dataset *ds, const fold_unit *unit, int units, i
     int n = 0;
     for (int u = 0; u < units; u++) n += unit[u].count[c] > 0;
     if (n < k)
-      die(EXIT_DATA, say("data set %s", ds->name), say("%d %s of class %s", n, ds->grouped ? "groups" : "cells", ds->class_name[c]),
+      die(EXIT_DATA, say("data set %s", ds->name),
+          say("%d %s of class %s", n, ds->grouped ? "groups" : "cells", ds->class_name[c]),
           say("at least %d, one for each fold", k), "use fewer folds");
   }
 }
@@ -144,7 +150,8 @@ static void check_classes(const dataset *ds, const fold_unit *unit, int units, i
 static int *make_folds(const dataset *ds, int k, uint64_t seed, int subset, bool lenient)
 {
   if (k < 2) die(EXIT_USAGE, "--folds", say("%d", k), "at least 2", NULL);
-  int *fold = NEW(int, ds->n), *size = NEW(int, ds->classes), *unit_of = NEW(int, ds->n), *fold_of = NEW(int, ds->n);
+  int *fold = NEW(int, ds->n), *size = NEW(int, ds->classes), *unit_of = NEW(int, ds->n),
+    *fold_of = NEW(int, ds->n);
   bool *used = NEW(bool, ds->n), all = subset <= 0 || subset >= ds->n;
   fold_cell *cell = NEW(fold_cell, ds->n);
   fold_unit *unit = NEW(fold_unit, ds->n);
@@ -165,8 +172,14 @@ static int *make_folds(const dataset *ds, int k, uint64_t seed, int subset, bool
   return fold;
 }
 
-int *folds_make(const dataset *ds, int k, uint64_t seed, int subset) { return make_folds(ds, k, seed, subset, false); }
-int *folds_make_lenient(const dataset *ds, int k, uint64_t seed, int subset) { return make_folds(ds, k, seed, subset, true); }
+int *folds_make(const dataset *ds, int k, uint64_t seed, int subset)
+{
+  return make_folds(ds, k, seed, subset, false);
+}
+int *folds_make_lenient(const dataset *ds, int k, uint64_t seed, int subset)
+{
+  return make_folds(ds, k, seed, subset, true);
+}
 /* write the folds */
 void folds_write(const char *path, const dataset *ds, const int *fold)
 {
@@ -218,7 +231,8 @@ int cmd_folds(int argc, char **argv)
     { "lenient", OPTION_FLAG, &lenient, NULL, "allow a class with fewer cells or groups than folds" },
     { "out", OPTION_TEXT, &out, "FILE", "write file,class,group,fold" },
     {0} };
-  options_read(argc, argv, table, "folds [flags] DATA", "Deal a data set into stratified folds that keep groups together, and show them.",
+  options_read(argc, argv, table, "folds [flags] DATA",
+               "Deal a data set into stratified folds that keep groups together, and show them.",
                "  wbcsnet folds build/data/d1 --folds 5 --out folds.csv\n", &folder, &n, 1);
   if (!n) die(EXIT_USAGE, "folds", "no data set", "a folder", "wbcsnet folds --help");
   dataset *ds = dataset_load(folder, 1, 1);

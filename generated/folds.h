@@ -3,10 +3,12 @@
 #define FOLDS_H
 #include "dataset.h"
 
-/* The fold of each cell, (N), 0 .. k-1, or -1 where it is not used; free() it. Stratified by class; grouped when ds->grouped (no group in
-   two folds; a cell without a group is a group of its own). subset > 0 keeps a stratified subset of that many cells, each class at
-   least min(k, its size). A function of seed, k, subset and the cells' names, classes and groups. Dies with EXIT_DATA when a class has
-   fewer cells (or groups) than k; folds_make_lenient lets that pass, and then some folds lack the class. */
+/* The fold of each cell, (N), 0 .. k-1, or -1 where it is not used; free() it. Stratified by class;
+   grouped when ds->grouped (no group in two folds; a cell without a group is a group of its own).
+   subset > 0 keeps a stratified subset of that many cells, each class at least min(k, its size). A
+   function of seed, k, subset and the cells' names, classes and groups. Dies with EXIT_DATA when a
+   class has fewer cells (or groups) than k; folds_make_lenient lets that pass, and then some folds lack
+   the class. */
 int *folds_make(const dataset *ds, int k, uint64_t seed, int subset);
 int *folds_make_lenient(const dataset *ds, int k, uint64_t seed, int subset);
 

@@ -33,7 +33,8 @@ static bool fail(char why[256], const char *format, ...)
 
 static bool start_image(uint64_t h, uint64_t w, image *out, char why[256])
 {
-  if (!h || !w) return fail(why, "an image of %llu x %llu pixels", (unsigned long long)w, (unsigned long long)h);
+  if (!h || !w)
+    return fail(why, "an image of %llu x %llu pixels", (unsigned long long)w, (unsigned long long)h);
   if (h > IMAGE_MAX_PIXELS || w > IMAGE_MAX_PIXELS || h * w > IMAGE_MAX_PIXELS)
     return fail(why, "a huge image of %llu x %llu pixels; at most %d million pixels are read",
                 (unsigned long long)w, (unsigned long long)h, IMAGE_MAX_PIXELS / 1000000);
@@ -43,7 +44,10 @@ static bool start_image(uint64_t h, uint64_t w, image *out, char why[256])
 
 /* image: read bytes in either order */
 /* Unsigned integers from a file, in little or big byte order. */
-static uint32_t get16(const uint8_t *p, bool big) { return big ? p[0] * 256u + p[1] : p[1] * 256u + p[0]; }
+static uint32_t get16(const uint8_t *p, bool big)
+{
+  return big ? p[0] * 256u + p[1] : p[1] * 256u + p[0];
+}
 static uint32_t get32(const uint8_t *p, bool big)
 {
   return big ? get16(p, 1) << 16 | get16(p + 2, 1) : get16(p + 2, 0) << 16 | get16(p, 0);
@@ -59,16 +63,17 @@ uint8_t *image_tiff_bytes(const image *m, size_t *n)
   uint32_t h = (uint32_t)m->h, w = (uint32_t)m->w, bytes = h * w * 3;
   const struct { uint16_t tag, type; uint32_t count, value; } entry[] = {
     { 256, TAG_LONG, 1, w },            { 257, TAG_LONG, 1, h },      /* width, height */
-    { 258, TAG_SHORT, 3, 158 },         { 259, TAG_SHORT, 1, 1 },     /* bits a sample, no compression */
-    { 262, TAG_SHORT, 1, 2 },           { 273, TAG_LONG, 1, TIFF_FRAME },   /* RGB, where the strip is */
-    { 277, TAG_SHORT, 1, 3 },           { 278, TAG_LONG, 1, h },      /* samples a pixel, rows in the strip */
-    { 279, TAG_LONG, 1, bytes },        { 282, TAG_RATIONAL, 1, 164 },/* bytes in the strip, resolution */
+    { 258, TAG_SHORT, 3, 158 },         { 259, TAG_SHORT, 1, 1 }, /* bits a sample, no compression */
+    { 262, TAG_SHORT, 1, 2 },           { 273, TAG_LONG, 1, TIFF_FRAME }, /* RGB, where the strip is */
+    { 277, TAG_SHORT, 1, 3 },  { 278, TAG_LONG, 1, h },  /* samples a pixel, rows in the strip */
+    { 279, TAG_LONG, 1, bytes },  { 282, TAG_RATIONAL, 1, 164 },  /* bytes in the strip, resolution */
     { 283, TAG_RATIONAL, 1, 172 },      { 296, TAG_SHORT, 1, 1 },     /* ... of no unit */
   };
   uint8_t *file = new_bytes(*n = TIFF_FRAME + (size_t)bytes), *p = file + 10;
   memcpy(file, "II*\0\10\0\0\0\14\0", 10);
   for (int i = 0; i < 12; i++, p += 12)
-    put16(p, entry[i].tag), put16(p + 2, entry[i].type), put32(p + 4, entry[i].count), put32(p + 8, entry[i].value);
+    put16(p, entry[i].tag), put16(p + 2, entry[i].type), put32(p + 4, entry[i].count),
+      put32(p + 8, entry[i].value);
   for (int i = 0; i < 3; i++) put16(file + 158 + 2 * i, 8);
   for (int i = 0; i < 4; i++) put32(file + 164 + 4 * i, 1);
   memcpy(file + TIFF_FRAME, m->rgb, bytes);
@@ -89,7 +94,8 @@ void image_write_tiff(const char *path, const image *m)
 typedef struct { const uint8_t *p; size_t n; bool big; } tiff_file;
 typedef struct { uint32_t type, count; const uint8_t *value; } tiff_tag;
 
-/* The tag's type, count and where its values lie; false when it is absent or points outside the file. */
+/* The tag's type, count and where its values lie; false when it is absent or points outside the
+   file. */
 static bool find_tag(const tiff_file *t, uint32_t tag, tiff_tag *out)
 {
   uint32_t at = get32(t->p + 4, t->big);
@@ -99,7 +105,8 @@ static bool find_tag(const tiff_file *t, uint32_t tag, tiff_tag *out)
   for (uint32_t i = 0; i < entries; i++) {
     const uint8_t *e = t->p + at + 2 + 12 * i;
     if (get16(e, t->big) != tag) continue;
-    uint32_t type = get16(e + 2, t->big), count = get32(e + 4, t->big), size = type == TAG_SHORT ? 2 : 4;
+    uint32_t type = get16(e + 2, t->big), count = get32(e + 4, t->big),
+      size = type == TAG_SHORT ? 2 : 4;
     if (type != TAG_SHORT && type != TAG_LONG) return false;
     const uint8_t *value = e + 8;
     if ((uint64_t)count * size > 4) {
@@ -125,22 +132,26 @@ static uint32_t one_value(const tiff_file *t, uint32_t tag, uint32_t otherwise)
   return find_tag(t, tag, &g) && g.count ? tag_value(t, &g, 0) : otherwise;
 }
 
-/* Returns false when the file is not a baseline RGB image in strips; why is then left empty, or says that it is huge. */
+/* Returns false when the file is not a baseline RGB image in strips; why is then left empty, or says
+   that it is huge. */
 static bool read_baseline_tiff(const uint8_t *p, size_t n, image *out, char why[256])
 {
   tiff_file t = { p, n, p[0] == 'M' };
   tiff_tag bits, offset, length;
   if (n < 8 || get16(p + 2, t.big) != 42) return false;
   uint32_t w = one_value(&t, 256, 0), h = one_value(&t, 257, 0), rows = one_value(&t, 278, UINT32_MAX);
-  if (!find_tag(&t, 258, &bits) || bits.count != 3 || !find_tag(&t, 273, &offset) || !find_tag(&t, 279, &length)) return false;
+  if (!find_tag(&t, 258, &bits) || bits.count != 3 || !find_tag(&t, 273, &offset)
+      || !find_tag(&t, 279, &length)) return false;
   for (uint32_t i = 0; i < 3; i++) if (tag_value(&t, &bits, i) != 8) return false;
-  if (one_value(&t, 259, 1) != 1 || one_value(&t, 262, 0) != 2 || one_value(&t, 277, 0) != 3) return false;
+  if (one_value(&t, 259, 1) != 1 || one_value(&t, 262, 0) != 2 || one_value(&t, 277, 0) != 3)
+    return false;
   if (one_value(&t, 284, 1) != 1 || one_value(&t, 274, 1) != 1 || !rows || !w || !h) return false;
   if (rows > h) rows = h;
   uint32_t strips = (h - 1) / rows + 1;
   if (offset.count < strips || length.count < strips || !start_image(h, w, out, why)) return false;
   for (uint32_t s = 0; s < strips; s++) {
-    size_t need = (size_t)(h - s * rows < rows ? h - s * rows : rows) * w * 3, at = tag_value(&t, &offset, s);
+    size_t need = (size_t)(h - s * rows < rows ? h - s * rows : rows) * w * 3,
+      at = tag_value(&t, &offset, s);
     if (tag_value(&t, &length, s) < need || at > n || n - at < need) { image_free(out); return false; }
     memcpy(out->rgb + (size_t)s * rows * w * 3, p + at, need);
   }
@@ -177,21 +188,28 @@ static void on_tiff_error(const char *module, const char *format, va_list ap)
   if (!tiff_complaint[0]) vsnprintf(tiff_complaint, sizeof tiff_complaint, format, ap);
 }
 
-/* A tag that cannot be read is only a warning to libtiff: a palette that is cut off would become grey. */
+/* A tag that cannot be read is only a warning to libtiff: a palette that is cut off would become
+   grey. */
 static void on_tiff_warning(const char *module, const char *format, va_list ap)
 {
   if (strstr(format, "IO error during reading")) tiff_cut_off = true, on_tiff_error(module, format, ap);
 }
 
+/* read a TIFF from memory */
 static tsize_t memory_read(thandle_t h, tdata_t to, tsize_t size)
 {
   memory_file *f = h;
-  size_t left = f->at < f->n ? f->n - (size_t)f->at : 0, take = (size_t)size < left ? (size_t)size : left;
+  size_t left = f->at < f->n ? f->n - (size_t)f->at : 0,
+    take = (size_t)size < left ? (size_t)size : left;
   memcpy(to, f->p + (left ? f->at : 0), take);
   f->at += take;
   return (tsize_t)take;
 }
-static tsize_t memory_write(thandle_t h, tdata_t from, tsize_t size) { (void)h, (void)from, (void)size; return 0; }
+static tsize_t memory_write(thandle_t h, tdata_t from, tsize_t size)
+{
+  (void)h, (void)from, (void)size;
+  return 0;
+}
 static toff_t memory_seek(thandle_t h, toff_t to, int whence)
 {
   memory_file *f = h;
@@ -210,14 +228,16 @@ static void memory_unmap(thandle_t h, tdata_t p, toff_t n) { (void)h, (void)p, (
 /* turn by a TIFF's orientation */
 static void orient(image *m, int orientation)
 {
-  static const uint8_t mirror_x[9] = { 0, 0, 1, 1, 0, 0, 1, 1, 0 }, mirror_y[9] = { 0, 0, 0, 1, 1, 0, 0, 1, 1 };
+  static const uint8_t mirror_x[9] = { 0, 0, 1, 1, 0, 0, 1, 1, 0 },
+    mirror_y[9] = { 0, 0, 0, 1, 1, 0, 0, 1, 1 };
   if (orientation < 2 || orientation > 8) return;
   bool exchange = orientation > 4;
   image r = image_new(exchange ? m->w : m->h, exchange ? m->h : m->w);
   for (int y = 0; y < r.h; y++)
     for (int x = 0; x < r.w; x++) {
       int ty = mirror_y[orientation] ? r.h - 1 - y : y, tx = mirror_x[orientation] ? r.w - 1 - x : x;
-      size_t from = exchange ? (size_t)tx * (size_t)m->w + (size_t)ty : (size_t)ty * (size_t)m->w + (size_t)tx;
+      size_t from = exchange ? (size_t)tx * (size_t)m->w + (size_t)ty
+        : (size_t)ty * (size_t)m->w + (size_t)tx;
       memcpy(r.rgb + ((size_t)y * (size_t)r.w + (size_t)x) * 3, m->rgb + from * 3, 3);
     }
   image_free(m);
@@ -237,8 +257,10 @@ static bool decode_tiff(TIFF *t, image *out, char why[256])
     return fail(why, "a TIFF with strips or tiles larger than any image that is read");
   if (!start_image(h, w, out, why)) return false;
   if (!TIFFRGBAImageOK(t, long_why) || !TIFFRGBAImageBegin(&r, t, 1, long_why))
-    return fail(why, "a TIFF that cannot be read: %.200s", tiff_complaint[0] ? tiff_complaint : long_why);
-  bool alpha = TIFFGetField(t, TIFFTAG_EXTRASAMPLES, &extras, &extra) && extras && extra[0] != EXTRASAMPLE_UNSPECIFIED && r.alpha;
+    return fail(why, "a TIFF that cannot be read: %.200s",
+                tiff_complaint[0] ? tiff_complaint : long_why);
+  bool alpha = TIFFGetField(t, TIFFTAG_EXTRASAMPLES, &extras, &extra) && extras
+    && extra[0] != EXTRASAMPLE_UNSPECIFIED && r.alpha;
   uint32_t *raster = malloc((size_t)w * h * 4);
   r.req_orientation = r.orientation;
   bool good = raster && TIFFRGBAImageGet(&r, raster, w, h);
@@ -259,7 +281,8 @@ static bool read_tiff(const uint8_t *p, size_t n, image *out, char why[256])
   memory_file f = { p, n, 0 };
   tiff_complaint[0] = 0, tiff_cut_off = false;
   TIFFSetErrorHandler(on_tiff_error), TIFFSetWarningHandler(on_tiff_warning);
-  TIFF *t = TIFFClientOpen("memory", "r", &f, memory_read, memory_write, memory_seek, memory_close, memory_size, memory_map,
+  TIFF *t = TIFFClientOpen("memory", "r", &f, memory_read, memory_write, memory_seek, memory_close,
+                           memory_size, memory_map,
                            memory_unmap);
   if (!t) return fail(why, "a damaged TIFF: %s", tiff_complaint);
   bool good = tiff_cut_off ? fail(why, "a damaged TIFF: %s", tiff_complaint) : decode_tiff(t, out, why);
@@ -277,7 +300,8 @@ static bool read_tiff(const uint8_t *p, size_t n, image *out, char why[256])
 #if HAVE_PNG
 #include <png.h>
 #include <setjmp.h>
-typedef struct { const uint8_t *p; size_t left; char *why; image *out; uint8_t *rgba, **row; } png_reading;
+typedef struct { const uint8_t *p; size_t left; char *why; image *out; uint8_t *rgba,
+                 **row; } png_reading;
 
 static void on_png_error(png_structp png, png_const_charp message)
 {
@@ -300,7 +324,8 @@ static void decode_png(png_structp png, png_infop info, png_reading *r)
   png_read_info(png, info);
   uint32_t w = png_get_image_width(png, info), h = png_get_image_height(png, info);
   if (!start_image(h, w, r->out, r->why)) png_longjmp(png, 1);
-  png_set_expand(png), png_set_scale_16(png), png_set_gray_to_rgb(png), png_set_add_alpha(png, 255, PNG_FILLER_AFTER);
+  png_set_expand(png), png_set_scale_16(png), png_set_gray_to_rgb(png),
+    png_set_add_alpha(png, 255, PNG_FILLER_AFTER);
   png_set_interlace_handling(png);
   png_read_update_info(png, info);
   if (png_get_rowbytes(png, info) != (size_t)w * 4) png_error(png, "rows of an unknown form");
@@ -309,7 +334,8 @@ static void decode_png(png_structp png, png_infop info, png_reading *r)
   png_read_image(png, r->row);
   png_read_end(png, NULL);
   for (size_t i = 0; i < (size_t)w * h; i++)
-    for (size_t c = 0; c < 3; c++) r->out->rgb[3 * i + c] = over_white(r->rgba[4 * i + c], r->rgba[4 * i + 3]);
+    for (size_t c = 0; c < 3; c++)
+      r->out->rgb[3 * i + c] = over_white(r->rgba[4 * i + c], r->rgba[4 * i + 3]);
 }
 
 static bool read_png(const uint8_t *p, size_t n, image *out, char why[256])
@@ -352,13 +378,15 @@ static void on_jpeg_error(j_common_ptr j)
 static void on_jpeg_message(j_common_ptr j, int level)
 {
   int code = j->err->msg_code;
-  if (level < 0 && (code == JWRN_JPEG_EOF || code == JWRN_HIT_MARKER || code == JWRN_HUFF_BAD_CODE || code == JWRN_BOGUS_PROGRESSION))
+  if (level < 0 && (code == JWRN_JPEG_EOF || code == JWRN_HIT_MARKER || code == JWRN_HUFF_BAD_CODE
+                    || code == JWRN_BOGUS_PROGRESSION))
     on_jpeg_error(j);
 }
 static void print_nothing(j_common_ptr j) { (void)j; }
 static void on_jpeg_progress(j_common_ptr j)
 {
-  if (j->is_decompressor && ((j_decompress_ptr)j)->input_scan_number > 500) ERREXIT(j, JERR_BAD_PROGRESSION);
+  if (j->is_decompressor && ((j_decompress_ptr)j)->input_scan_number > 500)
+    ERREXIT(j, JERR_BAD_PROGRESSION);
 }
 
 /* decode with libjpeg */
@@ -372,12 +400,14 @@ static void decode_jpeg(struct jpeg_decompress_struct *j, image *out, jpeg_error
   jpeg_start_decompress(j);
   e->row = NEW(uint8_t, (size_t)out->w * 4);
   while (j->output_scanline < j->output_height) {
-    uint8_t *rgb = out->rgb + (size_t)j->output_scanline * (size_t)out->w * 3, *row = four ? e->row : rgb;
+    uint8_t *rgb = out->rgb + (size_t)j->output_scanline * (size_t)out->w * 3,
+      *row = four ? e->row : rgb;
     jpeg_read_scanlines(j, &row, 1);
     for (size_t x = 0; four && x < (size_t)out->w; x++)
       for (size_t c = 0; c < 3; c++) {
         unsigned ink = row[4 * x + c], black = row[4 * x + 3];
-        rgb[3 * x + c] = (uint8_t)(j->saw_Adobe_marker ? ink * black / 255 : (255 - ink) * (255 - black) / 255);
+        rgb[3 * x + c] = (uint8_t)(j->saw_Adobe_marker ? ink * black / 255
+                                   : (255 - ink) * (255 - black) / 255);
       }
   }
   jpeg_finish_decompress(j);
@@ -390,7 +420,8 @@ static bool read_jpeg(const uint8_t *p, size_t n, image *out, char why[256])
   jpeg_errors e = { .why = why };
   volatile bool good = false;
   j.err = jpeg_std_error(&e.base);
-  e.base.error_exit = on_jpeg_error, e.base.emit_message = on_jpeg_message, e.base.output_message = print_nothing;
+  e.base.error_exit = on_jpeg_error, e.base.emit_message = on_jpeg_message,
+    e.base.output_message = print_nothing;
   if (!setjmp(e.back)) {
     jpeg_create_decompress(&j);
     j.progress = &watch;
@@ -410,28 +441,33 @@ static bool read_jpeg(const uint8_t *p, size_t n, image *out, char why[256])
 }
 #endif
 /* read BMP */
-typedef struct { int32_t h, w; uint32_t bits, compression, colours, palette, entry, pixels; bool top_down; uint32_t mask[3]; } bmp_header;
+typedef struct { int32_t h, w; uint32_t bits, compression, colours, palette, entry,
+                 pixels; bool top_down; uint32_t mask[3]; } bmp_header;
 
 static bool read_bmp_header(const uint8_t *p, size_t n, bmp_header *b, char why[256])
 {
   if (n < 26) return fail(why, "a damaged BMP: only %zu bytes", n);
   uint32_t size = get32(p + 14, 0), old = size == 12;
-  if (!old && (size < 40 || size > 1024 || n < 14 + (size_t)size)) return fail(why, "a damaged BMP: a header of %u bytes", size);
+  if (!old && (size < 40 || size > 1024 || n < 14 + (size_t)size))
+    return fail(why, "a damaged BMP: a header of %u bytes", size);
   b->w = old ? (int32_t)get16(p + 18, 0) : (int32_t)get32(p + 18, 0);
   b->h = old ? (int32_t)get16(p + 20, 0) : (int32_t)get32(p + 22, 0);
   b->bits = get16(p + (old ? 24 : 28), 0);
   b->compression = old ? 0 : get32(p + 30, 0), b->colours = old ? 0 : get32(p + 46, 0);
   b->entry = old ? 3 : 4, b->palette = 14 + size, b->pixels = get32(p + 10, 0);
   b->top_down = b->h < 0;
-  if (b->w <= 0 || b->h == INT32_MIN || !b->h) return fail(why, "a damaged BMP: %d x %d pixels", b->w, b->h);
+  if (b->w <= 0 || b->h == INT32_MIN || !b->h)
+    return fail(why, "a damaged BMP: %d x %d pixels", b->w, b->h);
   b->h = abs(b->h);
   if (b->bits <= 8 && (!b->colours || b->colours > 1u << b->bits)) b->colours = 1u << b->bits;
   static const uint32_t rgb555[3] = { 0x7c00, 0x3e0, 0x1f }, rgb888[3] = { 0xff0000, 0xff00, 0xff };
   memcpy(b->mask, b->bits == 16 ? rgb555 : rgb888, sizeof b->mask);
   if (b->compression == 3 || b->compression == 6) {
-    if (n < 66 || (b->bits != 16 && b->bits != 32)) return fail(why, "a damaged BMP: bit fields of %u bits", b->bits);
+    if (n < 66 || (b->bits != 16 && b->bits != 32))
+      return fail(why, "a damaged BMP: bit fields of %u bits", b->bits);
     for (int c = 0; c < 3; c++) b->mask[c] = get32(p + 54 + 4 * c, 0);
-  } else if (b->compression) return fail(why, "a BMP with compression %u; save it uncompressed", b->compression);
+  } else if (b->compression) return fail(why, "a BMP with compression %u; save it uncompressed",
+                                         b->compression);
   if (b->bits != 1 && b->bits != 4 && b->bits != 8 && b->bits != 16 && b->bits != 24 && b->bits != 32)
     return fail(why, "a damaged BMP: %u bits a pixel", b->bits);
   return true;
@@ -447,7 +483,8 @@ static uint8_t bmp_channel(uint32_t v, uint32_t mask)
   return (uint8_t)((255u * ((uint64_t)(v & mask) >> low) + m / 2) / m);
 }
 
-static void bmp_pixel(const uint8_t *file, const bmp_header *b, const uint8_t *row, size_t x, uint8_t rgb[3])
+static void bmp_pixel(const uint8_t *file, const bmp_header *b, const uint8_t *row, size_t x,
+                      uint8_t rgb[3])
 {
   if (b->bits == 24) { rgb[0] = row[3*x + 2], rgb[1] = row[3*x + 1], rgb[2] = row[3*x]; return; }
   if (b->bits > 8) {
@@ -455,7 +492,8 @@ static void bmp_pixel(const uint8_t *file, const bmp_header *b, const uint8_t *r
     for (int c = 0; c < 3; c++) rgb[c] = bmp_channel(v, b->mask[c]);
     return;
   }
-  uint32_t in_byte = 8 / b->bits, shift = 8 - b->bits * (1 + x % in_byte), i = row[x / in_byte] >> shift & ((1u << b->bits) - 1);
+  uint32_t in_byte = 8 / b->bits, shift = 8 - b->bits * (1 + x % in_byte),
+    i = row[x / in_byte] >> shift & ((1u << b->bits) - 1);
   const uint8_t *e = file + b->palette + (size_t)b->entry * i;
   for (int c = 0; c < 3; c++) rgb[c] = i < b->colours ? e[2 - c] : 0;
 }
@@ -463,15 +501,19 @@ static void bmp_pixel(const uint8_t *file, const bmp_header *b, const uint8_t *r
 static bool read_bmp(const uint8_t *p, size_t n, image *out, char why[256])
 {
   bmp_header b = {0};
-  if (!read_bmp_header(p, n, &b, why) || !start_image((uint64_t)b.h, (uint64_t)b.w, out, why)) return false;
+  if (!read_bmp_header(p, n, &b, why) || !start_image((uint64_t)b.h, (uint64_t)b.w, out, why))
+    return false;
   size_t palette_end = b.palette + (b.bits <= 8 ? (size_t)b.entry * b.colours : 0), start = b.pixels;
-  size_t stride = ((size_t)b.w * b.bits + 31) / 32 * 4, last = ((size_t)b.w * b.bits + 7) / 8, need = stride * ((size_t)b.h - 1) + last;
+  size_t stride = ((size_t)b.w * b.bits + 31) / 32 * 4, last = ((size_t)b.w * b.bits + 7) / 8,
+    need = stride * ((size_t)b.h - 1) + last;
   if (palette_end > n) return fail(why, "a damaged BMP: the palette is cut off");
   if (start < 26 || start >= n) start = palette_end;
-  if (n - start < need) return fail(why, "a BMP cut short: %zu bytes of pixels, %zu expected", n - start, need);
+  if (n - start < need)
+    return fail(why, "a BMP cut short: %zu bytes of pixels, %zu expected", n - start, need);
   for (size_t y = 0; y < (size_t)b.h; y++) {
     const uint8_t *row = p + start + stride * (b.top_down ? y : (size_t)b.h - 1 - y);
-    for (size_t x = 0; x < (size_t)b.w; x++) bmp_pixel(p, &b, row, x, out->rgb + (y * (size_t)b.w + x) * 3);
+    for (size_t x = 0; x < (size_t)b.w; x++)
+      bmp_pixel(p, &b, row, x, out->rgb + (y * (size_t)b.w + x) * 3);
   }
   return true;
 }
@@ -481,7 +523,8 @@ bool image_read_bytes(const void *bytes, size_t n, image *out, char why[256])
   const uint8_t *p = bytes;
   bool good;
   *out = (image){0}, why[0] = 0;
-  if (n >= 4 && ((p[0] == 'I' && p[1] == 'I' && p[3] == 0) || (p[0] == 'M' && p[1] == 'M' && p[2] == 0)))
+  if (n >= 4 && ((p[0] == 'I' && p[1] == 'I' && p[3] == 0)
+                 || (p[0] == 'M' && p[1] == 'M' && p[2] == 0)))
     good = read_baseline_tiff(p, n, out, why) || (!why[0] && read_tiff(p, n, out, why));
   else if (n >= 8 && !memcmp(p, "\x89PNG\r\n\x1a\n", 8)) good = read_png(p, n, out, why);
   else if (n >= 3 && !memcmp(p, "\xff\xd8\xff", 3)) good = read_jpeg(p, n, out, why);
@@ -496,13 +539,15 @@ bool image_read(const char *path, image *out, char why[256])
   struct stat st;
   *out = (image){0};
   if (stat(path, &st)) return fail(why, "%s", strerror(errno));
-  if (!S_ISREG(st.st_mode)) return fail(why, "not a plain file");                 /* a pipe would wait for ever */
-  if (st.st_size > 1000000000) return fail(why, "a file of %lld MB; at most 1000 are read", (long long)st.st_size / 1000000);
+  if (!S_ISREG(st.st_mode)) return fail(why, "not a plain file"); /* a pipe would wait for ever */
+  if (st.st_size > 1000000000)
+    return fail(why, "a file of %lld MB; at most 1000 are read", (long long)st.st_size / 1000000);
   FILE *f = fopen(path, "rb");
   if (!f) return fail(why, "%s", strerror(errno));
   uint8_t *bytes = new_bytes((size_t)st.st_size + 1);
   size_t n = fread(bytes, 1, (size_t)st.st_size, f);
-  bool good = n == (size_t)st.st_size ? image_read_bytes(bytes, n, out, why) : fail(why, "%zu bytes of %lld", n, (long long)st.st_size);
+  bool good = n == (size_t)st.st_size ? image_read_bytes(bytes, n, out, why)
+    : fail(why, "%zu bytes of %lld", n, (long long)st.st_size);
   fclose(f);
   free(bytes);
   return good;
@@ -517,7 +562,8 @@ void image_write_png(const char *path, const image *m)
   png_infop info = png ? png_create_info_struct(png) : NULL;
   if (!info || setjmp(png_jmpbuf(png))) file_write_error(path);
   png_init_io(png, a->f);
-  png_set_IHDR(png, info, (uint32_t)m->w, (uint32_t)m->h, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+  png_set_IHDR(png, info, (uint32_t)m->w, (uint32_t)m->h, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+               PNG_COMPRESSION_TYPE_DEFAULT,
                PNG_FILTER_TYPE_DEFAULT);
   png_set_compression_level(png, 9);
   png_write_info(png, info);
@@ -538,7 +584,8 @@ void image_write_bmp(const char *path, const image *m)
 {
   uint32_t w = (uint32_t)m->w, h = (uint32_t)m->h, stride = (w * 3 + 3) / 4 * 4;
   uint8_t head[54] = "BM", *row = NEW(uint8_t, stride);
-  put32(head + 2, 54 + stride * h), put32(head + 10, 54), put32(head + 14, 40), put32(head + 18, w), put32(head + 22, h);
+  put32(head + 2, 54 + stride * h), put32(head + 10, 54), put32(head + 14, 40), put32(head + 18, w),
+    put32(head + 22, h);
   put16(head + 26, 1), put16(head + 28, 24), put32(head + 34, stride * h);
   atomic_file *a = file_create(path);
   if (fwrite(head, 1, 54, a->f) != 54) file_write_error(path);
@@ -559,7 +606,8 @@ image image_crop(const image *m, int y, int x, int h, int w)
   image r = image_new(h, w);
   for (int i = 0; i < h; i++)
     for (int j = 0; j < w; j++) {
-      size_t from = (size_t)clamp(y + i, 0, m->h - 1) * (size_t)m->w + (size_t)clamp(x + j, 0, m->w - 1);
+      size_t from = (size_t)clamp(y + i, 0, m->h - 1) * (size_t)m->w + (size_t)clamp(x + j, 0,
+          m->w - 1);
       memcpy(r.rgb + ((size_t)i * (size_t)w + (size_t)j) * 3, m->rgb + from * 3, 3);
     }
   return r;
@@ -588,21 +636,24 @@ image image_resize(const image *m, int h, int w)
 {
   if (h == m->h && w == m->w) return image_crop(m, 0, 0, h, w);
   resampling rx = triangle_weights(m->w, w), ry = triangle_weights(m->h, h);
-  double *half = NEW(double, (size_t)m->h * (size_t)w * 3);            /* (m->h, w, 3): rows done, columns not yet */
+  /* (m->h, w, 3): rows done, columns not yet */
+  double *half = NEW(double, (size_t)m->h * (size_t)w * 3);
   image r = image_new(h, w);
   for (int y = 0; y < m->h; y++)
     for (int x = 0; x < w * 3; x++) {
       int i = x / 3, last = m->w - rx.first[i];
       const uint8_t *p = m->rgb + ((size_t)y * (size_t)m->w + (size_t)rx.first[i]) * 3 + x % 3;
       double sum = 0;
-      for (int k = 0; k < rx.taps && k < last; k++) sum += rx.weight[(size_t)i * (size_t)rx.taps + (size_t)k] * p[3 * k];
+      for (int k = 0; k < rx.taps && k < last; k++)
+        sum += rx.weight[(size_t)i * (size_t)rx.taps + (size_t)k] * p[3 * k];
       half[(size_t)y * (size_t)w * 3 + (size_t)x] = sum;
     }
   for (int y = 0; y < h; y++)
     for (size_t x = 0; x < (size_t)w * 3; x++) {
       double sum = 0;
+      const double *weight = ry.weight + (size_t)y * (size_t)ry.taps, *column = half + x;
       for (int k = 0; k < ry.taps && ry.first[y] + k < m->h; k++)
-        sum += ry.weight[(size_t)y * (size_t)ry.taps + (size_t)k] * half[(size_t)(ry.first[y] + k) * (size_t)w * 3 + x];
+        sum += weight[k] * column[(size_t)(ry.first[y] + k) * (size_t)w * 3];
       r.rgb[(size_t)y * (size_t)w * 3 + x] = (uint8_t)(sum + 0.5);
     }
   free(rx.first), free(rx.weight), free(ry.first), free(ry.weight), free(half);

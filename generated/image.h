@@ -1,4 +1,5 @@
-/* image.h: 8-bit RGB images: reading TIFF, PNG, JPEG and BMP; writing TIFF, PNG and BMP; cutting and resizing. */
+/* image.h: 8-bit RGB images: reading TIFF, PNG, JPEG and BMP; writing TIFF, PNG and BMP; cutting and
+   resizing. */
 #ifndef IMAGE_H
 #define IMAGE_H
 #include <stdbool.h>
@@ -11,15 +12,17 @@ typedef struct { int h, w; uint8_t *rgb; /* (H, W, 3) */ } image;
 /* Larger images are refused on reading: 64 million pixels are 192 MB. */
 #define IMAGE_MAX_PIXELS (64 * 1000 * 1000)
 
-/* Read a TIFF, PNG, JPEG or BMP, told by its first bytes and not by its name. 16 bits become 8 by rounding v * 255 / 65535 (of a 16-bit
-   grey TIFF the high byte, as libtiff does); grey and palettes become RGB; alpha is laid over white (BMP's fourth byte is ignored);
-   a TIFF's orientation is obeyed; of several pages the first is read. Returns false, with one line in why, for anything that is
-   not a whole image; never prints, never dies on content. */
+/* Read a TIFF, PNG, JPEG or BMP, told by its first bytes and not by its name. 16 bits become 8 by
+   rounding v * 255 / 65535 (of a 16-bit grey TIFF the high byte, as libtiff does); grey and palettes
+   become RGB; alpha is laid over white (BMP's fourth byte is ignored); a TIFF's orientation is obeyed;
+   of several pages the first is read. Returns false, with one line in why, for anything that is not a
+   whole image; never prints, never dies on content. */
 bool image_read(const char *path, image *out, char why[256]);
 bool image_read_bytes(const void *bytes, size_t n, image *out, char why[256]);
 
-/* Write beside and rename (dies with EXIT_FAIL). The TIFF is baseline, uncompressed, one strip, and a function of the pixels alone.
-   The BMP is 24-bit. Without libpng, image_write_png dies with EXIT_FAIL. */
+/* Write beside and rename (dies with EXIT_FAIL). The TIFF is baseline, uncompressed, one strip, and a
+   function of the pixels alone. The BMP is 24-bit. Without libpng, image_write_png dies with
+   EXIT_FAIL. */
 void image_write_tiff(const char *path, const image *m);
 void image_write_png(const char *path, const image *m);
 void image_write_bmp(const char *path, const image *m);
@@ -28,9 +31,11 @@ void image_write_bmp(const char *path, const image *m);
 uint8_t *image_tiff_bytes(const image *m, size_t *n);
 
 image image_new(int h, int w);                                     /* black */
-/* The h x w window whose upper left corner is (y, x). Outside the image the nearest pixel is repeated. */
+/* The h x w window whose upper left corner is (y, x). Outside the image the nearest pixel is
+   repeated. */
 image image_crop(const image *m, int y, int x, int h, int w);
-/* Bilinear with pixel centres aligned; when shrinking, the triangle is widened to cover the source, so that it averages. */
+/* Bilinear with pixel centres aligned; when shrinking, the triangle is widened to cover the source, so
+   that it averages. */
 image image_resize(const image *m, int h, int w);
 void image_free(image *m);
 #endif

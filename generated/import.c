@@ -22,9 +22,9 @@ typedef struct {
 
 /* One cell: where its pixels are and what is known of it. */
 typedef struct {
-  char *path, *name, *group;                         /* file; name in the new set, unique in its class; "" when unknown */
-  char source_sha[65], pixels_sha[65];               /* "" when the source's CSV has none; of the cut pixels */
-  int label, y, x;                                   /* y, x: centre of the window, -1: centre of the image */
+  char *path, *name, *group; /* file; name in the new set, unique in its class; "" when unknown */
+  char source_sha[65], pixels_sha[65]; /* "" when the source's CSV has none; of the cut pixels */
+  int label, y, x; /* y, x: centre of the window, -1: centre of the image */
   image cell;
   bool left_out;
 } found_cell;
@@ -34,10 +34,13 @@ typedef struct {
   int n, room, not_images, hidden, other_classes, no_mask, unreadable, not_taken;
 } finding;
 
-static found_cell *add_found(finding *f, const char *path, const char *name, int label, const char *group)
+static found_cell *add_found(finding *f, const char *path, const char *name, int label,
+                             const char *group)
 {
-  if (f->n == f->room) f->cell = grow(f->cell, sizeof *f->cell * (size_t)(f->room = f->room ? 2 * f->room : 256));
-  f->cell[f->n] = (found_cell){ .path = copy_text(path), .name = copy_text(name), .group = copy_text(group), .label = label, .y = -1, .x = -1 };
+  if (f->n == f->room)
+    f->cell = grow(f->cell, sizeof *f->cell * (size_t)(f->room = f->room ? 2 * f->room : 256));
+  f->cell[f->n] = (found_cell){ .path = copy_text(path), .name = copy_text(name),
+                                .group = copy_text(group), .label = label, .y = -1, .x = -1 };
   return &f->cell[f->n++];
 }
 
@@ -70,7 +73,10 @@ static int need_class(const import_options *o, const char *word, const char *whe
 /* list folders */
 typedef struct { char **name; int n; } listing;
 
-static int by_bytes(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_bytes(const void *a, const void *b)
+{
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static bool is_folder(const char *path)
 {
@@ -80,7 +86,8 @@ static bool is_folder(const char *path)
 
 static bool is_junk(const char *name)
 {
-  return name[0] == '.' || !strcasecmp(name, "__MACOSX") || !strcasecmp(name, "Thumbs.db") || !strcasecmp(name, "desktop.ini");
+  return name[0] == '.' || !strcasecmp(name, "__MACOSX") || !strcasecmp(name, "Thumbs.db")
+    || !strcasecmp(name, "desktop.ini");
 }
 
 /* The folder's entries but "." and "..", sorted; junk is counted in *junk and left out. */
@@ -124,24 +131,28 @@ static char *cell_name(const char *below)
   return s;
 }
 
-/* An entry of a folder whose name equals want, in any case; NULL when there is none. free() the path. */
+/* An entry of a folder whose name equals want, in any case; NULL when there is none. free() the
+   path. */
 static char *find_entry(const char *folder, const char *want)
 {
   int junk = 0;
   char *found = NULL;
   if (!is_folder(folder)) return NULL;
   listing l = list_folder(folder, &junk);
-  for (int i = 0; i < l.n && !found; i++) if (!strcasecmp(l.name[i], want)) found = join("%s/%s", folder, l.name[i]);
+  for (int i = 0; i < l.n && !found; i++)
+    if (!strcasecmp(l.name[i], want)) found = join("%s/%s", folder, l.name[i]);
   free_listing(&l);
   return found;
 }
 
 /* find cells: folders */
-static void find_below(const import_options *o, finding *f, const char *folder, const char *below, int label)
+static void find_below(const import_options *o, finding *f, const char *folder, const char *below,
+                       int label)
 {
   listing l = list_folder(folder, &f->hidden);
   for (int i = 0; i < l.n; i++) {
-    char *path = join("%s/%s", folder, l.name[i]), *deeper = *below ? join("%s/%s", below, l.name[i]) : copy_text(l.name[i]);
+    char *path = join("%s/%s", folder, l.name[i]),
+      *deeper = *below ? join("%s/%s", below, l.name[i]) : copy_text(l.name[i]);
     if (is_folder(path)) find_below(o, f, path, deeper, label);
     else if (!is_image_name(l.name[i])) f->not_images++;
     else {
@@ -162,13 +173,16 @@ static void find_in_folders(const import_options *o, finding *f)
   for (bool enter = true; enter;) {
     l = list_folder(source, &f->hidden), folders = 0;
     for (int i = 0; i < l.n; i++) if (is_folder(say("%s/%s", source, l.name[i]))) folders++, only = i;
-    enter = folders == 1 && class_of(l.name[only]) < 0 && !in_list(o->skip, l.name[only]) && !in_list(o->classes, l.name[only]);
+    enter = folders == 1 && class_of(l.name[only]) < 0 && !in_list(o->skip, l.name[only])
+      && !in_list(o->classes, l.name[only]);
     if (!enter) break;
     char *inner = join("%s/%s", source, l.name[only]);
     free(source), source = inner, free_listing(&l);
   }
   /* find cells in each class folder */
-  if (!folders) die(EXIT_DATA, source, "no folders", "a folder for each class", "or name the cells in a table: --layout csv --csv FILE");
+  if (!folders)
+    die(EXIT_DATA, source, "no folders", "a folder for each class",
+        "or name the cells in a table: --layout csv --csv FILE");
   for (int i = 0; i < l.n; i++) {
     char *path = join("%s/%s", source, l.name[i]);
     if (!is_folder(path)) f->not_images++;
@@ -193,8 +207,9 @@ static void find_in_csv(const import_options *o, finding *f, const char *path, c
     if ((base ? base[1] : name[0]) == '.') { f->hidden++; continue; }
     int c = need_class(o, word, say("%s:%d", path, i + 2));
     if (c < 0) { f->other_classes++; continue; }
-    char *full = name[0] == '/' ? copy_text(name) : slash ? join("%.*s/%s", (int)(slash - path), path, name) : copy_text(name);
-    size_t n = strlen(word);                                         /* class folders are not repeated in the name */
+    char *full = name[0] == '/' ? copy_text(name) : slash
+      ? join("%.*s/%s", (int)(slash - path), path, name) : copy_text(name);
+    size_t n = strlen(word); /* class folders are not repeated in the name */
     char *plain = cell_name(!strncmp(name, word, n) && name[n] == '/' ? name + n + 1 : name);
     found_cell *cell = add_found(f, full, plain, c, group >= 0 ? csv_cell(t, i, group) : "");
     if (sha >= 0) snprintf(cell->source_sha, sizeof cell->source_sha, "%s", csv_cell(t, i, sha));
@@ -204,16 +219,19 @@ static void find_in_csv(const import_options *o, finding *f, const char *path, c
 }
 
 /* find cells: LISC */
-enum { MASK_LEAST_AREA = 400 };                      /* pixels; specks of the brush are smaller, the smallest lymphocyte is larger */
+/* pixels; specks of the brush are smaller, the smallest lymphocyte is larger */
+enum { MASK_LEAST_AREA = 400 };
 typedef struct { int y0, x0, y1, x1, area; } region;
 
-/* The connected regions (8 neighbours) of a mask that are not black, in reading order, at most max; returns how many. */
+/* The connected regions (8 neighbours) of a mask that are not black, in reading order, at most max;
+   returns how many. */
 static int mask_regions(const image *m, region *out, int max)
 {
   size_t pixels = (size_t)m->h * (size_t)m->w;
   uint8_t *open = NEW(uint8_t, pixels);
   int *stack = NEW(int, pixels), n = 0;
-  for (size_t i = 0; i < pixels; i++) open[i] = m->rgb[3*i] > 31 || m->rgb[3*i + 1] > 31 || m->rgb[3*i + 2] > 31;
+  for (size_t i = 0; i < pixels; i++)
+    open[i] = m->rgb[3*i] > 31 || m->rgb[3*i + 1] > 31 || m->rgb[3*i + 2] > 31;
   for (size_t start = 0; start < pixels; start++) {
     if (!open[start]) continue;
     region r = { m->h, m->w, -1, -1, 0 };
@@ -245,26 +263,32 @@ static char *find_mask(const char *folder, const char *stem, int *junk)
   for (int i = 0; i < l.n && !found; i++) {
     char *path = join("%s/%s", folder, l.name[i]);
     if (is_folder(path)) found = find_mask(path, stem, junk);
-    else if (is_image_name(l.name[i]) && !strncmp(l.name[i], stem, n) && (l.name[i][n] == '_' || l.name[i][n] == '.')) found = copy_text(path);
+    else if (is_image_name(l.name[i]) && !strncmp(l.name[i], stem, n)
+             && (l.name[i][n] == '_' || l.name[i][n] == '.')) found = copy_text(path);
     free(path);
   }
   free_listing(&l);
   return found;
 }
 
-static void find_in_field(finding *f, const char *field, const char *mask, const char *class, const char *stem, int label)
+static void find_in_field(finding *f, const char *field, const char *mask, const char *class,
+                          const char *stem, int label)
 {
   enum { MOST = 32 };
   image m, picture;
   region r[MOST];
   char why[256];
-  if (!image_read(field, &picture, why)) die(EXIT_DATA, field, why, "a field of LISC", "is the download complete?");
-  if (!image_read(mask, &m, why)) die(EXIT_DATA, mask, why, "a mask of LISC", "is the download complete?");
+  if (!image_read(field, &picture, why))
+    die(EXIT_DATA, field, why, "a field of LISC", "is the download complete?");
+  if (!image_read(mask, &m, why))
+    die(EXIT_DATA, mask, why, "a mask of LISC", "is the download complete?");
   int dy = picture.h - m.h, dx = picture.w - m.w, n = mask_regions(&m, r, MOST);
   if (dy < 0 || dx < 0 || dy > 16 || dx > 16)
-    die(EXIT_DATA, mask, say("a mask of %d x %d", m.w, m.h), say("its field's %d x %d, or at most 16 less", picture.w, picture.h), NULL);
+    die(EXIT_DATA, mask, say("a mask of %d x %d", m.w, m.h),
+        say("its field's %d x %d, or at most 16 less", picture.w, picture.h), NULL);
   for (int i = 0; i < n; i++) {
-    char *name = n > 1 ? join("%s-%d", stem, i + 1) : copy_text(stem), *group = join("%s/%s", class, stem);
+    char *name = n > 1 ? join("%s-%d", stem, i + 1) : copy_text(stem),
+      *group = join("%s/%s", class, stem);
     found_cell *cell = add_found(f, field, name, label, group);
     cell->y = (r[i].y0 + r[i].y1 + 1) / 2 + dy / 2, cell->x = (r[i].x0 + r[i].x1 + 1) / 2 + dx / 2;
     free(name), free(group);
@@ -282,9 +306,11 @@ static char *lisc_folder(const char *source, const char *name)
 
 static void find_in_lisc(const import_options *o, finding *f)
 {
-  char *fields = lisc_folder(o->source, "Main Dataset"), *masks = lisc_folder(o->source, "Ground Truth Segmentation");
+  char *fields = lisc_folder(o->source, "Main Dataset"),
+    *masks = lisc_folder(o->source, "Ground Truth Segmentation");
   if (!fields || !masks)
-    die(EXIT_DATA, o->source, fields ? "no 'Ground Truth Segmentation'" : "no 'Main Dataset'", "both folders of LISC",
+    die(EXIT_DATA, o->source, fields ? "no 'Ground Truth Segmentation'" : "no 'Main Dataset'",
+        "both folders of LISC",
         "SOURCE is the folder that holds them");
   listing l = list_folder(fields, &f->hidden);
   for (int i = 0; i < l.n; i++) {
@@ -295,7 +321,8 @@ static void find_in_lisc(const import_options *o, finding *f)
     else f->other_classes++;
     for (int k = 0; k < files.n; k++) {
       char *field = join("%s/%s", folder, files.name[k]), *stem = cell_name(files.name[k]);
-      char *mask = is_image_name(files.name[k]) && mask_folder ? find_mask(mask_folder, stem, &f->hidden) : NULL;
+      char *mask = is_image_name(files.name[k])
+        && mask_folder ? find_mask(mask_folder, stem, &f->hidden) : NULL;
       if (mask) find_in_field(f, field, mask, l.name[i], stem, label);
       else f->no_mask++;
       free(field), free(stem), free(mask);
@@ -312,11 +339,13 @@ static void find_in_boxes(finding *f, const char *picture, const char *boxes, co
   image m;
   int c, at, k = 0;
   double x, y, w, h;
-  if (!image_read(picture, &m, why)) die(EXIT_DATA, picture, why, "a photograph", "is the download complete?");
+  if (!image_read(picture, &m, why))
+    die(EXIT_DATA, picture, why, "a photograph", "is the download complete?");
   for (; sscanf(line, " %d %lf %lf %lf %lf%n", &c, &x, &y, &w, &h, &at) == 5; line += at) {
     if (c < 0 || c >= CLASSES || !(x >= 0 && x <= 1 && y >= 0 && y <= 1))
-      die(EXIT_DATA, boxes, say("class %d at (%g, %g)", c, x, y), "classes 0 to 4, places from 0 to 1", NULL);
-    if (w * m.w < 16 || h * m.h < 16) continue;                      /* a slip of the mouse: no cell is that small */
+      die(EXIT_DATA, boxes, say("class %d at (%g, %g)", c, x, y), "classes 0 to 4, places from 0 to 1",
+          NULL);
+    if (w * m.w < 16 || h * m.h < 16) continue; /* a slip of the mouse: no cell is that small */
     char *name = join("%s_%d", stem, k++), *group = join("%.*s", (int)strcspn(stem, "_"), stem);
     found_cell *cell = add_found(f, picture, name, c, group);
     cell->y = (int)(y * m.h + 0.5), cell->x = (int)(x * m.w + 0.5);
@@ -331,10 +360,12 @@ static void find_in_boxed(finding *f, const char *folder)
   char *images = find_entry(folder, "images"), *labels = find_entry(folder, "labels");
   listing l = list_folder(images && labels ? images : folder, &f->hidden);
   for (int i = 0; i < l.n; i++) {
-    char *path = join("%s/%s", images && labels ? images : folder, l.name[i]), *stem = cell_name(l.name[i]);
+    char *path = join("%s/%s", images && labels ? images : folder, l.name[i]),
+      *stem = cell_name(l.name[i]);
     char *boxes = labels ? join("%s/%s.txt", labels, stem) : NULL;
     if (is_folder(path)) find_in_boxed(f, path);
-    else if (images && boxes && is_image_name(l.name[i]) && file_exists(boxes)) find_in_boxes(f, path, boxes, stem);
+    else if (images && boxes && is_image_name(l.name[i]) && file_exists(boxes))
+      find_in_boxes(f, path, boxes, stem);
     else f->not_images++;
     free(path), free(stem), free(boxes);
   }
@@ -363,8 +394,10 @@ static bool csv_has(const char *path, const char *column)
 static const char *guess_layout(const import_options *o)
 {
   const char *labels = say("%s/labels.csv", o->source), *guess = "folders";
-  char *fields = lisc_folder(o->source, "Main Dataset"), *inner = find_entry(o->source, "PBC_dataset_normal_DIB");
-  char *extra = find_entry(inner ? inner : o->source, "erythroblast"), *boxed = find_entry(o->source, "WBC_Samples");
+  char *fields = lisc_folder(o->source, "Main Dataset"),
+    *inner = find_entry(o->source, "PBC_dataset_normal_DIB");
+  char *extra = find_entry(inner ? inner : o->source, "erythroblast"),
+    *boxed = find_entry(o->source, "WBC_Samples");
   if (o->csv) guess = "csv";
   else if (csv_has(labels, "split_group") || boxed) guess = "chula";
   else if (inner || extra || csv_has(labels, "subtype")) guess = "pbc";
@@ -383,7 +416,8 @@ static const layout *choose_layout(const import_options *o)
     names[i] = layouts[i].name;
   }
   const char *near = nearest(want, names);
-  die(EXIT_USAGE, "--layout", say("'%s'", want), "folders, csv, pbc, lisc or chula", near ? say("did you mean %s?", near) : NULL);
+  die(EXIT_USAGE, "--layout", say("'%s'", want), "folders, csv, pbc, lisc or chula",
+      near ? say("did you mean %s?", near) : NULL);
 }
 
 static void find_cells(const import_options *o, const char *as, finding *f)
@@ -391,20 +425,26 @@ static void find_cells(const import_options *o, const char *as, finding *f)
   char *labels = o->csv ? copy_text(o->csv) : join("%s/labels.csv", o->source);
   bool table = o->csv || file_exists(labels);
   if (!strcmp(as, "lisc")) find_in_lisc(o, f);
-  else if (!strcmp(as, "chula")) table ? find_in_csv(o, f, labels, "split_group") : find_in_boxed(f, o->source);
+  else if (!strcmp(as, "chula"))
+    table ? find_in_csv(o, f, labels, "split_group") : find_in_boxed(f, o->source);
   else if (!strcmp(as, "csv") || (!strcmp(as, "pbc") && table)) find_in_csv(o, f, labels, "");
   else find_in_folders(o, f);
   free(labels);
-  if (!f->n) die(EXIT_DATA, o->source, "no images of cells", say("the layout '%s'", as), "wbcsnet import --help describes the layouts");
+  if (!f->n)
+    die(EXIT_DATA, o->source, "no images of cells", say("the layout '%s'", as),
+        "wbcsnet import --help describes the layouts");
 }
 
 /* decode the cells */
-static bool cut_cell(const found_cell *c, const import_options *o, image *picture, image *out, char why[256])
+static bool cut_cell(const found_cell *c, const import_options *o, image *picture, image *out,
+                     char why[256])
 {
   int side = o->crop ? o->crop : picture->h < picture->w ? picture->h : picture->w;
-  int y = c->y < 0 ? (picture->h - side) / 2 : c->y - side / 2, x = c->x < 0 ? (picture->w - side) / 2 : c->x - side / 2;
+  int y = c->y < 0 ? (picture->h - side) / 2 : c->y - side / 2,
+    x = c->x < 0 ? (picture->w - side) / 2 : c->x - side / 2;
   if (side > picture->h || side > picture->w) {
-    snprintf(why, 256, "an image of %d x %d, smaller than the window of %d (--crop)", picture->w, picture->h, side);
+    snprintf(why, 256, "an image of %d x %d, smaller than the window of %d (--crop)", picture->w,
+             picture->h, side);
     return false;
   }
   if (y > picture->h - side) y = picture->h - side;
@@ -420,7 +460,9 @@ static bool decode_cell(found_cell *c, const import_options *o, char why[256])
   char hex[65];
   if (c->source_sha[0] && file_exists(c->path)) {
     sha256_of_file(c->path, hex);
-    if (strcmp(hex, c->source_sha)) return snprintf(why, 256, "sha256 %.12s..., not %.12s... as in the table", hex, c->source_sha), false;
+    if (strcmp(hex, c->source_sha))
+      return snprintf(why, 256, "sha256 %.12s..., not %.12s... as in the table", hex, c->source_sha),
+        false;
   }
   bool good = image_read(c->path, &picture, why) && cut_cell(c, o, &picture, &window, why);
   if (good) {
@@ -462,7 +504,9 @@ static void decode_cells(finding *f, const import_options *o)
   stop_if_asked();
   for (int i = 0; i < f->n; i++) {
     if (!f->cell[i].left_out) continue;
-    if (!o->skip_bad) die(EXIT_DATA, f->cell[i].path, why[i], "a readable image", "repair or remove it, or give --skip-bad");
+    if (!o->skip_bad)
+      die(EXIT_DATA, f->cell[i].path, why[i], "a readable image",
+          "repair or remove it, or give --skip-bad");
     warn(f->cell[i].path, why[i], NULL);
     f->unreadable++;
   }
@@ -470,11 +514,13 @@ static void decode_cells(finding *f, const import_options *o)
 }
 
 /* join groups */
-/* Gives all cells of b's group (or b alone) the group of a, making one from a's name when a has none. */
+/* Gives all cells of b's group (or b alone) the group of a, making one from a's name when a has
+   none. */
 static void join_groups(finding *f, int a, int b)
 {
   found_cell *p = &f->cell[a], *q = &f->cell[b];
-  if (!p->group[0]) free(p->group), p->group = q->group[0] ? copy_text(q->group) : join("same-as-%s", p->name);
+  if (!p->group[0])
+    free(p->group), p->group = q->group[0] ? copy_text(q->group) : join("same-as-%s", p->name);
   if (!strcmp(p->group, q->group)) return;
   char *old = copy_text(q->group);
   free(q->group), q->group = copy_text(p->group);
@@ -487,7 +533,8 @@ static bool is_named(const found_cell *c, const char *file)
 {
   size_t n = strlen(file), m = strlen(c->path);
   char *plain = cell_name(file);
-  bool same = !strcmp(plain, c->name) || (m > n && !strcmp(c->path + m - n, file) && c->path[m - n - 1] == '/') || !strcmp(c->path, file);
+  bool same = !strcmp(plain, c->name)
+    || (m > n && !strcmp(c->path + m - n, file) && c->path[m - n - 1] == '/') || !strcmp(c->path, file);
   free(plain);
   return same;
 }
@@ -502,7 +549,9 @@ static void read_groups(finding *f, const char *path)
       if (!is_named(&f->cell[k], csv_cell(t, i, file))) continue;
       free(f->cell[k].group), f->cell[k].group = copy_text(csv_cell(t, i, group)), found = true;
     }
-    if (!found) die(EXIT_DATA, say("%s:%d", path, i + 2), say("file '%s'", csv_cell(t, i, file)), "a cell of the source", NULL);
+    if (!found)
+      die(EXIT_DATA, say("%s:%d", path, i + 2), say("file '%s'", csv_cell(t, i, file)),
+          "a cell of the source", NULL);
   }
   csv_free(t);
 }
@@ -513,12 +562,14 @@ static finding *sorting;                             /* qsort has no argument to
 
 static int by_pixels(const void *a, const void *b)
 {
-  int i = *(const int *)a, j = *(const int *)b, d = strcmp(sorting->cell[i].pixels_sha, sorting->cell[j].pixels_sha);
+  int i = *(const int *)a, j = *(const int *)b,
+    d = strcmp(sorting->cell[i].pixels_sha, sorting->cell[j].pixels_sha);
   return d ? d : i - j;
 }
 
 /* All cells order[from..to-1] have the same pixels. Returns 1 when their labels differ. */
-static int settle_equal(finding *f, const int *order, int from, int to, const import_options *o, int *dropped, int *told)
+static int settle_equal(finding *f, const int *order, int from, int to, const import_options *o,
+                        int *dropped, int *told)
 {
   found_cell *first = &f->cell[order[from]];
   bool conflict = false, drop_all, drop_rest;
@@ -527,7 +578,8 @@ static int settle_equal(finding *f, const int *order, int from, int to, const im
   drop_rest = drop_all || (conflict ? o->conflicts != NULL : !strcmp(o->duplicates, "drop"));
   for (int k = from + 1; k < to; k++) {
     found_cell *c = &f->cell[order[k]];
-    if (c->label != first->label) warn(c->path, say("the same pixels as %s, under another class", first->path), NULL);
+    if (c->label != first->label)
+      warn(c->path, say("the same pixels as %s, under another class", first->path), NULL);
     else if ((*told)++ < TELL_MOST) warn(c->path, say("the same pixels as %s", first->path), NULL);
     if (drop_rest) c->left_out = true, ++*dropped;
     else join_groups(f, order[from], order[k]);
@@ -550,8 +602,9 @@ static int settle_duplicates(finding *f, const import_options *o)
   if (told > TELL_MOST) warn(o->source, say("%d more duplicates", told - TELL_MOST), NULL);
   free(order);
   if (conflicts)
-    die(EXIT_DATA, o->source, say("%d image%s under two classes, listed above", conflicts, conflicts > 1 ? "s" : ""), "one class for each cell",
-        "--keep-conflicts drop leaves them out, --keep-conflicts first keeps the first in the order of classes and names");
+    die(EXIT_DATA, o->source, say("%d image%s under two classes, listed above", conflicts,
+                                  conflicts > 1 ? "s" : ""), "one class for each cell",
+        "--keep-conflicts drop leaves them out, --keep-conflicts first keeps the first by class and name");
   return dropped;
 }
 
@@ -566,7 +619,8 @@ static float *make_thumbnails(const finding *f)
   for (int i = 0; i < f->n; i++) {
     if (f->cell[i].left_out) continue;
     image s = image_resize(&f->cell[i].cell, THUMB, THUMB);
-    for (size_t p = 0; p < THUMB * THUMB; p++) t[(size_t)i * THUMB * THUMB + p] = s.rgb[3*p] + s.rgb[3*p + 1] + s.rgb[3*p + 2];
+    for (size_t p = 0; p < THUMB * THUMB; p++)
+      t[(size_t)i * THUMB * THUMB + p] = s.rgb[3*p] + s.rgb[3*p + 1] + s.rgb[3*p + 2];
     image_free(&s);
   }
   return t;
@@ -577,7 +631,8 @@ static double correlation_at(const float *a, const float *b, int dy, int dx)
 {
   int h = THUMB - abs(dy), w = THUMB - abs(dx);
   double sa = 0, sb = 0, saa = 0, sbb = 0, sab = 0, n = h * w;
-  a += (dy > 0 ? dy : 0) * THUMB + (dx > 0 ? dx : 0), b += (dy < 0 ? -dy : 0) * THUMB + (dx < 0 ? -dx : 0);
+  a += (dy > 0 ? dy : 0) * THUMB + (dx > 0 ? dx : 0),
+    b += (dy < 0 ? -dy : 0) * THUMB + (dx < 0 ? -dx : 0);
   for (int y = 0; y < h; y++)
     for (int x = 0; x < w; x++) {
       double u = a[y * THUMB + x], v = b[y * THUMB + x];
@@ -628,10 +683,13 @@ static void join_alike(finding *f, double least)
   }
   progress_end(&bar);
   stop_if_asked();
-  if (n) qsort(pair, (size_t)n, sizeof *pair, by_pair), printf("alike, and put in one group (correlation at least %g):\n", least);
+  /* say which are alike, and join them */
+  if (n) qsort(pair, (size_t)n, sizeof *pair, by_pair);
+  if (n) printf("alike, and put in one group (correlation at least %g):\n", least);
   for (int k = 0; k < n; k++) {
     const found_cell *a = &f->cell[pair[k].a], *b = &f->cell[pair[k].b];
-    printf("  %.3f  %s and %s%s\n", pair[k].r, a->name, b->name, a->group[0] && !strcmp(a->group, b->group) ? "   (already in one group)" : "");
+    bool joined = a->group[0] && !strcmp(a->group, b->group);
+    printf("  %.3f  %s and %s%s\n", pair[k].r, a->name, b->name, joined ? "   (already in one group)" : "");
     join_groups(f, pair[k].a, pair[k].b);
   }
   free(pair), free(t);
@@ -640,7 +698,10 @@ static void join_alike(finding *f, double least)
 /* take some cells of each class */
 typedef struct { char key[65]; int index; } keyed_cell;
 
-static int by_cell_key(const void *a, const void *b) { return strcmp(((const keyed_cell *)a)->key, ((const keyed_cell *)b)->key); }
+static int by_cell_key(const void *a, const void *b)
+{
+  return strcmp(((const keyed_cell *)a)->key, ((const keyed_cell *)b)->key);
+}
 
 static void take_some(finding *f, const import_options *o)
 {
@@ -650,7 +711,8 @@ static void take_some(finding *f, const import_options *o)
     char *end;
     long most = strtol(s, &end, 10);
     if (end == s || most < 0 || *end != (c + 1 < o->class_count ? ',' : 0))
-      die(EXIT_USAGE, "--take", say("'%s'", o->take), say("%d numbers with commas", o->class_count), "one for each class, in their order");
+      die(EXIT_USAGE, "--take", say("'%s'", o->take), say("%d numbers with commas", o->class_count),
+          "one for each class, in their order");
     s = end + 1;
     int n = 0;
     for (int i = 0; i < f->n; i++)
@@ -692,13 +754,15 @@ static void order_cells(finding *f)
 {
   qsort(f->cell, (size_t)f->n, sizeof *f->cell, by_name);
   for (int i = 0, j; i < f->n; i = j)
-    for (j = i + 1; j < f->n && f->cell[j].label == f->cell[i].label && !strcmp(f->cell[j].name, f->cell[i].name); j++) {
+    for (j = i + 1; j < f->n && f->cell[j].label == f->cell[i].label
+         && !strcmp(f->cell[j].name, f->cell[i].name); j++) {
       char *name = join("%s~%d", f->cell[j].name, j - i + 1);
       free(f->cell[j].name), f->cell[j].name = name;
     }
 }
 
-static void write_cells(const finding *f, const import_options *o, const char *out, const layout *as, const char *command)
+static void write_cells(const finding *f, const import_options *o, const char *out, const layout *as,
+                        const char *command)
 {
   dataset_writer *d = dataset_create(out, o->replace, o->class_count, o->class_name);
   progress bar;
@@ -715,20 +779,25 @@ static void write_cells(const finding *f, const import_options *o, const char *o
 
 static void print_left_out(const char *what, int n) { if (n) printf("  %6d %s\n", n, what); }
 
-static void report(const finding *f, const import_options *o, const char *out, const layout *as, int dropped)
+static void report(const finding *f, const import_options *o, const char *out, const layout *as,
+                   int dropped)
 {
   int n = 0, grouped = 0;
   for (int i = 0; i < f->n; i++)
     if (!f->cell[i].left_out) n++, grouped += f->cell[i].group[0] != 0;
-  printf("%s: %d %scells of %d x %d from %s (%s)\n", out, n, o->synthetic ? "synthetic " : "", o->size, o->size, o->source, as->what);
+  printf("%s: %d %scells of %d x %d from %s (%s)\n", out, n, o->synthetic ? "synthetic " : "", o->size,
+         o->size, o->source, as->what);
   for (int c = 0; c < o->class_count; c++) {
     int count = 0;
     for (int i = 0; i < f->n; i++) count += f->cell[i].label == c && !f->cell[i].left_out;
     printf("  %6d %s%s\n", count, o->class_name[c], count ? "" : "   (none: was its folder skipped?)");
   }
-  if (grouped) printf("  groups are known for %d cells: folds will keep each group together\n", grouped);
+  if (grouped)
+    printf("  groups are known for %d cells: folds will keep each group together\n", grouped);
   else printf("  no groups: folds cannot keep cells of one patient or slide together\n");
-  if (dropped + f->unreadable + f->not_images + f->hidden + f->other_classes + f->no_mask + f->not_taken) printf("left out:\n");
+  int left = dropped + f->unreadable + f->not_images + f->hidden + f->other_classes + f->no_mask
+           + f->not_taken;
+  if (left) printf("left out:\n");
   print_left_out("duplicates", dropped);
   print_left_out("images that cannot be read", f->unreadable);
   print_left_out("files that are not images of cells", f->not_images);
@@ -752,28 +821,35 @@ static void name_classes(import_options *o)
     char *name = new_bytes(n + 1);
     memcpy(name, s, n);
     for (size_t i = 0; i < n; i++)
-      if (!isalnum((unsigned char)name[i]) && !strchr("-_", name[i])) die(EXIT_USAGE, "--classes", say("'%s'", name), "letters, digits, - and _", NULL);
+      if (!isalnum((unsigned char)name[i]) && !strchr("-_", name[i]))
+        die(EXIT_USAGE, "--classes", say("'%s'", name), "letters, digits, - and _", NULL);
     o->class_name = grow(o->class_name, sizeof(char *) * (size_t)(o->class_count + 2));
     o->class_name[o->class_count++] = name, o->class_name[o->class_count] = NULL;
   }
-  if (o->class_count < 2) die(EXIT_USAGE, "--classes", say("'%s'", o->classes), "at least two names, with commas", NULL);
+  if (o->class_count < 2)
+    die(EXIT_USAGE, "--classes", say("'%s'", o->classes), "at least two names, with commas", NULL);
 }
 
 static const char *one_of(const char *flag, const char *value, const char *a, const char *b)
 {
-  if (value && strcmp(value, a) && strcmp(value, b)) die(EXIT_USAGE, flag, say("'%s'", value), say("%s or %s", a, b), NULL);
+  if (value && strcmp(value, a) && strcmp(value, b))
+    die(EXIT_USAGE, flag, say("'%s'", value), say("%s or %s", a, b), NULL);
   return value;
 }
 
 static const char import_what[] =
-  "Bring your own images of cells into a data set: OUT/<class>/*.tif, OUT/labels.csv, OUT/dataset.json.\n\n"
+  "Bring your own images of cells into a data set: OUT/<class>/*.tif, OUT/labels.csv,\n"
+  "OUT/dataset.json.\n\n"
   "layouts\n"
   "  folders   SOURCE/<class>/.../image; class folders may be called NEU, Neut, neutrophils, ...\n"
   "  csv       a table file,class,group (SOURCE/labels.csv, or --csv FILE); file relative to the table\n"
-  "  pbc       the Barcelona set: class folders or labels.csv; skips ig, erythroblast, platelet; window 210\n"
-  "  lisc      SOURCE/Main Dataset and SOURCE/Ground Truth Segmentation; a cell per region of the expert's mask;\n"
-  "            window 150, size 150, a group per field, and fields that look alike in one group (--same 0.85)\n"
-  "  chula     labels.csv with split_group, or WBC_Samples/*/{images,labels} with boxes; window 200, size 150\n"
+  "  pbc       the Barcelona set: class folders or labels.csv; skips ig, erythroblast, platelet;\n"
+  "            window 210\n"
+  "  lisc      SOURCE/Main Dataset and SOURCE/Ground Truth Segmentation; a cell for each region of the\n"
+  "            expert's mask; window 150, size 150; a group for each field, and cells that look alike in\n"
+  "            one group (--same 0.85)\n"
+  "  chula     labels.csv with split_group, or WBC_Samples/*/{images,labels} with boxes;\n"
+  "            window 200, size 150\n"
   "TIFF, PNG, JPEG and BMP are read, told by their content. DATA.md says where the sets are had.";
 
 /* read the import's flags */
@@ -782,18 +858,28 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
   *o = (import_options){ .size = -1, .crop = -1, .same = -1, .duplicates = "keep" };
   const option table[] = {
     { "layout", OPTION_TEXT, &o->layout, "NAME", "folders, csv, pbc, lisc or chula (guessed)" },
-    { "csv", OPTION_TEXT, &o->csv, "FILE", "the table of the layouts csv, pbc and chula (SOURCE/labels.csv)" },
-    { "size", OPTION_INT, &o->size, "N", "height and width of the cells written (70; lisc and chula 150)" },
-    { "crop", OPTION_INT, &o->crop, "N", "cut a square of N pixels before resizing; 0: the largest (pbc 210, lisc 150, chula 200, else 0)" },
+    { "csv", OPTION_TEXT, &o->csv, "FILE",
+      "the table of the layouts csv, pbc and chula (SOURCE/labels.csv)" },
+    { "size", OPTION_INT, &o->size, "N",
+      "height and width of the cells written (70; lisc and chula 150)" },
+    { "crop", OPTION_INT, &o->crop, "N",
+      "cut N x N pixels first; 0: the largest square (pbc 210, lisc 150, chula 200, else 0)" },
     { "skip-classes", OPTION_TEXT, &o->skip, "A,B", "leave out these class folders or names" },
-    { "classes", OPTION_TEXT, &o->classes, "A,B,C", "other classes than the five, by their folders' names" },
-    { "groups", OPTION_TEXT, &o->groups, "FILE", "a table file,group: cells that folds must keep together" },
-    { "duplicates", OPTION_TEXT, &o->duplicates, "keep|drop", "equal images of one class: keep them in one group (keep), or only the first" },
-    { "keep-conflicts", OPTION_TEXT, &o->conflicts, "drop|first", "equal images under two classes: leave out all, or keep the first" },
-    { "same", OPTION_REAL, &o->same, "R", "put cells of one class that look alike in one group: least correlation, 0 off (lisc 0.85, else 0)" },
-    { "take", OPTION_TEXT, &o->take, "N,N,...", "take at most so many cells of each class, those whose names have the least sha256" },
+    { "classes", OPTION_TEXT, &o->classes, "A,B,C",
+      "other classes than the five, by their folders' names" },
+    { "groups", OPTION_TEXT, &o->groups, "FILE",
+      "a table file,group: cells that folds must keep together" },
+    { "duplicates", OPTION_TEXT, &o->duplicates, "keep|drop",
+      "equal images of one class: keep them in one group (keep), or only the first" },
+    { "keep-conflicts", OPTION_TEXT, &o->conflicts, "drop|first",
+      "equal images under two classes: leave out all, or keep the first" },
+    { "same", OPTION_REAL, &o->same, "R",
+      "one group for cells of a class that look alike: least correlation (lisc 0.85, else 0: off)" },
+    { "take", OPTION_TEXT, &o->take, "N,N,...",
+      "take at most so many cells of each class, those whose names have the least sha256" },
     { "skip-bad", OPTION_FLAG, &o->skip_bad, NULL, "leave out images that cannot be read" },
-    { "synthetic", OPTION_FLAG, &o->synthetic, NULL, "the pictures show no real cells: say so in the set and in every result" },
+    { "synthetic", OPTION_FLAG, &o->synthetic, NULL,
+      "the pictures show no real cells: say so in the set and in every result" },
     { "name", OPTION_TEXT, &o->name, "TEXT", "the set's name (the last part of OUT)" },
     { "replace", OPTION_FLAG, &o->replace, NULL, "overwrite the data set at OUT" },
     {0} };
@@ -803,18 +889,24 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
                "  wbcsnet import --layout pbc PBC_dataset_normal_DIB build/data/pbc\n"
                "  wbcsnet import --layout lisc 'LISC Database' build/data/lisc\n"
                "  wbcsnet import --csv cells.csv --crop 100 . build/data/mine\n", word, &n, 2);
-  if (n < 2) die(EXIT_USAGE, "import", say("%d of the two folders", n), "SOURCE and OUT", "wbcsnet import --help");
+  if (n < 2)
+    die(EXIT_USAGE, "import", say("%d of the two folders", n), "SOURCE and OUT",
+        "wbcsnet import --help");
   /* check the import's flags and fill in defaults */
   o->source = word[0], *out = copy_text(word[1]);
   for (size_t k = strlen(*out); k > 1 && (*out)[k-1] == '/'; k--) (*out)[k-1] = 0;
-  if (!is_folder(o->source)) die(EXIT_DATA, o->source, file_exists(o->source) ? "not a folder" : "no such folder", "a folder of images", NULL);
-  one_of("--keep-conflicts", o->conflicts, "drop", "first"), one_of("--duplicates", o->duplicates, "keep", "drop");
+  if (!is_folder(o->source))
+    die(EXIT_DATA, o->source, file_exists(o->source) ? "not a folder" : "no such folder",
+        "a folder of images", NULL);
+  one_of("--keep-conflicts", o->conflicts, "drop", "first"),
+    one_of("--duplicates", o->duplicates, "keep", "drop");
   const layout *as = choose_layout(o);
   if (o->size == -1) o->size = as->size;
   if (o->crop == -1) o->crop = as->crop;
   if (o->same < 0) o->same = as->same;
   if (o->size < 8 || o->size > 1024) die(EXIT_USAGE, "--size", say("%d", o->size), "8 to 1024", NULL);
-  if (o->crop < 0 || (o->crop > 0 && o->crop < 8)) die(EXIT_USAGE, "--crop", say("%d", o->crop), "0, or at least 8", NULL);
+  if (o->crop < 0 || (o->crop > 0 && o->crop < 8))
+    die(EXIT_USAGE, "--crop", say("%d", o->crop), "0, or at least 8", NULL);
   if (o->same > 1) die(EXIT_USAGE, "--same", say("%g", o->same), "0 to 1", NULL);
   if (!o->skip && !o->classes) o->skip = as->skip;
   else if (*as->skip && !o->classes) o->skip = join("%s,%s", o->skip, as->skip);
@@ -835,7 +927,8 @@ int cmd_import(int argc, char **argv)
   find_cells(&o, as->name, &f);
   order_cells(&f);
   if (o.groups) read_groups(&f, o.groups);
-  dataset_cancel(dataset_create(out, o.replace, o.class_count, o.class_name));   /* is there room for OUT? say so before the work */
+  /* is there room for OUT? say so before the work */
+  dataset_cancel(dataset_create(out, o.replace, o.class_count, o.class_name));
   decode_cells(&f, &o);
   int dropped = settle_duplicates(&f, &o);
   if (o.take) take_some(&f, &o);
@@ -852,7 +945,8 @@ static void print_data_set(const char *folder)
   dataset *ds = dataset_load(folder, 0, 0);
   int *count = NEW(int, ds->classes);
   for (int i = 0; i < ds->n; i++) count[ds->label[i]]++;
-  printf("%s\n  %s, %s, %d cells of %d x %d, %s, sha256 %.16s\n ", folder, ds->name, ds->kind, ds->n, ds->w, ds->h,
+  printf("%s\n  %s, %s, %d cells of %d x %d, %s, sha256 %.16s\n ", folder, ds->name, ds->kind, ds->n,
+         ds->w, ds->h,
          ds->grouped ? say("%d groups", ds->groups) : "no groups", ds->sha256);
   for (int c = 0; c < ds->classes; c++) printf(" %s %d", ds->class_name[c], count[c]);
   putchar('\n');
@@ -864,7 +958,8 @@ int cmd_data(int argc, char **argv)
   const option table[] = { {0} };
   const char *folder[64];
   int n;
-  options_read(argc, argv, table, "data FOLDER ...", "Verify data sets: every cell's sha256, its size, the counts; print what they are.",
+  options_read(argc, argv, table, "data FOLDER ...",
+               "Verify data sets: every cell's sha256, its size, the counts; print what they are.",
                "  wbcsnet data build/data/*\n", folder, &n, 64);
   if (!n) die(EXIT_USAGE, "data", "no folder", "at least one data set", "wbcsnet data --help");
   for (int i = 0; i < n; i++) print_data_set(folder[i]);
