@@ -12,7 +12,7 @@ run() {
     "$@" >"$tmp/out" 2>&1 </dev/null
     got=$?
     grep -qF -e "$text" "$tmp/out" && [ "$got" = "$code" ]
-    ok $? "exit $code, '$text': ${*##*/}"
+    ok $? "exit $code, '$text': $(echo "$*" | sed 's,[^ ]*/,,g')"
     [ "$got" = "$code" ] || { echo "# exit $got"; sed 's/^/# /;5q' "$tmp/out"; }
 }
 
@@ -25,6 +25,8 @@ run 2 'one word too many' "$w" doctor now
 run 2 'did you mean --measure?' "$w" doctor --mesure
 run 2 'flags have two dashes' "$w" doctor -m
 run 2 'this flag is on or off' "$w" doctor --json=1
+
+run 0 'sgemm' "$w" doctor --measure
 
 commands=$("$w" --help | sed -n 's/^  \([a-z]*\) .*/\1/p')
 for c in $commands; do
