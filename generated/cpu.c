@@ -102,8 +102,11 @@ static const float *window_at(const float *image, int h, int w, int c, int y, in
   if (y >= 0 && x >= 0 && y + rows <= h && x + cols <= w && lanes == LANE) return image + y * *row + x * *col + j * LANE;
   memset(patch, 0, sizeof(float) * size(rows * cols * LANE));
   for (int u = y < 0 ? -y : 0; u < rows && y + u < h; u++)
-    for (int v = x < 0 ? -x : 0; v < cols && x + v < w; v++)
-      memcpy(patch + (u * cols + v) * LANE, image + (y + u) * *row + (x + v) * *col + j * LANE, sizeof(float) * size(lanes));
+    for (int v = x < 0 ? -x : 0; v < cols && x + v < w; v++) {
+      const float *from = image + (y + u) * *row + (x + v) * *col + j * LANE;
+      if (lanes == LANE) memcpy(patch + (u * cols + v) * LANE, from, sizeof(float) * LANE);
+      else memcpy(patch + (u * cols + v) * LANE, from, sizeof(float) * size(lanes));
+    }
   *row = (ptrdiff_t)cols * LANE, *col = LANE;
   return patch;
 }
@@ -928,10 +931,11 @@ static void fc_partial(const simd *k, const fc_work *w, const float *weight, con
       for (int i = 0; i < length; i += LANE) {
         segment[i / LANE] = i * rows;
         for (int r = 0; r < rows; r++) {
-          float *to_lane = wt + (i * rows + r * LANE);
-          const float *lane = weight + size(o + r) * size(w->in) + size(start + i);
-          if (start + i + LANE <= w->in) memcpy(to_lane, lane, sizeof(float) * LANE);
-          else for (int q = 0; q < LANE; q++) to_lane[q] = start + i + q < w->in ? lane[q] : 0;
+          float *lane = wt + (i * rows + r * LANE);
+          const float *from_row = weight + size(o + r) * size(w->in) + size(start + i);
+          __builtin_prefetch(from_row + 8 * LANE);
+          if (start + i + LANE <= w->in) memcpy(lane, from_row, sizeof(float) * LANE);
+          else for (int q = 0; q < LANE; q++) lane[q] = start + i + q < w->in ? from_row[q] : 0;
         }
       }
       for (int p = 0; p < n; p += k->panel)
@@ -956,10 +960,14 @@ static void fc_forward(host *h, int i)
     fc_partial(k, w, weight, x, n, deal(blocks, w->groups, g) * LANE, deal(blocks, w->groups, g + 1) * LANE, w->part + size(g) * part, own(h));
 #pragma omp parallel for num_threads(h->threads)
   for (int o = 0; o < w->out; o++)
-    for (int j = 0; j < n; j++) {
-      double sum = bias[o];
-      for (int g = 0; g < w->groups; g++) sum += w->part[size(g) * part + size(o) * size(w->batch) + size(j)];
-      y[size(j) * size(w->out) + size(o)] = (float)(s->relu && !(sum > 0) ? 0 : sum);
+    for (int j = 0; j < n; j += LANE) {
+      const float *p = w->part + size(o) * size(w->batch) + size(j);
+      double sum[LANE];
+      for (int q = 0; q < LANE; q++) sum[q] = bias[o];
+      for (int g = 0; g < w->groups; g++)
+        for (int q = 0; q < LANE; q++) sum[q] += p[size(g) * part + size(q)];
+      for (int q = 0; q < least(LANE, n - j); q++)
+        y[size(j + q) * size(w->out) + size(o)] = (float)(s->relu && !(sum[q] > 0) ? 0 : sum[q]);
     }
 }
 
@@ -983,6 +991,8 @@ static void fc_tile(const simd *k, const fc_task *q, int o, int rows, int p, boo
           q->tile, size(width), 0);
   for (int r = 0; r < rows; r++) {
     const size_t at = size(o + r) * size(w->in) + size(q->from + p * width);
+    for (int j = 0; q->velocity && j < width; j += LANE)    /* the panel after next, which memory is slow to bring */
+      __builtin_prefetch(q->weight + at + 2 * width + j, 1), __builtin_prefetch(q->velocity + at + 2 * width + j, 1);
     if (keep) memcpy(q->old + (size(p) * size(w->wide) + size(o + r)) * size(width), q->weight + at, sizeof(float) * size(valid));
     if (q->velocity) k->sgd(q->weight + at, q->velocity + at, q->tile + r * width, size(valid), q->rate, q->momentum, q->l2);
     else memcpy(q->dw + at, q->tile + r * width, sizeof(float) * size(valid));
