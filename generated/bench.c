@@ -95,7 +95,8 @@ static bench bench_open(const char *path, const char *set, int images, int threa
   net_state s = { NEW(float, b.net->param_floats), NULL, NEW(float, b.net->stat_floats + 1) };
   for (int k = 0; k < b.net->params; k++)
     for (size_t i = 0; i < b.net->param[k].count; i++)
-      s.param[b.net->param[k].offset + i] = b.net->param[k].init == INIT_ONE ? 1 : b.net->param[k].init == INIT_ZERO ? 0 : (float)(rng_uniform(&r) - 0.5) * 0.03f;
+      s.param[b.net->param[k].offset + i] = b.net->param[k].init == INIT_ONE ? 1
+        : b.net->param[k].init == INIT_ZERO ? 0 : (float)(rng_uniform(&r) - 0.5) * 0.03f;
   for (size_t i = 0; i < b.net->stat_floats; i++) s.stat[i] = 1;
   b.e->kind->write_state(b.e, &s);
   free(s.param), free(s.stat);
@@ -288,7 +289,8 @@ static void print_net(const bench *b, const figures *f, const limits *m)
   if (f->rival)
     printf("  PyTorch (%s): training %.1f, inference %.1f images/s; ours / PyTorch, median of paired runs: %.2f and %.2f\n", f->peer.settings,
            f->peer.train, f->peer.infer, f->peer.train_ratio, f->peer.infer_ratio);
-  printf("\n  %-14s %-10s|%8s %8s %6s %6s |%9s %8s %6s %6s |\n", "step", "output", "forward", "GFLOP/s", "sgemm", "GB/s", "backward", "GFLOP/s", "sgemm", "GB/s");
+  printf("\n  %-14s %-10s|%8s %8s %6s %6s |%9s %8s %6s %6s |\n", "step", "output", "forward", "GFLOP/s", "sgemm", "GB/s",
+         "backward", "GFLOP/s", "sgemm", "GB/s");
   double all[2] = { 0, 0 };
   for (int i = 0; i < p->steps; i++) {
     printf("  %-14s %-10s|", step_word(&p->step[i]), p->tensor[p->step[i].y].name);
@@ -303,14 +305,17 @@ static void print_json(const bench *b, const figures *f)
 {
   const plan *p = b->plan;
   printf("{\"name\": "), json_put_text(stdout, b->net->name);
-  printf(", \"size\": %d, \"train_images_per_second\": %.2f, \"infer_images_per_second\": %.2f, ", p->tensor[0].s.h, p->batch / f->train, p->batch / f->infer);
+  printf(", \"size\": %d, \"train_images_per_second\": %.2f, \"infer_images_per_second\": %.2f, ",
+         p->tensor[0].s.h, p->batch / f->train, p->batch / f->infer);
   if (f->rival)
-    printf("\"peer\": {\"settings\": \"%s\", \"train_images_per_second\": %.2f, \"infer_images_per_second\": %.2f, \"train_ratio\": %.3f, \"infer_ratio\": %.3f}, ",
+    printf("\"peer\": {\"settings\": \"%s\", \"train_images_per_second\": %.2f, \"infer_images_per_second\": %.2f, "
+           "\"train_ratio\": %.3f, \"infer_ratio\": %.3f}, ",
            f->peer.settings, f->peer.train, f->peer.infer, f->peer.train_ratio, f->peer.infer_ratio);
   printf("\"steps\": [");
   for (int i = 0; i < p->steps; i++) {
     printf("%s{\"step\": \"%s\", \"output\": ", i ? ", " : "", step_word(&p->step[i])), json_put_text(stdout, p->tensor[p->step[i].y].name);
-    printf(", \"forward_ms\": %.4f, \"backward_ms\": %.4f, \"forward_gflop\": %.4f, \"backward_gflop\": %.4f}", f->forward[i] * 1e3, f->backward[i] * 1e3,
+    printf(", \"forward_ms\": %.4f, \"backward_ms\": %.4f, \"forward_gflop\": %.4f, \"backward_gflop\": %.4f}",
+           f->forward[i] * 1e3, f->backward[i] * 1e3,
            step_flop(p, i, false) * 1e-9, step_flop(p, i, true) * 1e-9);
   }
   printf("]}");
@@ -326,7 +331,8 @@ static void bench_net(const char *path, const bench_flags *o, const limits *m, b
   f.train = step_seconds(&b, true, o->repeat), f.infer = step_seconds(&b, false, o->repeat);
   operator_seconds(&b, o->repeat, f.forward, f.backward);
   if (o->peer) f.rival = run_peer(&b, o->threads, o->repeat, &f.peer);
-  if (o->peer && !f.rival) warn("tools/peer/torch-peer", "PyTorch did not answer", "apt-get install --no-install-recommends python3-torch; run in the repository's root");
+  if (o->peer && !f.rival) warn("tools/peer/torch-peer", "PyTorch did not answer",
+                               "apt-get install --no-install-recommends python3-torch; run in the repository's root");
   if (o->json) printf("%s", first ? "" : ",\n  "), print_json(&b, &f);
   else print_net(&b, &f, m);
   fflush(stdout);
@@ -366,8 +372,10 @@ int cmd_bench(int argc, char **argv)
     { "quick", OPTION_FLAG, &o.quick, NULL, "two steps instead of seven" },
     { "json", OPTION_FLAG, &o.json, NULL, "print JSON" }, {0}
   };
-  options_read(argc, argv, table, "bench [--net FILE] [flags]", "Time training, inference and every operator, beside this machine's sgemm and memory.",
-               "  wbcsnet bench --peer\n  wbcsnet bench --net experiments/nets/wbcsnet2.net --set size=35,f1=16,f2=64,f3=128,fc1=128\n", NULL, NULL, 0);
+  options_read(argc, argv, table, "bench [--net FILE] [flags]",
+               "Time training, inference and every operator, beside this machine's sgemm and memory.",
+               "  wbcsnet bench --peer\n"
+               "  wbcsnet bench --net experiments/nets/wbcsnet2.net --set size=35,f1=16,f2=64,f3=128,fc1=128\n", NULL, NULL, 0);
   if (o.quick) o.repeat = 2;
   if (o.batch < 1 || o.repeat < 1 || o.threads < 0 || o.estimate < 0) die(EXIT_USAGE, "bench", "a count below 1", "positive counts", NULL);
   if (!o.threads) o.threads = omp_get_max_threads();
@@ -377,11 +385,13 @@ int cmd_bench(int argc, char **argv)
   static const char *const both[] = { "experiments/nets/wbcsnet2.net", "experiments/nets/wbcsnet.net" };
   const limits m = measure_machine(o.threads);
   if (o.json)
-    printf("{\"version\": \"%s\", \"threads\": %d, \"batch\": %d, \"vectors\": \"%s\", \"sgemm_gflops\": %.1f, \"sgemm_library\": \"%s\", \"memory_gbs\": %.1f,\n \"nets\": [",
+    printf("{\"version\": \"%s\", \"threads\": %d, \"batch\": %d, \"vectors\": \"%s\", "
+           "\"sgemm_gflops\": %.1f, \"sgemm_library\": \"%s\", \"memory_gbs\": %.1f,\n \"nets\": [",
            wbcsnet_version, o.threads, o.batch, simd_best()->name, m.sgemm * 1e-9, m.library, m.memory * 1e-9);
   else printf("%d threads, %s; sgemm (%s) %.1f GFLOP/s, memory %.1f GB/s\n", o.threads, simd_best()->name, m.library, m.sgemm * 1e-9, m.memory * 1e-9);
   for (int i = 0; i < (o.net ? 1 : 2); i++) bench_net(o.net ? o.net : both[i], &o, &m, i == 0);
   if (o.json) printf("]}\n");
-  else printf("\nGFLOP/s count a convolution's multiplications as if done one by one; Winograd's transforms do fewer, so a share of sgemm can pass 100 %%.\n");
+  else printf("\nGFLOP/s count a convolution's multiplications as if done one by one; "
+                "Winograd's transforms do fewer, so a share of sgemm can pass 100 %%.\n");
   return 0;
 }

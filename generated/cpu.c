@@ -587,7 +587,8 @@ static void conv_room(host *h, const layer *l, const conv_work *w)
   if (w->winograd)
     room_take(h, larger(wino_room(&f), wino_room(&b)), larger(64 * larger(taps_step(&tf), taps_step(&tb)), wgrad_room(&w->q)));
   else
-    room_take(h, larger(larger(direct_room(&w->d, l->out.w, l->out.c), direct_room(&w->back, l->in.w, l->in.c)), copy_floats(&w->d) + copy_floats(&w->e)),
+    room_take(h, larger(larger(direct_room(&w->d, l->out.w, l->out.c), direct_room(&w->back, l->in.w, l->in.c)),
+                        copy_floats(&w->d) + copy_floats(&w->e)),
               larger(larger(packed_floats(&w->d, l->out.c), packed_floats(&w->back, l->in.c)), DIRECT_SUMS * direct_sum_floats(&w->d)));
 }
 
@@ -870,7 +871,8 @@ static void pool_backward(host *h, int i)
   const step *s = host_step(h, i);
   const layer *l = s->layer;
   const simd *k = room_of(h)->k;
-  const bool once = l->stride >= l->kernel, whole = once && l->stride == l->kernel && l->out.h * l->stride >= l->in.h && l->out.w * l->stride >= l->in.w;
+  const bool once = l->stride >= l->kernel;
+  const bool whole = once && l->stride == l->kernel && l->out.h * l->stride >= l->in.h && l->out.w * l->stride >= l->in.w;
   if (!s->need_dx) return;
 #pragma omp parallel for schedule(dynamic) num_threads(h->threads)
   for (int n = 0; n < h->n; n++) {
@@ -1064,7 +1066,8 @@ static void fc_backward(host *h, int i)
   for (int from = 0; from < w->in; from += FC_COLUMNS) {
     fc_task q = { .w = w, .n = h->n, .from = from, .columns = least(FC_COLUMNS, w->in - from), .x = host_act(h, s->x) };
     q.weight = host_param(h, l->weight), q.dw = host_dparam(h, l->weight);
-    if (h->sgd) q.velocity = h->velocity + p->offset, q.rate = sgd_rate(h->sgd, l->weight), q.momentum = h->sgd->momentum, q.l2 = h->sgd->l2 * (float)p->decay;
+    if (h->sgd) q.velocity = h->velocity + p->offset, q.rate = sgd_rate(h->sgd, l->weight),
+      q.momentum = h->sgd->momentum, q.l2 = h->sgd->l2 * (float)p->decay;
     q.xs = own(h), q.old = q.xs + FC_COLUMNS * w->batch, q.tile = q.old + size(FC_COLUMNS) * size(w->wide);
     fc_columns(k, &q, dx, s->add_dx);
   }
