@@ -24,7 +24,8 @@ typedef struct {
   /* A' v A, (m, m), m 3..6; + bias (may be NULL), then mode as in tile */
   void (*wino_output)(int m, const float *v, size_t estep, const float *bias, float *y, ptrdiff_t row, ptrdiff_t col, int mode);
   /* Over rows of c channels. mean, a, offset, k1, k2, pivot: (c), readable up to a multiple of LANE. With v = a * (x - mean) + offset: */
-  void (*sums)(const float *x, size_t rows, int c, const float *pivot, double *sum, double *square);         /* += x - p, (x - p)^2; pivot: NULL is 0; square may be NULL */
+  /* += x - p, (x - p)^2; pivot: NULL is 0; square may be NULL */
+  void (*sums)(const float *x, size_t rows, int c, const float *pivot, double *sum, double *square);
   void (*norm)(const float *x, const float *r, float *y, size_t rows, int c, const float *mean, const float *a, const float *offset,
                bool relu);                             /* y = relu?(v + r?) */
   /* With g = dy where the ReLU passed (v > 0, or y > 0 when y is given), else 0: */
