@@ -57,6 +57,7 @@ static float *own(host *h)
 static int up(int n, int unit) { return (n + unit - 1) / unit * unit; }
 static int least(int a, int b) { return a < b ? a : b; }
 static size_t size(int n) { return (size_t)n; }
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 /* The first of part p when n things are dealt to parts as evenly as can be. */
 static int deal(int n, int parts, int p) { return (int)((long long)n * p / parts); }
@@ -182,12 +183,15 @@ typedef struct {
   size_t vstep, mstep, ustep;
 } wino_task;
 
+/* Output channels in the making. */
+static int made_wide(const tiling *t) { return least(t->og, OUT_GROUPS) * LANE; }
+
 /* Floats of v, m and patch. */
 static size_t wino_room(const correlation *g)
 {
   const tiling t = tiling_of(g);
   const size_t b = size(block_tiles(&t));
-  return 64 * between_points(size(t.cg) * b * LANE + LANE) + 64 * between_points(b * OUT_GROUPS * LANE + LANE) + 64 * LANE;
+  return 64 * between_points(size(t.cg) * b * LANE + LANE) + 64 * between_points(b * size(made_wide(&t)) + LANE) + 64 * LANE;
 }
 
 /* The corner of tile i: image, row and column of its first output. */
@@ -222,7 +226,7 @@ static void wino_products(const simd *k, wino_task *w, int from, int to)
       for (int p = 0; p < parts; p++) {
         const int i = deal(w->n, parts, p), rows = deal(w->n, parts, p + 1) - i;
         k->tile(rows, width, w->v + size(e) * w->vstep + i * LANE, segment, w->t.cg, u, NULL,
-                w->m + size(e) * w->mstep + i * OUT_GROUPS * LANE + (o - from) * LANE, OUT_GROUPS * LANE, 0);
+                w->m + size(e) * w->mstep + i * made_wide(&w->t) + (o - from) * LANE, size(made_wide(&w->t)), 0);
       }
     }
 }
@@ -235,7 +239,7 @@ static void wino_outputs(const simd *k, wino_task *w, int from, int to)
     int y, x;
     float *image = w->y + size(tile_corner(&w->t, w->first + i, &y, &x)) * size(g->oh) * size(g->ow) * size(g->oc);
     for (int o = from; o < to; o++) {
-      const float *v = w->m + (i * OUT_GROUPS + o - from) * LANE, *bias = w->bias ? w->bias + o * LANE : NULL;
+      const float *v = w->m + i * made_wide(&w->t) + (o - from) * LANE, *bias = w->bias ? w->bias + o * LANE : NULL;
       float *at = image + (size(y) * size(g->ow) + size(x)) * size(g->oc) + o * LANE;
       if (y + m <= g->oh && x + m <= g->ow && (o + 1) * LANE <= g->oc)
         k->wino_output(m, v, w->mstep, bias, at, (ptrdiff_t)g->ow * g->oc, g->oc, w->mode);
@@ -257,7 +261,7 @@ static void wino_run(host *h, const correlation *g, const float *x, const float 
   for (int i = 0; i < tasks; i++) {
     wino_task w = { .g = *g, .t = t, .x = x, .u = u, .bias = bias, .y = y, .mode = mode, .block = block };
     w.first = deal(all, tasks, i), w.n = deal(all, tasks, i + 1) - w.first;
-    w.vstep = between_points(size(t.cg * block * LANE) + LANE), w.mstep = between_points(size(block * OUT_GROUPS * LANE) + LANE);
+    w.vstep = between_points(size(t.cg * block * LANE) + LANE), w.mstep = between_points(size(block * made_wide(&t)) + LANE);
     w.ustep = taps_step(&t);
     w.v = own(h), w.m = w.v + 64 * w.vstep, w.patch = w.m + 64 * w.mstep;
     wino_windows(k, &w);
@@ -281,7 +285,7 @@ static wgrad wgrad_of(const layer *l, int most)
   wgrad q = { .l = l, .g = forward_of(l) };
   q.t = tiling_of(&q.g);
   const size_t sums = size(q.t.cg * q.t.og) * LANE * LANE, image = size((q.t.cg + q.t.og) * q.t.tiles) * LANE;
-  const size_t budget = 2 * sums * 64 > ((size_t)4 << 20) ? 2 * sums * 64 : (size_t)4 << 20;
+  const size_t budget = larger(2 * 64 * sums, 256 * 1024);
   q.images = (int)(budget / (64 * image));
   q.images = q.images < 1 ? 1 : least(q.images, most);
   q.xstep = between_points(size(q.images * q.t.tiles * q.t.cg) * LANE + LANE);
@@ -577,8 +581,6 @@ static size_t direct_room(const direct *d, int ow, int oc)
 {
   return copy_floats(d) + size(ow) * size(up(oc, LANE)) + size(d->l->kernel * d->taps * d->groups);
 }
-
-static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 static void conv_room(host *h, const layer *l, const conv_work *w)
 {
