@@ -87,13 +87,13 @@ RESULTS_JSON := $(EXPERIMENTS:%=$(RESULTS)/%/results.json)
 $(RESULTS)/verdict/verdict.tex: $(RESULTS_JSON) $(SUMMARY_C) experiments/published.csv experiments/claims.csv | $(WBCSNET)
 	$(call say,JUDGE,$@) $(WBCSNET) verdict --published experiments/published.csv --claims experiments/claims.csv --scale $(SCALE) --out $(@D) $(RESULTS_JSON)
 
-## begin: how training starts under two initialisers, over seeds (quick: 20 s)
+## begin: how training starts under two initialisers, over seeds (quick: 10 s)
 begin: $(RESULTS)/begin/results.json
-## scratch: train both nets on all of Dataset1: Fig. 4 and 5, cost (quick: 1 min)
+## scratch: train both nets on all of Dataset1: Fig. 4 and 5, cost (quick: 30 s)
 scratch: $(RESULTS)/scratch/results.json $(FIGURES)/fig4.tex $(FIGURES)/fig5.tex
-## cv: cross-validation on Dataset1: Fig. 6 and 7, Table 1 (quick: 4 min)
+## cv: cross-validation on Dataset1: Fig. 6 and 7, Table 1 (quick: 3 min)
 cv: $(RESULTS)/cv/results.json $(FIGURES)/fig6.tex $(FIGURES)/fig7.tex
-## transfer: Dataset2 from pre-trained weights and from scratch: Fig. 8 (quick: 2 min, and scratch)
+## transfer: Dataset2 from pre-trained weights and from scratch: Fig. 8 (quick: 1 min, and scratch)
 transfer: $(RESULTS)/transfer/results.json $(FIGURES)/fig8.tex
 ## features: what the filters of a trained WBCsNet-2 answer to one neutrophil: Fig. 9 (a second, and scratch)
 features: $(FIGURES)/fig9.tex
@@ -155,7 +155,7 @@ PAPER_PARTS := $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n
 $(SHEETS)/paper.pdf: paper/paper.tex paper/refs.bib paper/diagram.sty experiments/typeset $(PAPER_PARTS)
 	$(call say,LATEX,$@) experiments/typeset $(SHEETS) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2)
 
-## paper: everything, and paper/paper.pdf (smoke 1 min, quick 8 min, full days; a second time seconds)
+## paper: everything, and paper/paper.pdf (smoke 20 s, quick 5 min, full days; a second time seconds)
 paper: $(SHEETS)/paper.pdf
 	@mkdir -p $(dir $(PAPER)) && cmp -s $< $(PAPER) || cp $< $(PAPER)
 	@cat $(RESULTS)/verdict/findings.txt
