@@ -132,7 +132,7 @@ $(B)/tests/%.t: tests/%.c $(PARTS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<) $(CC) $(ALLC) $(CPPFLAGS) -Itests -MMD -MP -MF $(@:.t=.d) -Wl,--as-needed -o $@ $< $(PARTS) $(LIBS)
 
-## test: build everything and run every test (5 min)
+## test: build everything and run every test (3 min)
 test: $(B)/wbcsnet $(TEST_C:tests/%.c=$(B)/tests/%.t)
 	$(Q)WBCSNET=$(B)/wbcsnet WBCSNET_B=$(B) ASAN_OPTIONS=detect_leaks=0 tools/runtests -j $(JOBS) $(or $(TESTS),$(TEST_T))
 
