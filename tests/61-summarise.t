@@ -77,6 +77,19 @@ has "$tmp/out/curve-a.dat" '3 0.5 100 ' 'the curve holds iteration, loss, accura
 has "$tmp/out/curve-a.dat" "$tmp/runs/try/a/seed1/fold0" 'a table names its runs'
 "$bin" summarise --experiment try --out "$tmp/again" "$tmp"/runs/try/*/*/*; cmp -s "$r" "$tmp/again/results.tex"; ok $? 'twice gives the same bytes'
 
+# a second seed of net a, right everywhere: seeds are averaged, the first seed's matrix stays
+for i in 0 1; do
+    run a 2 $i neta false 2 <<END
+n$i,neutrophil,neutrophil,1,0
+e$i,eosinophil,eosinophil,0,1
+END
+done
+"$bin" summarise --experiment try --out "$tmp/seeds" "$tmp"/runs/try/*/*/*; ok $? 'two seeds are summed up'
+has "$tmp/seeds/results.tex" '\result{try/a/accuracy/mean}{90.00}' 'the mean over seeds of 80 and 100'
+has "$tmp/seeds/results.tex" '\result{try/a/accuracy/sd}{14.14}' 'with its standard deviation'
+has "$tmp/seeds/results.tex" '\result{try/a/accuracy}{80.00}' "the first seed's accuracy stays"
+rm -r "$tmp/runs/try/a/seed2"
+
 # the verdict
 cat >"$tmp/claims.csv" <<'END'
 claim,published,rule,ours,limit,reason
