@@ -16,7 +16,8 @@
 #endif
 #if HAVE_OPENBLAS
 void openblas_set_num_threads(int);
-void sgemm_(const char *, const char *, const int *, const int *, const int *, const float *, const float *, const int *, const float *,
+void sgemm_(const char *, const char *, const int *, const int *, const int *, const float *,
+            const float *, const int *, const float *,
             const int *, const float *, float *, const int *);
 #endif
 
@@ -41,9 +42,11 @@ static double gemm_seconds(int library, int threads, const float *a, const float
   return seconds() - start;
 }
 
+/* The fastest of a few tries of each. */
 static limits measure_machine(int threads)
 {
-  static const char *const name[] = { HAVE_DNNL ? "oneDNN" : NULL, HAVE_OPENBLAS ? "OpenBLAS" : NULL };
+  static const char *const name[] = { HAVE_DNNL ? "oneDNN" : NULL,
+                                      HAVE_OPENBLAS ? "OpenBLAS" : NULL };
   const size_t n = (size_t)GEMM * GEMM, many = (size_t)1 << 26;
   limits m = { 0, 0, "no library" };
   float *x = host_room(many), *a = x, *b = x + n, *c = x + 2 * n;
@@ -79,7 +82,8 @@ typedef struct {
 
 static bench bench_open(const char *path, const char *set, int images, int threads)
 {
-  bench b = { .net = net_load(path, set, 5), .rule = { .rate = 0.001f, .momentum = 0.9f, .l2 = 1e-4f } };
+  bench b = { .net = net_load(path, set, 5), .rule = { .rate = 0.001f, .momentum = 0.9f,
+                                                       .l2 = 1e-4f } };
   b.plan = plan_make(b.net, images);
   b.e = engine_cpu.open(b.plan, threads);
   const size_t pixels = shape_floats(b.plan->tensor[0].s);
@@ -163,7 +167,8 @@ static void operator_seconds(bench *b, int n, double *forward, double *backward)
     }
     h->sgd = NULL;
   }
-  for (int i = 0; i < steps; i++) forward[i] = median(f + i * n, n), backward[i] = median(k + i * n, n);
+  for (int i = 0; i < steps; i++) forward[i] = median(f + i * n, n),
+      backward[i] = median(k + i * n, n);
   free(f), free(k);
 }
 
@@ -171,10 +176,12 @@ static double step_bytes(const plan *p, int i, bool backward)
 {
   const step *s = &p->step[i];
   const layer *l = s->layer;
-  double act = (double)p->tensor[s->x].floats + (double)p->tensor[s->y].floats + (s->r >= 0 ? (double)p->tensor[s->r].floats : 0);
+  double act = (double)p->tensor[s->x].floats + (double)p->tensor[s->y].floats
+      + (s->r >= 0 ? (double)p->tensor[s->r].floats : 0);
   double weights = l->weight < 0 ? 0 : (double)p->net->param[l->weight].count;
   if (backward) {
-    act = (s->kind == STEP_POOL ? 0 : (double)p->tensor[s->x].floats) + (double)p->tensor[s->y].floats;
+    act = (s->kind == STEP_POOL ? 0 : (double)p->tensor[s->x].floats)
+        + (double)p->tensor[s->y].floats;
     if (s->need_dx) act += (double)p->tensor[s->x].floats;
     if (s->need_dr) act += (double)p->tensor[s->r].floats;
     weights *= s->kind == STEP_FC ? 4 : 2;
@@ -191,7 +198,8 @@ static double step_flop(const plan *p, int i, bool backward)
 }
 
 /* bench: run a peer beside */
-typedef struct { const char *layout, *allocator; pid_t pid; FILE *to, *from; double train, infer; } peer;
+typedef struct { const char *layout, *allocator; pid_t pid; FILE *to, *from; double train, infer;
+                 } peer;
 
 static bool peer_open(peer *q, const bench *b, int threads)
 {
@@ -202,7 +210,8 @@ static bool peer_open(peer *q, const bench *b, int threads)
   if (!q->pid) {
     dup2(in[0], 0), dup2(out[1], 1);
     for (int i = 3; i < 256; i++) close(i);
-    execl("tools/peer/torch-peer", "torch-peer", q->layout, q->allocator, say("%d", b->plan->batch), say("%d", threads), (char *)NULL);
+    execl("tools/peer/torch-peer", "torch-peer", q->layout, q->allocator,
+          say("%d", b->plan->batch), say("%d", threads), (char *)NULL);
     _exit(127);
   }
   close(in[0]), close(out[1]);
@@ -226,11 +235,13 @@ static double peer_step(peer *q, bool train, int n)
   return fgets(line, sizeof line, q->from) ? atof(line) / n : NAN;
 }
 
-typedef struct { double train, infer, train_ratio, infer_ratio; char settings[64]; } rivalry;   /* images/s; ours / theirs */
+/* images/s; ours / theirs */
+typedef struct { double train, infer, train_ratio, infer_ratio; char settings[64]; } rivalry;
 
 static bool best_peer(peer *best, const bench *b, int threads)
 {
-  static const char *const layout[] = { "nchw", "nhwc" }, *const allocator[] = { "tuned", "jemalloc" };
+  static const char *const layout[] = { "nchw", "nhwc" },
+      *const allocator[] = { "tuned", "jemalloc" };
   best->train = INFINITY;
   for (int i = 0; i < 4; i++) {
     peer q = { .layout = layout[i % 2], .allocator = allocator[i / 2] };
@@ -247,7 +258,8 @@ static bool best_peer(peer *best, const bench *b, int threads)
 static bool run_peer(bench *b, int threads, int repeat, rivalry *r)
 {
   peer q = {0};
-  double *ratio[2] = { NEW(double, repeat), NEW(double, repeat) }, *theirs[2] = { NEW(double, repeat), NEW(double, repeat) };
+  double *ratio[2] = { NEW(double, repeat), NEW(double, repeat) },
+      *theirs[2] = { NEW(double, repeat), NEW(double, repeat) };
   signal(SIGPIPE, SIG_IGN);
   const bool found = best_peer(&q, b, threads);
   for (int i = 0; found && i < repeat; i++)
@@ -257,7 +269,8 @@ static bool run_peer(bench *b, int threads, int repeat, rivalry *r)
       ratio[k][i] = theirs[k][i] / ((ours + one_step(b, !k)) / 2);
     }
   if (found) {
-    r->train = b->plan->batch / median(theirs[0], repeat), r->infer = b->plan->batch / median(theirs[1], repeat);
+    r->train = b->plan->batch / median(theirs[0], repeat),
+        r->infer = b->plan->batch / median(theirs[1], repeat);
     r->train_ratio = median(ratio[0], repeat), r->infer_ratio = median(ratio[1], repeat);
     snprintf(r->settings, sizeof r->settings, "%s, %s", q.layout, q.allocator);
     peer_close(&q);
@@ -267,14 +280,16 @@ static bool run_peer(bench *b, int threads, int repeat, rivalry *r)
 }
 
 /* bench: print */
-typedef struct { double train, infer, *forward, *backward; bool rival; rivalry peer; } figures;   /* seconds of a step */
+/* seconds of a step */
+typedef struct { double train, infer, *forward, *backward; bool rival; rivalry peer; } figures;
 
 static void print_half(const plan *p, int i, bool backward, double s, const limits *m)
 {
   const double flop = step_flop(p, i, backward), bytes = step_bytes(p, i, backward);
   const step_kind kind = p->step[i].kind;
   printf(" %8.2f", s * 1e3);
-  if (flop > 0 && (kind == STEP_CONV || kind == STEP_FC)) printf(" %8.1f %5.0f%%", flop / s * 1e-9, m->sgemm > 0 ? 100 * flop / s / m->sgemm : 0);
+  if (flop > 0 && (kind == STEP_CONV || kind == STEP_FC)) printf(" %8.1f %5.0f%%", flop / s * 1e-9,
+        m->sgemm > 0 ? 100 * flop / s / m->sgemm : 0);
   else printf(" %8s %6s", "", "");
   printf(" %6.1f |", bytes / s * 1e-9);
 }
@@ -283,13 +298,17 @@ static void print_net(const bench *b, const figures *f, const limits *m)
 {
   const plan *p = b->plan;
   const double flop = b->net->train_flop * p->batch;
-  printf("\n%s, %dx%dx%d, batches of %d\n", b->net->title, p->tensor[0].s.h, p->tensor[0].s.w, p->tensor[0].s.c, p->batch);
-  printf("  training  %8.1f images/s  %7.1f GFLOP/s\n", p->batch / f->train, flop / f->train * 1e-9);
-  printf("  inference %8.1f images/s  %7.1f GFLOP/s\n", p->batch / f->infer, b->net->flop * p->batch / f->infer * 1e-9);
+  printf("\n%s, %dx%dx%d, batches of %d\n", b->net->title, p->tensor[0].s.h, p->tensor[0].s.w,
+         p->tensor[0].s.c, p->batch);
+  printf("  training  %8.1f images/s  %7.1f GFLOP/s\n", p->batch / f->train,
+         flop / f->train * 1e-9);
+  printf("  inference %8.1f images/s  %7.1f GFLOP/s\n", p->batch / f->infer,
+         b->net->flop * p->batch / f->infer * 1e-9);
   if (f->rival)
     printf("  PyTorch (%s): training %.1f, inference %.1f images/s; ours / PyTorch, median of paired runs: %.2f and %.2f\n", f->peer.settings,
            f->peer.train, f->peer.infer, f->peer.train_ratio, f->peer.infer_ratio);
-  printf("\n  %-14s %-10s|%8s %8s %6s %6s |%9s %8s %6s %6s |\n", "step", "output", "forward", "GFLOP/s", "sgemm", "GB/s",
+  printf("\n  %-14s %-10s|%8s %8s %6s %6s |%9s %8s %6s %6s |\n", "step", "output", "forward",
+         "GFLOP/s", "sgemm", "GB/s",
          "backward", "GFLOP/s", "sgemm", "GB/s");
   double all[2] = { 0, 0 };
   for (int i = 0; i < p->steps; i++) {
@@ -310,10 +329,12 @@ static void print_json(const bench *b, const figures *f)
   if (f->rival)
     printf("\"peer\": {\"settings\": \"%s\", \"train_images_per_second\": %.2f, \"infer_images_per_second\": %.2f, "
            "\"train_ratio\": %.3f, \"infer_ratio\": %.3f}, ",
-           f->peer.settings, f->peer.train, f->peer.infer, f->peer.train_ratio, f->peer.infer_ratio);
+           f->peer.settings, f->peer.train, f->peer.infer, f->peer.train_ratio,
+               f->peer.infer_ratio);
   printf("\"steps\": [");
   for (int i = 0; i < p->steps; i++) {
-    printf("%s{\"step\": \"%s\", \"output\": ", i ? ", " : "", step_word(&p->step[i])), json_put_text(stdout, p->tensor[p->step[i].y].name);
+    printf("%s{\"step\": \"%s\", \"output\": ", i ? ", " : "", step_word(&p->step[i])),
+        json_put_text(stdout, p->tensor[p->step[i].y].name);
     printf(", \"forward_ms\": %.4f, \"backward_ms\": %.4f, \"forward_gflop\": %.4f, \"backward_gflop\": %.4f}",
            f->forward[i] * 1e3, f->backward[i] * 1e3,
            step_flop(p, i, false) * 1e-9, step_flop(p, i, true) * 1e-9);
@@ -322,7 +343,12 @@ static void print_json(const bench *b, const figures *f)
 }
 
 /* bench: the subcommand */
-typedef struct { const char *net, *set, *vectors; int batch, threads, repeat; double estimate; bool quick, json, peer; } bench_flags;
+typedef struct {
+  const char *net, *set, *vectors;
+  int batch, threads, repeat;
+  double estimate;
+  bool quick, json, peer;
+} bench_flags;
 
 static void bench_net(const char *path, const bench_flags *o, const limits *m, bool first)
 {
@@ -343,7 +369,8 @@ static void bench_net(const char *path, const bench_flags *o, const limits *m, b
 /* How long training that many images takes here: two steps after a warming one. */
 static int estimate(const bench_flags *o)
 {
-  bench b = bench_open(o->net ? o->net : "experiments/nets/wbcsnet2.net", o->set, o->batch, o->threads);
+  bench b = bench_open(o->net ? o->net : "experiments/nets/wbcsnet2.net", o->set, o->batch,
+                       o->threads);
   printf("%.1f\n", step_seconds(&b, true, 2) * o->estimate / o->batch);
   bench_close(&b);
   return 0;
@@ -354,7 +381,8 @@ static void choose_vectors(const char *name)
   const simd *const *all = simd_all();
   for (; name && *all; all++)
     if (!strcasecmp((*all)->name, name)) { simd_forced = *all; return; }
-  if (name) die(EXIT_USAGE, "--vectors", say("'%s'", name), say("%s, or a narrower set of this machine", simd_best()->name), NULL);
+  if (name) die(EXIT_USAGE, "--vectors", say("'%s'", name),
+                say("%s, or a narrower set of this machine", simd_best()->name), NULL);
 }
 
 int cmd_bench(int argc, char **argv)
@@ -366,8 +394,12 @@ int cmd_bench(int argc, char **argv)
     { "batch", OPTION_INT, &o.batch, "N", "images in a batch (32)" },
     { "threads", OPTION_INT, &o.threads, "N", "threads (all)" },
     { "repeat", OPTION_INT, &o.repeat, "N", "steps of which the median is taken (7)" },
-    { "vectors", OPTION_TEXT, &o.vectors, "NAME", "AVX-512, AVX2, Neon or '128-bit vectors' (the widest)" },
-    { "estimate", OPTION_REAL, &o.estimate, "IMAGES", "print only the seconds that training so many images would take" },
+    { "vectors", OPTION_TEXT, &o.vectors, "NAME",
+      "AVX-512, AVX2, Neon or '128-bit vectors' (the widest)" },
+    { "direct", OPTION_FLAG, &simd_direct, NULL,
+      "compute every convolution directly, without Winograd's transforms" },
+    { "estimate", OPTION_REAL, &o.estimate, "IMAGES",
+      "print only the seconds that training so many images would take" },
     { "peer", OPTION_FLAG, &o.peer, NULL, "run PyTorch on the same net in turns (tools/peer)" },
     { "quick", OPTION_FLAG, &o.quick, NULL, "two steps instead of seven" },
     { "json", OPTION_FLAG, &o.json, NULL, "print JSON" }, {0}
@@ -377,18 +409,22 @@ int cmd_bench(int argc, char **argv)
                "  wbcsnet bench --peer\n"
                "  wbcsnet bench --net experiments/nets/wbcsnet2.net --set size=35,f1=16,f2=64,f3=128,fc1=128\n", NULL, NULL, 0);
   if (o.quick) o.repeat = 2;
-  if (o.batch < 1 || o.repeat < 1 || o.threads < 0 || o.estimate < 0) die(EXIT_USAGE, "bench", "a count below 1", "positive counts", NULL);
+  if (o.batch < 1 || o.repeat < 1 || o.threads < 0 || o.estimate < 0) die(EXIT_USAGE, "bench",
+        "a count below 1", "positive counts", NULL);
   if (!o.threads) o.threads = omp_get_max_threads();
   choose_vectors(o.vectors);
   if (o.estimate > 0) return estimate(&o);
   /* bench both nets, or the one asked for */
-  static const char *const both[] = { "experiments/nets/wbcsnet2.net", "experiments/nets/wbcsnet.net" };
+  static const char *const both[] = { "experiments/nets/wbcsnet2.net",
+                                      "experiments/nets/wbcsnet.net" };
   const limits m = measure_machine(o.threads);
   if (o.json)
     printf("{\"version\": \"%s\", \"threads\": %d, \"batch\": %d, \"vectors\": \"%s\", "
            "\"sgemm_gflops\": %.1f, \"sgemm_library\": \"%s\", \"memory_gbs\": %.1f,\n \"nets\": [",
-           wbcsnet_version, o.threads, o.batch, simd_best()->name, m.sgemm * 1e-9, m.library, m.memory * 1e-9);
-  else printf("%d threads, %s; sgemm (%s) %.1f GFLOP/s, memory %.1f GB/s\n", o.threads, simd_best()->name, m.library, m.sgemm * 1e-9, m.memory * 1e-9);
+           wbcsnet_version, o.threads, o.batch, simd_best()->name, m.sgemm * 1e-9, m.library,
+               m.memory * 1e-9);
+  else printf("%d threads, %s; sgemm (%s) %.1f GFLOP/s, memory %.1f GB/s\n", o.threads,
+              simd_best()->name, m.library, m.sgemm * 1e-9, m.memory * 1e-9);
   for (int i = 0; i < (o.net ? 1 : 2); i++) bench_net(o.net ? o.net : both[i], &o, &m, i == 0);
   if (o.json) printf("]}\n");
   else printf("\nGFLOP/s count a convolution's multiplications as if done one by one; "

@@ -16,7 +16,11 @@
 #endif
 #define SIMD_NAME simd_any
 #include "simd_body.h"
+
 /* simd: choose the widest */
+const simd *simd_forced;
+bool simd_direct;
+
 #if defined __x86_64__
 extern const simd simd_avx512, simd_avx2;
 #endif
@@ -26,14 +30,14 @@ const simd *const *simd_all(void)
   static const simd *have[4];
   int n = 0;
 #if defined __x86_64__
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
-      && __builtin_cpu_supports("avx512bw")) have[n++] = &simd_avx512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) have[n++] = &simd_avx2;
+  const bool fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (fma && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
+      && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
+    have[n++] = &simd_avx512;
+  if (fma) have[n++] = &simd_avx2;
 #endif
   have[n++] = &simd_any, have[n] = NULL;
   return have;
 }
-
-const simd *simd_forced;
 
 const simd *simd_best(void) { return simd_forced ? simd_forced : simd_all()[0]; }

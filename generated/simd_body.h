@@ -4,7 +4,7 @@ typedef float vec_anywhere __attribute__((vector_size(4 * VL), aligned(4), may_a
 typedef int mask __attribute__((vector_size(4 * VL)));
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
-enum { PARTS = LANE / VL };                          /* vectors in a lane group */
+enum { PARTS = LANE / VL };        /* vectors in a lane group */
 
 INLINE vec load(const float *p) { return *(const vec_anywhere *)p; }
 INLINE void store(float *p, vec x) { *(vec_anywhere *)p = x; }
@@ -14,8 +14,8 @@ INLINE vec keep_where(mask m, vec x) { return (vec)(m & (mask)x); }
 INLINE vec relu_of(vec x) { return keep_where(x > (vec){0}, x); }
 
 /* simd: kernels */
-INLINE void tile_of(const int m, const int nv, const float *a, const int *segment, int segments, const float *b,
-                    const float *bias, float *c, size_t step, int mode)
+INLINE void tile_of(const int m, const int nv, const float *a, const int *segment, int segments,
+                    const float *b, const float *bias, float *c, size_t step, int mode)
 {
   vec s[ROWS][COLUMNS];
 UNROLL
@@ -49,12 +49,15 @@ UNROLL
     }
 }
 
-typedef void tile_function(int, const float *, const int *, int, const float *, const float *, float *, size_t, int);
+typedef void tile_function(int, const float *, const int *, int, const float *, const float *,
+                           float *, size_t, int);
 #define TILE(m) \
-static void tile_##m(int width, const float *a, const int *g, int n, const float *b, const float *bias, float *c, size_t step, int mode) \
+static void tile_##m(int width, const float *a, const int *segment, int n, const float *b, \
+                     const float *bias, float *c, size_t step, int mode) \
 { \
-  if (COLUMNS * VL == LANE || width > LANE) tile_of(m, COLUMNS, a, g, n, b, bias, c, step, mode); \
-  else tile_of(m, PARTS, a, g, n, b, bias, c, step, mode); \
+  if (COLUMNS * VL == LANE || width > LANE) \
+    tile_of(m, COLUMNS, a, segment, n, b, bias, c, step, mode); \
+  else tile_of(m, PARTS, a, segment, n, b, bias, c, step, mode); \
 }
 TILE(1) TILE(2) TILE(3)
 #if ROWS > 3
@@ -63,6 +66,7 @@ TILE(4) TILE(5) TILE(6)
 #if ROWS > 6
 TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14)
 #endif
+
 static tile_function *const tile_rows[] = {
   NULL, tile_1, tile_2, tile_3,
 #if ROWS > 3
@@ -73,39 +77,46 @@ static tile_function *const tile_rows[] = {
 #endif
 };
 
-static void tile(int m, int width, const float *a, const int *segment, int segments, const float *b, const float *bias,
-                 float *c, size_t step, int mode)
+static void tile(int m, int width, const float *a, const int *segment, int segments, const float *b,
+                 const float *bias, float *c, size_t step, int mode)
 {
   tile_rows[m](width, a, segment, segments, b, bias, c, step, mode);
 }
 
-INLINE void outer_of(const int nb, int k, const float *a, const float *b, size_t bstep, float *c, size_t cstep, bool add)
+INLINE float *part_of(float *c, size_t cstep, int i, int j)
 {
-  vec s[OUTER_ROWS][OUTER_BLOCKS * PARTS];
+  return c + i * LANE + (size_t)(j / PARTS) * cstep + j % PARTS * VL;
+}
+
+INLINE void outer_of(const int nb, int k, const float *a, const float *b, size_t bstep,
+                     float *c, size_t cstep, bool add)
+{
+  vec s[OUTER_ROWS][OUTER_BLOCKS * PARTS], x[OUTER_BLOCKS * PARTS];
 UNROLL
   for (int i = 0; i < OUTER_ROWS; i++)
 UNROLL
-    for (int j = 0; j < nb * PARTS; j++)
-      s[i][j] = add ? load(c + i * LANE + (size_t)(j / PARTS) * cstep + j % PARTS * VL) : (vec){0};
+    for (int j = 0; j < nb * PARTS; j++) s[i][j] = add ? load(part_of(c, cstep, i, j)) : (vec){0};
 #pragma GCC unroll 2
   for (int t = 0; t < k; t++) {
-    vec x[OUTER_BLOCKS * PARTS];
-UNROLL
-    for (int j = 0; j < nb * PARTS; j++) x[j] = load(b + (size_t)(j / PARTS) * bstep + t * LANE + j % PARTS * VL);
-UNROLL
+    /* add one pixel's outer product */
+    UNROLL
+    for (int j = 0; j < nb * PARTS; j++)
+      x[j] = load(b + (size_t)(j / PARTS) * bstep + t * LANE + j % PARTS * VL);
+    UNROLL
     for (int i = 0; i < OUTER_ROWS; i++) {
       vec d = splat(a[t * LANE + i]);
-UNROLL
+    UNROLL
       for (int j = 0; j < nb * PARTS; j++) s[i][j] = FMA(d, x[j], s[i][j]);
     }
   }
 UNROLL
   for (int i = 0; i < OUTER_ROWS; i++)
 UNROLL
-    for (int j = 0; j < nb * PARTS; j++) store(c + i * LANE + (size_t)(j / PARTS) * cstep + j % PARTS * VL, s[i][j]);
+    for (int j = 0; j < nb * PARTS; j++) store(part_of(c, cstep, i, j), s[i][j]);
 }
 
-static void outer(int k, const float *a, const float *b, size_t bstep, int blocks, float *c, size_t cstep, bool add)
+static void outer(int k, const float *a, const float *b, size_t bstep, int blocks,
+                  float *c, size_t cstep, bool add)
 {
   while (blocks) {
     int n = blocks < OUTER_BLOCKS ? blocks : OUTER_BLOCKS > 2 && blocks == 4 ? 2 : OUTER_BLOCKS;
@@ -150,68 +161,116 @@ UNROLL
 #else
 static void transpose(const float *x, size_t xrow, float *y, size_t yrow)
 {
-  for (int i = 0; i < LANE; i++)
-    for (int j = 0; j < LANE; j++) y[(size_t)j * yrow + (size_t)i] = x[(size_t)i * xrow + (size_t)j];
+  for (size_t i = 0; i < LANE; i++)
+    for (size_t j = 0; j < LANE; j++) y[j * yrow + i] = x[i * xrow + j];
 }
 #endif
 
 INLINE void window_of(vec x[8])
 {
-  vec a = fma_of(-4.25f, x[4], x[2] + x[6]), b = fma_of(-4.25f, x[3], x[1] + x[5]);
-  vec c = fma_of(-1.25f, x[4], fma_of(0.25f, x[2], x[6])), d = fma_of(-2.5f, x[3], fma_of(0.5f, x[1], x[5] + x[5]));
-  vec e = fma_of(-5, x[4], fma_of(4, x[2], x[6])), f = fma_of(-2.5f, x[3], fma_of(0.5f, x[5], x[1] + x[1]));
-  vec p = fma_of(5.25f, x[4] - x[2], x[0] - x[6]), q = fma_of(5.25f, x[3] - x[5], x[7] - x[1]);
-  x[0] = p, x[1] = a + b, x[2] = a - b, x[3] = c + d, x[4] = c - d, x[5] = e + f, x[6] = e - f, x[7] = q;
+  vec e1 = fma_of(-4.25f, x[4], x[2] + x[6]), o1 = fma_of(-4.25f, x[3], x[1] + x[5]);
+  vec e2 = fma_of(-1.25f, x[4], fma_of(0.25f, x[2], x[6]));
+  vec o2 = fma_of(-2.5f, x[3], fma_of(0.5f, x[1], x[5] + x[5]));
+  vec e3 = fma_of(-5, x[4], fma_of(4, x[2], x[6]));
+  vec o3 = fma_of(-2.5f, x[3], fma_of(0.5f, x[5], x[1] + x[1]));
+  x[0] = fma_of(5.25f, x[4] - x[2], x[0] - x[6]), x[7] = fma_of(5.25f, x[3] - x[5], x[7] - x[1]);
+  x[1] = e1 + o1, x[2] = e1 - o1;
+  x[3] = e2 + o2, x[4] = e2 - o2;
+  x[5] = e3 + o3, x[6] = e3 - o3;
 }
 
 static void wino_input(const float *x, ptrdiff_t row, ptrdiff_t col, float *v, size_t estep)
 {
+  vec t[8][8], s[8];
   for (int l = 0; l < LANE; l += VL) {
-    vec t[8][8], s[8];
+    /* transform the window's columns, then its rows */
     for (int j = 0; j < 8; j++) {
-UNROLL
+    UNROLL
       for (int i = 0; i < 8; i++) s[i] = load(x + i * row + j * col + l);
       window_of(s);
-UNROLL
+    UNROLL
       for (int i = 0; i < 8; i++) t[i][j] = s[i];
     }
     for (int i = 0; i < 8; i++) {
-UNROLL
-      for (int j = 0; j < 8; j++) s[j] = t[i][j];
-      window_of(s);
-UNROLL
-      for (int j = 0; j < 8; j++) store(v + (size_t)(i * 8 + j) * estep + l, s[j]);
+      window_of(t[i]);
+    UNROLL
+      for (int j = 0; j < 8; j++) store(v + (size_t)(i * 8 + j) * estep + l, t[i][j]);
     }
   }
 }
 
 INLINE void values_of(const int r, const vec g[6], vec u[8])
 {
-  const vec g4 = r > 4 ? g[4] : (vec){0}, g5 = r > 5 ? g[5] : (vec){0}, g3 = r > 3 ? g[3] : (vec){0};
+  const vec zero = {0}, g3 = r > 3 ? g[3] : zero, g4 = r > 4 ? g[4] : zero, g5 = r > 5 ? g[5] : zero;
   const vec n1 = splat(-2 / 9.0f), n2 = splat(1 / 90.0f), n3 = splat(32 / 45.0f);
   vec e1 = g[0] + g[2] + g4, o1 = g[1] + g3 + g5;
   vec e2 = fma_of(16, g4, fma_of(4, g[2], g[0])), o2 = fma_of(32, g5, fma_of(8, g3, g[1] + g[1]));
-  vec e3 = fma_of(0.0625f, g4, fma_of(0.25f, g[2], g[0])), o3 = fma_of(0.03125f, g5, fma_of(0.125f, g3, splat(0.5f) * g[1]));
-  u[0] = g[0], u[1] = n1 * (e1 + o1), u[2] = n1 * (e1 - o1), u[3] = n2 * (e2 + o2), u[4] = n2 * (e2 - o2);
-  u[5] = n3 * (e3 + o3), u[6] = n3 * (e3 - o3), u[7] = g[r - 1];
+  vec e3 = fma_of(0.0625f, g4, fma_of(0.25f, g[2], g[0]));
+  vec o3 = fma_of(0.03125f, g5, fma_of(0.125f, g3, splat(0.5f) * g[1]));
+  u[0] = g[0], u[7] = g[r - 1];
+  u[1] = n1 * (e1 + o1), u[2] = n1 * (e1 - o1);
+  u[3] = n2 * (e2 + o2), u[4] = n2 * (e2 - o2);
+  u[5] = n3 * (e3 + o3), u[6] = n3 * (e3 - o3);
 }
 
 INLINE void taps_of(const int r, const float *g, ptrdiff_t row, ptrdiff_t col, float *u, size_t estep)
 {
+  vec t[8][6], s[6], q[8];
   for (int l = 0; l < LANE; l += VL) {
-    vec t[8][6], s[6], q[8];
-UNROLL
+    /* transform the taps' columns, then their rows */
+    UNROLL
     for (int j = 0; j < r; j++) {
-UNROLL
+    UNROLL
       for (int i = 0; i < r; i++) s[i] = load(g + i * row + j * col + l);
       values_of(r, s, q);
-UNROLL
+    UNROLL
       for (int i = 0; i < 8; i++) t[i][j] = q[i];
     }
     for (int i = 0; i < 8; i++) {
       values_of(r, t[i], q);
-UNROLL
+    UNROLL
       for (int j = 0; j < 8; j++) store(u + (size_t)(i * 8 + j) * estep + l, q[j]);
+    }
+  }
+}
+
+INLINE void sums_of(const int m, const vec x[8], vec y[6])
+{
+  vec s1 = x[1] + x[2], d1 = x[1] - x[2], s2 = x[3] + x[4], d2 = x[3] - x[4];
+  vec s3 = x[5] + x[6], d3 = x[5] - x[6];
+  y[0] = x[0] + s1 + s2 + s3;
+  y[1] = fma_of(0.5f, d3, fma_of(2, d2, d1));
+  y[2] = fma_of(0.25f, s3, fma_of(4, s2, s1));
+  if (m > 3) y[3] = fma_of(0.125f, d3, fma_of(8, d2, d1));
+  if (m > 4) y[4] = fma_of(0.0625f, s3, fma_of(16, s2, s1));
+  if (m > 5) y[5] = fma_of(0.03125f, d3, fma_of(32, d2, d1));
+  y[m - 1] += x[7];
+}
+
+INLINE void output_of(const int m, const float *v, size_t estep, const float *bias,
+                      float *y, ptrdiff_t row, ptrdiff_t col, int mode)
+{
+  vec t[6][8], s[8], q[6];
+  for (int l = 0; l < LANE; l += VL) {
+    /* transform the points' columns */
+    for (int j = 0; j < 8; j++) {
+    UNROLL
+      for (int i = 0; i < 8; i++) s[i] = load(v + (size_t)(i * 8 + j) * estep + l);
+      sums_of(m, s, q);
+    UNROLL
+      for (int i = 0; i < m; i++) t[i][j] = q[i];
+    }
+    /* transform their rows, and put the outputs down */
+    const vec b = bias ? load(bias + l) : (vec){0};
+    for (int i = 0; i < m; i++) {
+      sums_of(m, t[i], q);
+    UNROLL
+      for (int j = 0; j < m; j++) {
+        float *at = y + i * row + j * col + l;
+        vec z = q[j] + b;
+        if (mode & TILE_ADD) z += load(at);
+        store(at, mode & TILE_RELU ? relu_of(z) : z);
+      }
     }
   }
 }
@@ -224,44 +283,8 @@ static void wino_taps(int r, const float *g, ptrdiff_t row, ptrdiff_t col, float
   if (r == 6) taps_of(6, g, row, col, u, estep);
 }
 
-INLINE void sums_of(const int m, const vec x[8], vec y[6])
-{
-  vec s1 = x[1] + x[2], d1 = x[1] - x[2], s2 = x[3] + x[4], d2 = x[3] - x[4], s3 = x[5] + x[6], d3 = x[5] - x[6];
-  y[0] = x[0] + s1 + s2 + s3;
-  y[1] = fma_of(0.5f, d3, fma_of(2, d2, d1));
-  y[2] = fma_of(0.25f, s3, fma_of(4, s2, s1));
-  if (m > 3) y[3] = fma_of(0.125f, d3, fma_of(8, d2, d1));
-  if (m > 4) y[4] = fma_of(0.0625f, s3, fma_of(16, s2, s1));
-  if (m > 5) y[5] = fma_of(0.03125f, d3, fma_of(32, d2, d1));
-  y[m - 1] += x[7];
-}
-
-INLINE void output_of(const int m, const float *v, size_t estep, const float *bias, float *y, ptrdiff_t row, ptrdiff_t col, int mode)
-{
-  for (int l = 0; l < LANE; l += VL) {
-    vec t[6][8], s[8], q[6];
-    for (int j = 0; j < 8; j++) {
-UNROLL
-      for (int i = 0; i < 8; i++) s[i] = load(v + (size_t)(i * 8 + j) * estep + l);
-      sums_of(m, s, q);
-UNROLL
-      for (int i = 0; i < m; i++) t[i][j] = q[i];
-    }
-    const vec b = bias ? load(bias + l) : (vec){0};
-    for (int i = 0; i < m; i++) {
-      sums_of(m, t[i], q);
-UNROLL
-      for (int j = 0; j < m; j++) {
-        float *at = y + i * row + j * col + l;
-        vec z = q[j] + b;
-        if (mode & TILE_ADD) z += load(at);
-        store(at, mode & TILE_RELU ? relu_of(z) : z);
-      }
-    }
-  }
-}
-
-static void wino_output(int m, const float *v, size_t estep, const float *bias, float *y, ptrdiff_t row, ptrdiff_t col, int mode)
+static void wino_output(int m, const float *v, size_t estep, const float *bias,
+                        float *y, ptrdiff_t row, ptrdiff_t col, int mode)
 {
   if (m == 3) output_of(3, v, estep, bias, y, row, col, mode);
   if (m == 4) output_of(4, v, estep, bias, y, row, col, mode);
@@ -283,9 +306,12 @@ INLINE void store_some(float *p, vec x, int n)
   for (int i = 0; i < n; i++) p[i] = x[i];
 }
 
-enum { CHUNK = 64 };                                 /* rows summed in single precision */
+enum { CHUNK = 64 };               /* rows summed in single precision */
 
-INLINE void add_lanes(double *to, vec x, int n) { for (int i = 0; i < n && i < VL; i++) to[i] += (double)x[i]; }
+INLINE void add_lanes(double *to, vec x, int n)
+{
+  for (int i = 0; i < n && i < VL; i++) to[i] += (double)x[i];
+}
 
 static void sums(const float *x, size_t rows, int c, const float *pivot, double *sum, double *square)
 {
@@ -303,68 +329,71 @@ static void sums(const float *x, size_t rows, int c, const float *pivot, double 
     }
 }
 
-static void norm(const float *x, const float *r, float *y, size_t rows, int c, const float *mean, const float *a,
-                 const float *offset, bool relu)
-{
-  for (size_t i = 0; i < rows; i++, x += c, y += c)
-    for (int j = 0; j < c; j += VL) {
-      vec v = FMA(load_some(x + j, c - j) - load(mean + j), load(a + j), load(offset + j));
-      if (r) v += load_some(r + i * (size_t)c + j, c - j);
-      store_some(y + j, relu ? relu_of(v) : v, c - j);
-    }
-}
-
-INLINE vec passed(vec d, vec dy, const float *y, int n, const float *a, const float *offset, bool relu)
-{
-  if (!relu) return dy;
-  return keep_where((y ? load_some(y, n) : FMA(d, load(a), load(offset))) > (vec){0}, dy);
-}
-
-static void norm_sums(const float *x, const float *y, const float *dy, size_t rows, int c, const float *mean, const float *a,
-                      const float *offset, bool relu, double *sum, double *product)
-{
-  for (size_t i = 0; i < rows; i += CHUNK)
-    for (int j = 0; j < c; j += VL) {
-      const size_t end = rows - i < CHUNK ? rows : i + CHUNK;
-      vec s = {0}, q = {0};
-      for (size_t k = i; k < end; k++) {
-        const size_t at = k * (size_t)c + (size_t)j;
-        vec d = load_some(x + at, c - j) - load(mean + j);
-        vec g = passed(d, load_some(dy + at, c - j), y ? y + at : NULL, c - j, a + j, offset + j, relu);
-        s += g, q = FMA(g, d, q);
-      }
-      add_lanes(sum + j, s, c - j), add_lanes(product + j, q, c - j);
-    }
-}
-
-static void norm_grad(const float *x, const float *y, const float *dy, size_t rows, int c, const float *mean, const float *a,
-                      const float *offset, bool relu, const float *k1, const float *k2, float *dx, bool add_dx, float *dr, bool add_dr)
+static void norm(const channels *q, const float *x, const float *r, float *y, size_t rows)
 {
   for (size_t i = 0; i < rows; i++)
-    for (int j = 0; j < c; j += VL) {
-      const size_t at = i * (size_t)c + (size_t)j;
-      vec d = load_some(x + at, c - j) - load(mean + j);
-      vec g = passed(d, load_some(dy + at, c - j), y ? y + at : NULL, c - j, a + j, offset + j, relu);
-      if (dr) store_some(dr + at, add_dr ? g + load_some(dr + at, c - j) : g, c - j);
+    for (int j = 0; j < q->c; j += VL) {
+      const size_t at = i * (size_t)q->c + (size_t)j;
+      const int n = q->c - j;
+      vec v = FMA(load_some(x + at, n) - load(q->mean + j), load(q->a + j), load(q->offset + j));
+      if (r) v += load_some(r + at, n);
+      store_some(y + at, q->relu ? relu_of(v) : v, n);
+    }
+}
+
+/* g of one vector of channels at j; d: x - mean there */
+INLINE vec passed(const channels *q, vec d, const float *y, const float *dy, size_t at, int j)
+{
+  const vec g = load_some(dy + at, q->c - j);
+  if (!q->relu) return g;
+  if (y) return keep_where(load_some(y + at, q->c - j) > (vec){0}, g);
+  return keep_where(FMA(d, load(q->a + j), load(q->offset + j)) > (vec){0}, g);
+}
+
+static void norm_sums(const channels *q, const float *x, const float *y, const float *dy, size_t rows,
+                      double *sum, double *product)
+{
+  for (size_t i = 0; i < rows; i += CHUNK)
+    for (int j = 0; j < q->c; j += VL) {
+      const size_t end = rows - i < CHUNK ? rows : i + CHUNK;
+      vec s = {0}, p = {0};
+      for (size_t k = i; k < end; k++) {
+        const size_t at = k * (size_t)q->c + (size_t)j;
+        vec d = load_some(x + at, q->c - j) - load(q->mean + j), g = passed(q, d, y, dy, at, j);
+        s += g, p = FMA(g, d, p);
+      }
+      add_lanes(sum + j, s, q->c - j), add_lanes(product + j, p, q->c - j);
+    }
+}
+
+static void norm_grad(const channels *q, const float *x, const float *y, const float *dy, size_t rows,
+                      float *dx, bool add_dx, float *dr, bool add_dr)
+{
+  for (size_t i = 0; i < rows; i++)
+    for (int j = 0; j < q->c; j += VL) {
+      const size_t at = i * (size_t)q->c + (size_t)j;
+      const int n = q->c - j;
+      vec d = load_some(x + at, n) - load(q->mean + j), g = passed(q, d, y, dy, at, j);
+      if (dr) store_some(dr + at, add_dr ? g + load_some(dr + at, n) : g, n);
       if (!dx) continue;
-      vec e = load(a + j) * (g - FMA(d, load(k2 + j), load(k1 + j)));
-      store_some(dx + at, add_dx ? e + load_some(dx + at, c - j) : e, c - j);
+      vec e = load(q->a + j) * (g - FMA(d, load(q->k2 + j), load(q->k1 + j)));
+      store_some(dx + at, add_dx ? e + load_some(dx + at, n) : e, n);
     }
 }
 
 typedef uint8_t bytes __attribute__((vector_size(VL), may_alias, aligned(1)));
 
-static void pool(const float *x, ptrdiff_t row, const int window[4], int k, int c, float *y, uint8_t *place)
+static void pool(const pool_window *w, const float *x, ptrdiff_t row, int c, float *y, uint8_t *place)
 {
   for (int j = 0; j < c; j += VL) {
-    vec best = load_some(x + window[0] * row + window[2] * c + j, c - j);
-    mask where = (mask){0} + (window[0] * k + window[2]);
-    for (int u = window[0]; u < window[1]; u++)
-      for (int v = window[2]; v < window[3]; v++) {
+    vec best = load_some(x + w->y0 * row + w->x0 * c + j, c - j);
+    mask where = (mask){0} + (w->y0 * w->k + w->x0);
+    for (int u = w->y0; u < w->y1; u++)
+      for (int v = w->x0; v < w->x1; v++) {
         vec z = load_some(x + u * row + v * c + j, c - j);
         mask m = z > best;
         best = (vec)((m & (mask)z) | (~m & (mask)best));
-        where = (m & (u * k + v)) | (~m & where);
+        where = (m & (u * w->k + v)) | (~m & where);
       }
     store_some(y + j, best, c - j);
     bytes b = __builtin_convertvector(where, bytes);
@@ -373,7 +402,8 @@ static void pool(const float *x, ptrdiff_t row, const int window[4], int k, int 
   }
 }
 
-static void unpool(const float *dy, const uint8_t *place, const int window[4], int k, int c, float *dx, ptrdiff_t row, bool add)
+static void unpool(const pool_window *w, const float *dy, const uint8_t *place, float *dx, ptrdiff_t row,
+                   int c, bool add)
 {
   for (int j = 0; j < c; j += VL) {
     vec g = load_some(dy + j, c - j);
@@ -381,23 +411,28 @@ static void unpool(const float *dy, const uint8_t *place, const int window[4], i
     if (c - j >= VL) b = *(const bytes *)(place + j);
     else for (int i = 0; i < c - j; i++) b[i] = place[j + i];
     const mask where = __builtin_convertvector(b, mask);
-    for (int u = window[0]; u < window[1]; u++)
-      for (int v = window[2]; v < window[3]; v++) {
+    for (int u = w->y0; u < w->y1; u++)
+      for (int v = w->x0; v < w->x1; v++) {
         float *at = dx + u * row + v * c + j;
-        vec z = keep_where(where == u * k + v, g);
+        vec z = keep_where(where == u * w->k + v, g);
         store_some(at, add ? z + load_some(at, c - j) : z, c - j);
       }
   }
 }
+
 static void sgd(float *w, float *v, const float *g, size_t n, float rate, float momentum, float l2)
 {
   size_t i = 0;
   for (; i + VL <= n; i += VL) {
-    vec wi = load(w + i), vi = splat(momentum) * load(v + i) - splat(rate) * (load(g + i) + splat(l2) * wi);
+    vec wi = load(w + i);
+    vec vi = splat(momentum) * load(v + i) - splat(rate) * (load(g + i) + splat(l2) * wi);
     store(v + i, vi), store(w + i, wi + vi);
   }
   for (; i < n; i++) v[i] = momentum * v[i] - rate * (g[i] + l2 * w[i]), w[i] += v[i];
 }
-const simd SIMD_NAME = { SIMD_TEXT, COLUMNS * VL, ROWS, /* simd: the instance */
-							tile, outer, transpose, wino_input, wino_taps, wino_output, sums, norm, norm_sums, norm_grad, pool, unpool
-							, sgd };
+const simd SIMD_NAME = {
+  SIMD_TEXT, COLUMNS * VL, ROWS,
+  /* simd: the instance */
+  tile, outer, transpose, wino_input, wino_taps, wino_output,
+  sums, norm, norm_sums, norm_grad, pool, unpool, sgd
+};
