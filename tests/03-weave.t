@@ -49,6 +49,7 @@ book '\ref{nowhere}'
 [ ! -e "$tmp/three/b.pdf" ]; ok $? "and leaves no PDF"
 book '\nosuchcommand'
 ! weave pdf three && grep -q 'Undefined control sequence' "$tmp/log"; ok $? "so does an unknown command"
+echo 'half a line{' >>"$tmp/three/book/book.toc"
 book 'good again'
 weave pdf three; ok $? "a broken run leaves nothing that stops the next"
 echo "1..$n"
