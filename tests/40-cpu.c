@@ -224,6 +224,24 @@ static void test_fallback(void)
   plan_free(p), net_free(n);
 }
 
+/* Without Winograd's transforms: the same sums in another order. */
+static void test_direct(void)
+{
+  net *n = net_parse(text, "the test's net", NULL, 5);
+  plan *p = plan_make(n, 7);
+  net_state a = new_state(n), b = new_state(n), c = new_state(n);
+  double d = 0, s = 0;
+  train(p, 7, 2, &a, NULL);
+  simd_direct = true;
+  train(p, 7, 1, &b, NULL), train(p, 7, 3, &c, NULL);
+  simd_direct = false;
+  for (size_t i = 0; i < n->param_floats; i++) d += pow(a.velocity[i] - b.velocity[i], 2), s += pow(a.velocity[i], 2);
+  ok(d > 0 && sqrt(d / s) < 1e-3, "convolutions computed directly train as the transformed do: velocities %.2g", sqrt(d / s));
+  ok(same(n, &b, &c), "convolutions computed directly: the same bits with 1 and 3 threads");
+  free_state(&a), free_state(&b), free_state(&c);
+  plan_free(p), net_free(n);
+}
+
 static void test_room(void)
 {
   if (!COUNTED) { skip("allocations are counted with glibc and without the address sanitizer"); return; }
@@ -245,6 +263,7 @@ int main(void)
   for (const simd *const *k = simd_all(); *k; k++) test_tile(*k), test_outer(*k), test_winograd(*k), test_transpose(*k);
   test_bits();
   test_fallback();
+  test_direct();
   test_room();
   return done_testing();
 }
