@@ -233,7 +233,7 @@ static wino_task wino_task_of(const correlation *g)
 {
   wino_task w = { .g = *g, .t = tiling_of(g) };
   w.ustep = weights_step(&w.t);
-  w.block = 64 * w.ustep * sizeof(float) > 8e6 ? 70 : 28;
+  w.block = 64 * w.ustep * sizeof(float) > 8e6 ? 72 : 28;
   w.wide = least(w.t.out, MADE) * LANE;
   w.vstep = between_points(size(w.t.in * w.block) * LANE);
   w.mstep = between_points(size(w.block * w.wide));
@@ -440,7 +440,7 @@ static void wgrad_run(host *h, const wgrad *q, const float *x, const float *dy, 
 #pragma omp for collapse(2) schedule(dynamic)
       for (int j = 0; j < n; j++)
         for (int r = 0; r < q->t.rows; r++) wgrad_row(h, q, x, dy, i + j, j, r, xs, ds, bias);
-#pragma omp for collapse(2) schedule(dynamic)
+#pragma omp for schedule(dynamic)
       for (int e = 0; e < 64; e++)
         for (int o = 0; o < q->t.out; o++) wgrad_products(k, q, e, o, n * q->t.all, xs, ds, sums, i > 0);
     }
