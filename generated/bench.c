@@ -335,7 +335,7 @@ static void print_json(const bench *b, const figures *f)
   for (int i = 0; i < p->steps; i++) {
     printf("%s{\"step\": \"%s\", \"output\": ", i ? ", " : "", step_word(&p->step[i])),
         json_put_text(stdout, p->tensor[p->step[i].y].name);
-    printf(", \"forward_ms\": %.4f, \"backward_ms\": %.4f, \"forward_gflop\": %.4f, \"backward_gflop\": %.4f}",
+    printf(", \"forward_ms\": %.4f, \"backward_ms\": %.4f, \"forward_gflop\": %.9g, \"backward_gflop\": %.9g}",
            f->forward[i] * 1e3, f->backward[i] * 1e3,
            step_flop(p, i, false) * 1e-9, step_flop(p, i, true) * 1e-9);
   }
