@@ -29,7 +29,7 @@ enum { GEMM = 2048 };
 static double gemm_seconds(int library, int threads, const float *a, const float *b, float *c)
 {
   const double start = seconds();
-  (void)threads, (void)a, (void)b, (void)c;
+  (void)library, (void)threads, (void)a, (void)b, (void)c;
 #if HAVE_DNNL
   if (library == 0) dnnl_sgemm('N', 'N', GEMM, GEMM, GEMM, 1, a, GEMM, b, GEMM, 0, c, GEMM);
 #endif

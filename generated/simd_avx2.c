@@ -1,7 +1,11 @@
 #include "simd.h"
 #if defined __x86_64__
-#pragma GCC target("avx2,fma")
 #include <immintrin.h>
+#if defined __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma")
+#endif
 #define VL 8
 #define ROWS 6
 #define COLUMNS 2
@@ -11,4 +15,7 @@
 #define SIMD_NAME simd_avx2
 #define SIMD_TEXT "AVX2"
 #include "simd_body.h"
+#if defined __clang__
+#pragma clang attribute pop
+#endif
 #endif

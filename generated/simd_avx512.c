@@ -1,7 +1,11 @@
 #include "simd.h"
 #if defined __x86_64__
-#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,prefer-vector-width=512")
 #include <immintrin.h>
+#if defined __clang__
+#pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,prefer-vector-width=512")
+#endif
 #define VL 16
 #define ROWS 14
 #define COLUMNS 2
@@ -11,4 +15,7 @@
 #define SIMD_NAME simd_avx512
 #define SIMD_TEXT "AVX-512"
 #include "simd_body.h"
+#if defined __clang__
+#pragma clang attribute pop
+#endif
 #endif

@@ -131,7 +131,7 @@ static void outer(int k, const float *a, const float *b, size_t bstep, int block
   }
 }
 
-#if VL == 16
+#if VL == 16 && !defined __clang__
 INLINE void exchange(vec x[16], const int s, const mask low, const mask high)
 {
 UNROLL
