@@ -42,30 +42,28 @@ static double gemm_seconds(int library, int threads, const float *a, const float
   return seconds() - start;
 }
 
-/* The fastest of a few tries of each. */
-static limits measure_machine(int threads)
+/* The fastest of a few tries of each, and of what *m knows. */
+static void measure_machine(int threads, limits *m)
 {
   static const char *const name[] = { HAVE_DNNL ? "oneDNN" : NULL,
                                       HAVE_OPENBLAS ? "OpenBLAS" : NULL };
   const size_t n = (size_t)GEMM * GEMM, many = (size_t)1 << 26;
-  limits m = { 0, 0, "no library" };
   float *x = host_room(many), *a = x, *b = x + n, *c = x + 2 * n;
   for (size_t i = 0; i < many; i++) x[i] = 1;
   omp_set_num_threads(threads);
   for (int i = 0; i < 8; i++) {
     if (!name[i % 2]) continue;
     const double rate = 2.0 * GEMM * GEMM * GEMM / gemm_seconds(i % 2, threads, a, b, c);
-    if (rate > m.sgemm) m.sgemm = rate, m.library = name[i % 2];
+    if (rate > m->sgemm) m->sgemm = rate, m->library = name[i % 2];
   }
   for (int i = 0; i < 4; i++) {
     const double start = seconds();
 #pragma omp parallel for simd num_threads(threads)
     for (size_t j = 0; j < many; j++) x[j] = x[j] * 0.5f + 1;
     const double rate = 2 * 4.0 * (double)many / (seconds() - start);
-    if (rate > m.memory) m.memory = rate;
+    if (rate > m->memory) m->memory = rate;
   }
   host_release(x, many);
-  return m;
 }
 
 /* bench: set up a net */
@@ -236,7 +234,10 @@ static double peer_step(peer *q, bool train, int n)
 }
 
 /* images/s; ours / theirs */
-typedef struct { double train, infer, train_ratio, infer_ratio; char settings[64]; } rivalry;
+typedef struct {
+  double ours[2], theirs[2], ratio[2];               /* training, inference: images/s, and ours / theirs */
+  char settings[64];
+} rivalry;
 
 static bool best_peer(peer *best, const bench *b, int threads)
 {
@@ -258,24 +259,23 @@ static bool best_peer(peer *best, const bench *b, int threads)
 static bool run_peer(bench *b, int threads, int repeat, rivalry *r)
 {
   peer q = {0};
-  double *ratio[2] = { NEW(double, repeat), NEW(double, repeat) },
-      *theirs[2] = { NEW(double, repeat), NEW(double, repeat) };
+  double *ours = NEW(double, repeat), *theirs = NEW(double, repeat), *ratio = NEW(double, repeat);
   signal(SIGPIPE, SIG_IGN);
   const bool found = best_peer(&q, b, threads);
-  for (int i = 0; found && i < repeat; i++)
-    for (int k = 0; k < 2; k++) {
-      const double ours = one_step(b, !k);
-      theirs[k][i] = peer_step(&q, !k, 1);
-      ratio[k][i] = theirs[k][i] / ((ours + one_step(b, !k)) / 2);
+  for (int k = 0; found && k < 2; k++) {
+    one_step(b, !k), peer_step(&q, !k, 1);
+    for (int i = 0; i < repeat; i++) {
+      const double before = one_step(b, !k);
+      theirs[i] = peer_step(&q, !k, 1);
+      ours[i] = (before + one_step(b, !k)) / 2;
+      ratio[i] = theirs[i] / ours[i];
     }
-  if (found) {
-    r->train = b->plan->batch / median(theirs[0], repeat),
-        r->infer = b->plan->batch / median(theirs[1], repeat);
-    r->train_ratio = median(ratio[0], repeat), r->infer_ratio = median(ratio[1], repeat);
-    snprintf(r->settings, sizeof r->settings, "%s, %s", q.layout, q.allocator);
-    peer_close(&q);
+    r->ours[k] = b->plan->batch / median(ours, repeat), r->theirs[k] = b->plan->batch / median(theirs, repeat);
+    r->ratio[k] = median(ratio, repeat);
   }
-  for (int k = 0; k < 2; k++) free(ratio[k]), free(theirs[k]);
+  if (found) snprintf(r->settings, sizeof r->settings, "%s, %s", q.layout, q.allocator);
+  if (found) peer_close(&q);
+  free(ours), free(theirs), free(ratio);
   return found;
 }
 
@@ -305,8 +305,9 @@ static void print_net(const bench *b, const figures *f, const limits *m)
   printf("  inference %8.1f images/s  %7.1f GFLOP/s\n", p->batch / f->infer,
          b->net->flop * p->batch / f->infer * 1e-9);
   if (f->rival)
-    printf("  PyTorch (%s): training %.1f, inference %.1f images/s; ours / PyTorch, median of paired runs: %.2f and %.2f\n", f->peer.settings,
-           f->peer.train, f->peer.infer, f->peer.train_ratio, f->peer.infer_ratio);
+    for (int k = 0; k < 2; k++)
+      printf("  in turns with PyTorch (%s), %s: ours %.1f, PyTorch %.1f images/s, median ratio %.2f\n",
+             f->peer.settings, k ? "inference" : "training", f->peer.ours[k], f->peer.theirs[k], f->peer.ratio[k]);
   printf("\n  %-14s %-10s|%8s %8s %6s %6s |%9s %8s %6s %6s |\n", "step", "output", "forward",
          "GFLOP/s", "sgemm", "GB/s",
          "backward", "GFLOP/s", "sgemm", "GB/s");
@@ -327,10 +328,9 @@ static void print_json(const bench *b, const figures *f)
   printf(", \"size\": %d, \"train_images_per_second\": %.2f, \"infer_images_per_second\": %.2f, ",
          p->tensor[0].s.h, p->batch / f->train, p->batch / f->infer);
   if (f->rival)
-    printf("\"peer\": {\"settings\": \"%s\", \"train_images_per_second\": %.2f, \"infer_images_per_second\": %.2f, "
-           "\"train_ratio\": %.3f, \"infer_ratio\": %.3f}, ",
-           f->peer.settings, f->peer.train, f->peer.infer, f->peer.train_ratio,
-               f->peer.infer_ratio);
+    printf("\"peer\": {\"settings\": \"%s\", \"train_ratio\": %.3f, \"infer_ratio\": %.3f, "
+           "\"ours\": [%.2f, %.2f], \"theirs\": [%.2f, %.2f]}, ", f->peer.settings, f->peer.ratio[0], f->peer.ratio[1],
+           f->peer.ours[0], f->peer.ours[1], f->peer.theirs[0], f->peer.theirs[1]);
   printf("\"steps\": [");
   for (int i = 0; i < p->steps; i++) {
     printf("%s{\"step\": \"%s\", \"output\": ", i ? ", " : "", step_word(&p->step[i])),
@@ -350,17 +350,24 @@ typedef struct {
   bool quick, json, peer;
 } bench_flags;
 
-static void bench_net(const char *path, const bench_flags *o, const limits *m, bool first)
+/* The machine's limits are measured before and after the net; the better counts. */
+static void bench_net(const char *path, const bench_flags *o, limits *m, bool first)
 {
   bench b = bench_open(path, o->set, o->batch, o->threads);
   figures f = { .forward = NEW(double, b.plan->steps), .backward = NEW(double, b.plan->steps) };
+  measure_machine(o->threads, m);
   f.train = step_seconds(&b, true, o->repeat), f.infer = step_seconds(&b, false, o->repeat);
   operator_seconds(&b, o->repeat, f.forward, f.backward);
+  measure_machine(o->threads, m);
   if (o->peer) f.rival = run_peer(&b, o->threads, o->repeat, &f.peer);
   if (o->peer && !f.rival) warn("tools/peer/torch-peer", "PyTorch did not answer",
                                "apt-get install --no-install-recommends python3-torch; run in the repository's root");
   if (o->json) printf("%s", first ? "" : ",\n  "), print_json(&b, &f);
-  else print_net(&b, &f, m);
+  else {
+    printf("%d threads, %s; sgemm (%s) %.1f GFLOP/s, memory %.1f GB/s\n", o->threads, simd_best()->name,
+           m->library, m->sgemm * 1e-9, m->memory * 1e-9);
+    print_net(&b, &f, m);
+  }
   fflush(stdout);
   free(f.forward), free(f.backward);
   bench_close(&b);
@@ -417,17 +424,14 @@ int cmd_bench(int argc, char **argv)
   /* bench both nets, or the one asked for */
   static const char *const both[] = { "experiments/nets/wbcsnet2.net",
                                       "experiments/nets/wbcsnet.net" };
-  const limits m = measure_machine(o.threads);
-  if (o.json)
-    printf("{\"version\": \"%s\", \"threads\": %d, \"batch\": %d, \"vectors\": \"%s\", "
-           "\"sgemm_gflops\": %.1f, \"sgemm_library\": \"%s\", \"memory_gbs\": %.1f,\n \"nets\": [",
-           wbcsnet_version, o.threads, o.batch, simd_best()->name, m.sgemm * 1e-9, m.library,
-               m.memory * 1e-9);
-  else printf("%d threads, %s; sgemm (%s) %.1f GFLOP/s, memory %.1f GB/s\n", o.threads,
-              simd_best()->name, m.library, m.sgemm * 1e-9, m.memory * 1e-9);
+  limits m = { 0, 0, "no library" };
+  if (o.json) printf("{\"nets\": [");
   for (int i = 0; i < (o.net ? 1 : 2); i++) bench_net(o.net ? o.net : both[i], &o, &m, i == 0);
-  if (o.json) printf("]}\n");
-  else printf("\nGFLOP/s count a convolution's multiplications as if done one by one; "
-                "Winograd's transforms do fewer, so a share of sgemm can pass 100 %%.\n");
+  if (o.json)
+    printf("],\n \"version\": \"%s\", \"threads\": %d, \"batch\": %d, \"vectors\": \"%s\", "
+           "\"sgemm_gflops\": %.1f, \"sgemm_library\": \"%s\", \"memory_gbs\": %.1f}\n",
+           wbcsnet_version, o.threads, o.batch, simd_best()->name, m.sgemm * 1e-9, m.library, m.memory * 1e-9);
+  else printf("GFLOP/s count a convolution's multiplications as if done one by one; "
+              "Winograd's transforms do fewer,\nso a share of sgemm can pass 100 %%.\n");
   return 0;
 }
