@@ -52,4 +52,15 @@ book '\nosuchcommand'
 echo 'half a line{' >>"$tmp/three/book/book.toc"
 book 'good again'
 weave pdf three; ok $? "a broken run leaves nothing that stops the next"
+
+mkdir -p "$tmp/a b" && cp -r tools paper "$tmp/a b/"
+book 'good again'
+(cd "$tmp/a b" && tools/weave pdf ../b.nw out/b.pdf) >"$tmp/log" 2>&1 && pdftotext "$tmp/a b/out/b.pdf" - | grep -q 'Now counting'
+ok $? "a path with a space"
+sed 's/^/# /' "$tmp/log"
+echo 'exit 1' >"$tmp/a b/tools/definitions"
+! (cd "$tmp/a b" && tools/weave html ../b.nw out/b.html) >"$tmp/log" 2>&1 && grep -q 'noweave failed' "$tmp/log"; ok $? "a filter that fails stops the weaver"
+mkdir "$tmp/bin" && for p in sh dirname perl git; do ln -s "$(command -v $p)" "$tmp/bin/"; done
+! PATH="$tmp/bin" weave pdf four && grep -q '^weave: noweb is missing: make deps$' "$tmp/log"; ok $? "without noweb it says what to install"
+! PATH="$tmp/bin" tools/tangle "$tmp/b.nw" "$tmp/four" >"$tmp/log" 2>&1 && grep -q '^tangle: noweb is missing: make deps$' "$tmp/log"; ok $? "so does the tangler"
 echo "1..$n"
