@@ -2,7 +2,7 @@
 #
 # Knobs, given as `make TARGET KNOB=value`:
 #
-#   SCALE=quick     smoke: under a minute, for tests; quick: small nets and few cells; full: the paper's own protocol
+#   SCALE=quick     smoke: 20 s, for tests; quick: small nets and pictures, fewer epochs, all cells; full: the paper's own protocol
 #   DATA1=          folder of Dataset1 as `wbcsnet import` wrote it; empty: cells drawn by `wbcsnet synth`
 #   DATA2=          the same for Dataset2, the set of the transfer experiment
 #   DEVICE=cpu      the engine that trains: cpu (fast) or ref (plain loops in double precision, slow)
@@ -132,7 +132,7 @@ $(B)/tests/%.t: tests/%.c $(PARTS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<) $(CC) $(ALLC) $(CPPFLAGS) -Itests -MMD -MP -MF $(@:.t=.d) -Wl,--as-needed -o $@ $< $(PARTS) $(LIBS)
 
-## test: build everything and run every test (3 min)
+## test: build everything and run every test (2-3 min)
 test: $(B)/wbcsnet $(TEST_C:tests/%.c=$(B)/tests/%.t)
 	$(Q)WBCSNET=$(B)/wbcsnet WBCSNET_B=$(B) ASAN_OPTIONS=detect_leaks=0 tools/runtests -j $(JOBS) $(or $(TESTS),$(TEST_T))
 

@@ -80,6 +80,8 @@ typedef struct {
 
 static bench bench_open(const char *path, const char *set, int images, int threads)
 {
+  if (!strncmp(path, "experiments/", 12) && access(path, R_OK))
+    die(EXIT_DATA, path, "no such file", "a net file", "run in the repository's root, or give --net");
   bench b = { .net = net_load(path, set, 5), .rule = { .rate = 0.001f, .momentum = 0.9f,
                                                        .l2 = 1e-4f } };
   b.plan = plan_make(b.net, images);

@@ -116,7 +116,7 @@ static void look_at_engines(void)
     const char *why = kinds[i]->why_off ? kinds[i]->why_off() : NULL;
     find("engines", kinds[i]->name, why ? say("off: %s", why) : "usable");
   }
-  find("engines", "cuda", "off: not built");
+  find("engines", "cuda", "off: this version has no GPU engine");
 }
 
 /* measure a matrix product */

@@ -26,9 +26,9 @@ const engine_kind *engine_find(const char *name)
   }
   if (!strcmp(name, "auto")) return fastest;
   if (!strcmp(name, "cuda"))
-    die(EXIT_NODEVICE, "--device cuda", "a build without that engine", "a build with CUDA",
+    die(EXIT_NODEVICE, "--device cuda", "this version has no GPU engine", "auto, cpu or ref",
         "--device auto takes the fastest usable engine");
   const char *near = nearest(name, names);
-  die(EXIT_USAGE, "--device", say("'%s'", name), "auto, cpu, cuda or ref",
+  die(EXIT_USAGE, "--device", say("'%s'", name), "auto, cpu or ref",
       near ? say("did you mean %s?", near) : NULL);
 }

@@ -1,4 +1,4 @@
-/* engine.h: what an engine must do. ref and cpu share host.c; cuda is a plugin with the same table. */
+/* engine.h: what an engine must do. ref and cpu share host.c; there is no GPU engine. */
 #ifndef ENGINE_H
 #define ENGINE_H
 #include "plan.h"
@@ -24,7 +24,7 @@ typedef enum { PASS_TRAIN, PASS_INFER } pass;
 typedef struct engine engine;
 typedef struct {
   /* engine: state, training and use */
-  const char *name;                                  /* "ref", "cpu", "cuda" */
+  const char *name;                                  /* "ref", "cpu" */
   /* NULL when this machine can run it, else the reason in one line */
   const char *(*why_off)(void);
   /* allocates every buffer; threads 0: all. The plan must outlive the engine. */

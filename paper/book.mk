@@ -1,5 +1,5 @@
 # book.mk: weave src.nw. Included by the Makefile.
-## book: weave the program as a book, build/src.pdf and build/src.html (40 s)
+## book: weave the program as a book, build/src.pdf and build/src.html (30-40 s)
 .PHONY: book
 book: $(B)/src.pdf $(B)/src.html
 
