@@ -26,7 +26,7 @@ const engine_kind *engine_find(const char *name)
   }
   if (!strcmp(name, "auto")) return fastest;
   if (!strcmp(name, "cuda"))
-    die(EXIT_NODEVICE, "--device cuda", "this version has no GPU engine", "auto, cpu or ref",
+    die(EXIT_NODEVICE, "--device cuda", "no GPU engine in this version", "auto, cpu or ref",
         "--device auto takes the fastest usable engine");
   const char *near = nearest(name, names);
   die(EXIT_USAGE, "--device", say("'%s'", name), "auto, cpu or ref",
