@@ -101,8 +101,10 @@ void make_folders(const char *path)
     if (*s && *s != '/') continue;
     char c = *s;
     *s = 0;
-    if (mkdir(p, 0777) && errno != EEXIST)
-      die(EXIT_FAIL, p, strerror(errno), "a folder that can be made", "choose another --out");
+    struct stat st;
+    if (mkdir(p, 0777) && (stat(p, &st) || !S_ISDIR(st.st_mode)))
+      die(EXIT_FAIL, p, errno == EEXIST ? "a file of that name" : strerror(errno), "a folder that can be made",
+          "choose a place on a disk that you may write to");
     *s = c;
     if (!c) break;
   }

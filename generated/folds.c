@@ -235,6 +235,7 @@ int cmd_folds(int argc, char **argv)
                "Deal a data set into stratified folds that keep groups together, and show them.",
                "  wbcsnet folds build/data/d1 --folds 5 --out folds.csv\n", &folder, &n, 1);
   if (!n) die(EXIT_USAGE, "folds", "no data set", "a folder", "wbcsnet folds --help");
+  if (subset < 0) die(EXIT_USAGE, "--cells", say("%d", subset), "0 or more", NULL);
   dataset *ds = dataset_load(folder, 1, 1);
   int *fold = make_folds(ds, k, seed, subset, lenient);
   print_folds(ds, fold, k);

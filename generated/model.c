@@ -80,6 +80,13 @@ static void load_classes(model *m, const char *path)
         st_need(m->file, "net_sha256"), "the file is damaged");
 }
 
+bool all_finite(const float *x, size_t n)
+{
+  float sum = 0;                                     /* x - x is 0 for finite x, NaN otherwise */
+  for (size_t i = 0; i < n; i++) sum += x[i] - x[i];
+  return sum == 0;
+}
+
 model *model_load(const char *path)
 {
   model *m = NEW(model, 1);
@@ -88,8 +95,12 @@ model *model_load(const char *path)
   shape in = m->net->layer[0].out;
   m->state.param = NEW(float, m->net->param_floats);
   m->state.stat = NEW(float, m->net->stat_floats);
-  if (st_find(m->file, "input.mean")) m->mean = NEW(float, (size_t)in.h * (size_t)in.w * (size_t)in.c);
+  size_t pixels = (size_t)in.h * (size_t)in.w * (size_t)in.c;
+  if (st_find(m->file, "input.mean")) m->mean = NEW(float, pixels);
   model_fetch(m->file, m->net, &m->state, m->mean);
+  if (!all_finite(m->state.param, m->net->param_floats) || !all_finite(m->state.stat, m->net->stat_floats)
+      || (m->mean && !all_finite(m->mean, pixels)))
+    die(EXIT_DATA, path, "a weight that is not finite", "finite weights", "its training diverged, or the file is damaged");
   sha256_of_file(path, m->sha256);
   return m;
 }

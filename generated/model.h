@@ -17,6 +17,9 @@ typedef struct {
 model *model_load(const char *path);
 void model_free(model *);
 
+/* Is no value infinite or NaN? */
+bool all_finite(const float *, size_t n);
+
 /* The tensors of a state, and the notes of a net, into a file that st_write writes: parameters by their names,
    LAYER.mean and LAYER.variance for each batch norm, input.mean (NULL: none). Memory is kept by
    reference. */

@@ -24,6 +24,23 @@ void st_put(safetensors *s, const char *key, const char *value)
   s->note[s->notes++] = copy_text(value);
 }
 
+/* sum the tensors' bytes */
+static const char *data_sum(const safetensors *s)
+{
+  uint64_t sum = 0xcbf29ce484222325;
+  for (int i = 0; i < s->tensors; i++) {
+    const char *p = s->tensor[i].data;
+    size_t n = s->tensor[i].bytes;
+    for (size_t at = 0; at < n; at += 8) {
+      uint64_t word = 0;
+      memcpy(&word, p + at, n - at < 8 ? n - at : 8);
+      sum = (sum ^ word) * 0x100000001b3;
+      sum ^= sum >> 32;
+    }
+  }
+  return say("%016llx", (unsigned long long)sum);
+}
+
 /* write a safetensors file */
 static char *write_header(const safetensors *s, size_t *length)
 {
@@ -32,11 +49,9 @@ static char *write_header(const safetensors *s, size_t *length)
   FILE *f = open_memstream(&text, length);
   if (!f) die(EXIT_FAIL, "memory", "no room for a header", NULL, NULL);
   fputs("{\"__metadata__\":{", f);
-  for (int i = 0; i < s->notes; i += 2) {
-    if (i) fputc(',', f);
-    json_put_text(f, s->note[i]), fputc(':', f), json_put_text(f, s->note[i + 1]);
-  }
-  fputc('}', f);
+  for (int i = 0; i < s->notes; i += 2)
+    json_put_text(f, s->note[i]), fputc(':', f), json_put_text(f, s->note[i + 1]), fputc(',', f);
+  fprintf(f, "\"data_sum\":\"%s\"}", data_sum(s));
   for (int i = 0; i < s->tensors; i++) {
     const st_tensor *t = &s->tensor[i];
     fputc(',', f), json_put_text(f, t->name);
@@ -160,6 +175,9 @@ static void read_header(safetensors *s, const json *header, const char *data, si
     }
   }
   check_layout(s, data, room);
+  const char *sum = st_note(s, "data_sum");
+  if (sum && strcmp(sum, data_sum(s)))
+    bad_file(s->path, "tensors that are not those that were written", say("the sum %.40s", sum));
 }
 
 safetensors *st_read(const char *path)

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* measure a cell */
 enum { MEAN_R, MEAN_G, MEAN_B, SPREAD, AROUND, SHARP, DARK, RAGGED, FEATURES };
@@ -145,7 +146,8 @@ static image enlarge(const image *m, int scale)
   return out;
 }
 
-static image make_mosaic(const dataset *ds, uint64_t seed, int each, int scale, int gap, bool across)
+static image make_mosaic(const dataset *ds, uint64_t seed, int each, int scale, int gap, bool across,
+                         FILE *chosen)
 {
   int h = ds->h * scale, w = ds->w * scale, rows = across ? each : ds->classes;
   int columns = across ? ds->classes : each;
@@ -158,7 +160,7 @@ static image make_mosaic(const dataset *ds, uint64_t seed, int each, int scale, 
       image one = { ds->h, ds->w, ds->pixels + (size_t)cell[i] * 3 * (size_t)ds->h * (size_t)ds->w };
       image big = enlarge(&one, scale);
       paste(&sheet, &big, (across ? i : c) * (h + gap), (across ? c : i) * (w + gap));
-      printf("%s\n", ds->file[cell[i]]);
+      fprintf(chosen, "%s\n", ds->file[cell[i]]);
       image_free(&big);
     }
   }
@@ -171,6 +173,8 @@ static image make_mosaic(const dataset *ds, uint64_t seed, int each, int scale, 
 int cmd_samples(int argc, char **argv)
 {
   const char *folder = NULL, *out = NULL;
+  char *text;
+  size_t size;
   int each = 1, scale = 4, words;
   uint64_t seed = 1;
   bool across = false;
@@ -186,12 +190,18 @@ int cmd_samples(int argc, char **argv)
                "  wbcsnet samples build/data/drawn1 --out samples.png --per-class 6\n", &folder, &words, 1);
   if (!words) die(EXIT_USAGE, "samples", "no folder", "D, a data set", "wbcsnet synth or import makes one");
   if (!out) die(EXIT_USAGE, "--out", "no value", "FILE.png", NULL);
+  if (strlen(out) < 5 || strcasecmp(out + strlen(out) - 4, ".png"))
+    die(EXIT_USAGE, "--out", say("'%s'", out), "FILE.png", "the mosaic is written as PNG");
   if (each < 1 || each > 100) die(EXIT_USAGE, "--per-class", say("%d", each), "1 to 100", NULL);
   if (scale < 1 || scale > 16) die(EXIT_USAGE, "--scale", say("%d", scale), "1 to 16", NULL);
   dataset *ds = dataset_load(folder, 0, 0);
-  image sheet = make_mosaic(ds, seed, each, scale, scale * 2, across);
+  FILE *chosen = open_memstream(&text, &size);
+  if (!chosen) die(EXIT_FAIL, "memory", "no room for the names", NULL, NULL);
+  image sheet = make_mosaic(ds, seed, each, scale, scale * 2, across, chosen);
+  fclose(chosen);
   image_write_png(out, &sheet);
-  image_free(&sheet);
+  fputs(text, stdout);
+  image_free(&sheet), free(text);
   dataset_free(ds);
   return 0;
 }

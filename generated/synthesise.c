@@ -246,7 +246,11 @@ int cmd_synth(int argc, char **argv)
   dataset_writer *writer = dataset_create(out, replace, CLASSES, class_names);
   if (fields) open_lisc(fields, replace), draw_fields(&p, fields);
   draw_cells(&p, writer, masks);
-  if (stop_requested) { dataset_cancel(writer); return EXIT_STOPPED; }
+  if (stop_requested) {
+    dataset_cancel(writer);
+    fprintf(stderr, "wbcsnet: synth: stopped; nothing was written\n");
+    return EXIT_STOPPED;
+  }
   char *command = command_line(argc, argv);
   const char *source = say("wbcsnet synth, seed %llu", (unsigned long long)p.seed);
   dataset_commit(writer, say("drawn-%s", set), "synthetic", source, command);

@@ -37,10 +37,11 @@ typedef struct {
   engine *engine;
   net_state state;
   int at;                                            /* iterations done */
+  uint8_t *turn;                                     /* (batch) */
   int *order, order_epoch;                           /* (trains) rows in the present epoch's order */
   double *loss, *accuracy;                           /* (iterations) the log */
   double spent, stepping, saved, save_cost;          /* seconds: loop, steps alone; last save: when, how long */
-  bool diverged;
+  bool diverged, bad_weight;                         /* bad_weight: a weight broke, not the loss */
 } job;
 
 /* train: choose the cells */
@@ -76,6 +77,7 @@ static void count_steps(job *j)
     die(EXIT_DATA, "recipe", "more than 1e8 iterations", "fewer epochs", NULL);
   j->iterations = j->per_epoch * j->r.epochs;
   j->order = NEW(int, j->trains), j->order_epoch = -1;
+  if (j->r.augment == AUGMENT_TURNS) j->turn = NEW(uint8_t, b);
 }
 
 static void order_epoch(job *j, int epoch)
@@ -255,14 +257,21 @@ static void refuse_other(const char *where, const char *path, const json *ours, 
   }
 }
 
-static void claim_folder(job *j)
+static void claim_folder(const job *j)
 {
   char *path = join("%s/config.json", j->out);
   if (!file_exists(path)) {
     atomic_file *a = file_create(path);
     fprintf(a->f, "%s\n", j->config);
     file_commit(a);
-  } else {
+  }
+  free(path);
+}
+
+static void compare_configurations(const job *j)
+{
+  char *path = join("%s/config.json", j->out);
+  if (file_exists(path)) {
     char *text = file_read(path, NULL, NULL);
     json *theirs = json_parse(text, path), *ours = json_parse(j->config, "configuration");
     refuse_other(path, "", ours, theirs);
@@ -275,6 +284,27 @@ static void claim_folder(job *j)
 }
 
 /* train: the run folder */
+static bool half_written(const char *name)
+{
+  const char *tail = strstr(name, ".tmp.");
+  return tail && strspn(tail + 5, "0123456789") == strlen(tail + 5);
+}
+
+static void refuse_strangers(const job *j)
+{
+  static const char *const ours[] = { ".", "..", "lock", "command", "train.txt" };
+  if (file_exists(say("%s/config.json", j->out))) return;
+  DIR *d = opendir(j->out);
+  for (struct dirent *e; d && (e = readdir(d)); ) {
+    bool known = half_written(e->d_name);
+    for (int i = 0; i < 5; i++) known |= !strcmp(e->d_name, ours[i]);
+    if (!known)
+      die(EXIT_DATA, j->out, say("a folder that holds %.80s and no config.json", e->d_name),
+          "a new or empty folder, or a run's own", "choose another --out");
+  }
+  if (d) closedir(d);
+}
+
 static void lock_folder(job *j)
 {
   char *path = join("%s/lock", j->out);
@@ -293,32 +323,43 @@ static void remove_leftovers(const job *j)
 {
   DIR *d = opendir(j->out);
   for (struct dirent *e; d && (e = readdir(d)); ) {
-    const char *tail = strstr(e->d_name, ".tmp.");
-    if (!tail || strspn(tail + 5, "0123456789") != strlen(tail + 5)) continue;
+    if (!half_written(e->d_name)) continue;
     char *path = join("%s/%s", j->out, e->d_name);
     unlink(path), free(path);
   }
   if (d) closedir(d);
 }
 
+static bool anything_missing(const job *j, bool diverged)
+{
+  const char *const need[] = { "log.csv", diverged ? NULL : "weights.safetensors", j->fold < 0 ? NULL : "predictions.csv" };
+  for (int i = 0; i < 3; i++) {
+    if (!need[i] || file_exists(say("%s/%s", j->out, need[i]))) continue;
+    warn(j->out, say("finished, but %s is missing", need[i]), "the job is run again");
+    return true;
+  }
+  return false;
+}
+
 static bool already_finished(const job *j, int *code)
 {
-  char *path = join("%s/run.json", j->out), *weights = join("%s/weights.safetensors", j->out);
+  char *path = join("%s/run.json", j->out);
   bool done = false;
   if (file_exists(path)) {
     char *text = file_read(path, NULL, NULL);
     json *run = json_parse(text, path);
     bool diverged = json_number(run, "diverged", 0) != 0;
-    done = json_number(run, "finished", 0) != 0 && (diverged || file_exists(weights));
+    double tests = json_number(run, "test_cells", 0);
+    done = json_number(run, "finished", 0) != 0 && !anything_missing(j, diverged);
     if (done && !j->quiet)
       printf("%s: finished already: %s\n", j->out, diverged ? "it diverged" :
-             say("%g epochs, %g of %g held-out cells right", json_number(run, "epochs", 0),
-                 json_number(run, "correct", 0),
-                 json_number(run, "test_cells", 0)));
+             say("%g epochs, %s", json_number(run, "epochs", 0), tests > 0
+                 ? say("%g of %g held-out cells right", json_number(run, "correct", 0), tests)
+                 : say("%.2f %% of its own cells right", 100 * json_number(run, "final_accuracy", 0))));
     *code = diverged && !j->keep_going ? EXIT_FAIL : 0;
     json_free(run), free(text);
   }
-  free(path), free(weights);
+  free(path);
   return done;
 }
 
@@ -332,13 +373,6 @@ static void write_log(const job *j)
     fprintf(a->f, "%d,%d,%.9g,%.9g\n", i + 1, i / j->per_epoch + 1, j->loss[i], j->accuracy[i]);
   file_commit(a);
   free(path);
-}
-
-static bool all_finite(const float *x, size_t n)
-{
-  float sum = 0;                                     /* x - x is 0 for finite x, NaN otherwise */
-  for (size_t i = 0; i < n; i++) sum += x[i] - x[i];
-  return sum == 0;
 }
 
 static void note_run(safetensors *s, const job *j)
@@ -386,6 +420,9 @@ static void resume(job *j)
     if (strcmp(st_need(s, "config_sha256"), j->config_sha))
       die(EXIT_DATA, path, "a checkpoint of another configuration", "this run's own",
           "remove the file to begin again");
+    if (!st_find(s, "log.loss"))
+      die(EXIT_DATA, path, "weights without velocities and log", "a checkpoint",
+          "a finished run's weights cannot go on; remove the file to begin again");
     int at = atoi(st_need(s, "iteration"));
     if (at < 0 || at > j->iterations)
       die(EXIT_DATA, path, say("iteration %d", at), say("0 to %d", j->iterations), "remove the file to begin again");
@@ -409,7 +446,6 @@ static void save_weights(job *j, char sha[65])
   char *path = join("%s/weights.safetensors", j->out);
   safetensors *s = st_new();
   char order[65];
-  j->engine->kind->read_state(j->engine, &j->state);
   order_epoch(j, j->r.epochs - 1);
   sha256_of(j->order, sizeof(int) * (size_t)j->trains, order);
   note_run(s, j);
@@ -423,21 +459,16 @@ static void take_step(job *j, int *correct, double *loss, int *n)
 {
   int epoch = j->at / j->per_epoch, first = j->at % j->per_epoch * j->r.batch;
   *n = j->trains - first < j->r.batch ? j->trains - first : j->r.batch;
-  uint8_t *turn = NULL;
   order_epoch(j, epoch);
-  if (j->r.augment == AUGMENT_TURNS) {
-    turn = NEW(uint8_t, *n);
-    for (int i = 0; i < *n; i++) {
-      uint32_t word[4];
-      rng_block(j->seed, RNG_AUGMENT, (uint32_t)epoch, (uint32_t)j->order[first + i], 0, word);
-      turn[i] = word[0] & 7;
-    }
+  for (int i = 0; j->turn && i < *n; i++) {
+    uint32_t word[4];
+    rng_block(j->seed, RNG_AUGMENT, (uint32_t)epoch, (uint32_t)j->order[first + i], 0, word);
+    j->turn[i] = word[0] & 7;
   }
-  batch b = { *n, j->order + first, turn, j->seed, (uint32_t)epoch };
+  batch b = { *n, j->order + first, j->turn, j->seed, (uint32_t)epoch };
   sgd s = { (float)j->r.learning_rate, (float)j->r.momentum, (float)j->r.l2, j->class_weight, j->factor };
   j->engine->kind->train_step(j->engine, &b, &s);
   j->engine->kind->result(j->engine, loss, correct);
-  free(turn);
 }
 
 /* train: the loop */
@@ -497,7 +528,7 @@ static void learn(job *j)
     j->stepping += now - start, j->spent += now - start, since += now - start, images += n;
     show(j, &bar, images / since);
     if (stop_requested) progress_end(&bar), stop_in_order(j);
-    if (time_to_save(j, now) && !save_checkpoint(j)) j->diverged = true;
+    if (time_to_save(j, now) && !save_checkpoint(j)) j->diverged = j->bad_weight = true;
   }
   progress_end(&bar);
 }
@@ -613,7 +644,7 @@ static void write_record(const job *j, int correct, const char *weights_sha)
   fprintf(a->f, " \"correct\": %d", correct);
   put_number(a->f, "final_loss", loss), put_number(a->f, "final_accuracy", accuracy);
   fprintf(a->f, ", \"diverged\": %s", j->diverged ? "true" : "false");
-  if (j->diverged) fprintf(a->f, ", \"diverged_at\": %d", j->at + 1);
+  if (j->diverged) fprintf(a->f, ", \"diverged_at\": %d", j->at + !j->bad_weight);
   if (weights_sha) fprintf(a->f, ", \"weights_sha256\": \"%s\"", weights_sha);
   else fputs(", \"weights_sha256\": null", a->f);
   fputs(",\n \"machine\": ", a->f), json_put_text(a->f, machine);
@@ -641,8 +672,9 @@ static void read_inputs(job *j)
            (unsigned long long)j->seed, j->fold_text);
 }
 
-static void open_engine(job *j)
+static void prepare(job *j)
 {
+  choose_cells(j), count_steps(j), find_mean(j), find_class_weights(j);
   j->plan = plan_make(j->net, j->r.batch);
   j->engine = j->kind->open(j->plan, j->threads);
   j->state.param = NEW(float, j->net->param_floats);
@@ -651,37 +683,57 @@ static void open_engine(job *j)
   j->loss = NEW(double, j->iterations), j->accuracy = NEW(double, j->iterations);
   draw_first_weights(j);
   if (j->init_path) load_first_weights(j);
+}
+
+static void begin(job *j)
+{
   resume(j);
   j->engine->kind->write_state(j->engine, &j->state);
   j->engine->kind->set_cells(j->engine, j->ds->pixels, j->ds->label, j->ds->n, j->mean);
   j->engine->kind->moving(j->engine, j->r.bn_statistics == STATISTICS_MOVING ? (float)j->r.bn_decay : 0);
 }
 
+static void check_weights(job *j)
+{
+  j->engine->kind->read_state(j->engine, &j->state);
+  j->diverged = j->bad_weight = !all_finite(j->state.param, j->net->param_floats)
+      || !all_finite(j->state.stat, j->net->stat_floats);
+}
+
+static int tell_divergence(const job *j)
+{
+  fprintf(stderr, "wbcsnet: %s: %s iteration %d is not finite; the last good checkpoint is kept\n"
+          "  hint: a smaller learning_rate, or another init\n", j->out,
+          j->bad_weight ? "a weight after" : "the loss of", j->at + !j->bad_weight);
+  return j->keep_going ? 0 : EXIT_FAIL;
+}
+
+static void tell_end(const job *j, int correct)
+{
+  double loss, accuracy;
+  epoch_means(j, (j->at - 1) / j->per_epoch, &loss, &accuracy);
+  printf("%s: %d epochs in %s, %s\n", j->out, j->r.epochs, time_left(j->spent), j->tests
+         ? say("%d of %d held-out cells right (%.2f %%)", correct, j->tests, 100.0 * correct / j->tests)
+         : say("%.2f %% of its own cells right", 100 * accuracy));
+}
+
 static int finish(job *j)
 {
   char sha[65];
-  if (!j->diverged) finish_statistics(j), save_weights(j, sha);
+  if (!j->diverged) finish_statistics(j), check_weights(j);
+  if (!j->diverged) save_weights(j, sha);
   else if (!file_exists(say("%s/checkpoint.safetensors", j->out)))
     warn(j->out, "no good checkpoint before the loss broke", NULL);
   float *prob = classify_held_out(j);
   int correct = write_predictions(j, prob);
-  char *folds = join("%s/folds.csv", j->out), *checkpoint = join("%s/checkpoint.safetensors", j->out),
-      *lock = join("%s/lock", j->out);
+  char *folds = join("%s/folds.csv", j->out), *checkpoint = join("%s/checkpoint.safetensors", j->out);
   folds_write(folds, j->ds, j->fold_of);
   write_log(j);
   write_record(j, correct, j->diverged ? NULL : sha);
   if (!j->diverged) unlink(checkpoint);
-  unlink(lock);
-  free(prob), free(folds), free(checkpoint), free(lock);
-  if (j->diverged) {
-    fprintf(stderr, "wbcsnet: %s: the loss of iteration %d is not finite; the last good checkpoint is kept\n"
-            "  hint: a smaller learning_rate, or another init\n", j->out, j->at + 1);
-    return j->keep_going ? 0 : EXIT_FAIL;
-  }
-  if (!j->quiet)
-    printf("%s: %d epochs in %s%s\n", j->out, j->r.epochs, time_left(j->spent),
-           j->tests ? say(", %d of %d held-out cells right (%.2f %%)", correct, j->tests,
-                          100.0 * correct / j->tests) : "");
+  free(prob), free(folds), free(checkpoint);
+  if (j->diverged) return tell_divergence(j);
+  if (!j->quiet) tell_end(j, correct);
   return 0;
 }
 
@@ -692,7 +744,7 @@ static void free_job(job *j)
   net_free(j->net), dataset_free(j->ds);
   free(j->config), free(j->fold_of), free(j->train), free(j->test), free(j->mean),
       free(j->class_weight), free(j->factor);
-  free(j->state.param), free(j->state.velocity), free(j->state.stat), free(j->order), free(j->loss),
+  free(j->state.param), free(j->state.velocity), free(j->state.stat), free(j->order), free(j->turn), free(j->loss),
       free(j->accuracy);
   close(j->lock);
 }
@@ -734,7 +786,7 @@ static void check_flags(job *j)
     { "--data", j->data }, { "--net", j->net_path }, { "--recipe", j->recipe_path }, { "--out", j->out } };
   for (int i = 0; i < 4; i++)
     if (!need[i].value)
-      die(EXIT_USAGE, need[i].flag, "no value", "this flag is needed", "wbcsnet train --help");
+      die(EXIT_USAGE, need[i].flag, "no value", "one: train cannot do without it", "wbcsnet train --help");
   char *end;
   long fold = strtol(j->fold_text, &end, 10);
   j->fold = strcmp(j->fold_text, "all") ? (int)fold : -1;
@@ -758,16 +810,19 @@ int cmd_train(int argc, char **argv)
   check_flags(&j);
   read_inputs(&j);
   write_config(&j);
+  refuse_strangers(&j);
   lock_folder(&j);
   remove_leftovers(&j);
-  claim_folder(&j);
+  compare_configurations(&j);
   if (!already_finished(&j, &code)) {
-    choose_cells(&j), count_steps(&j), find_mean(&j), find_class_weights(&j);
+    prepare(&j);
+    claim_folder(&j);
     catch_stop_signals();
-    open_engine(&j);
+    begin(&j);
     learn(&j);
     code = finish(&j);
   }
+  unlink(say("%s/lock", j.out));
   free_job(&j);
   return code;
 }

@@ -54,6 +54,13 @@ ok $? "some crops agree to the byte ($n_same of 19; the others are centred a pix
 ok $? "samples makes a mosaic"
 is "$(size "$tmp/1.png" 16) $(size "$tmp/1.png" 20)" "426 1074" "2 columns and 5 rows of 210, gaps of 6"
 is "$(wc -l <"$tmp/files") $(cut -d/ -f1 "$tmp/files" | sort -u | wc -l)" "10 5" "it shows two cells of each class"
+"$w" samples "$tmp/a" --out "$tmp/1.jpg" >"$tmp/log" 2>&1
+is "$? $(grep -c 'expected FILE.png' "$tmp/log")" "2 1" "a mosaic that is not to be a PNG is refused"
+"$w" samples "$tmp/a" --out "$tmp/none/1.png" >"$tmp/files" 2>"$tmp/log"
+is "$? $(wc -c <"$tmp/files")" "1 0" "with no place to write, no choice is printed"
+"$w" synth --counts 3000,3000,3000,3000,3000 "$tmp/stopped" >"$tmp/log" 2>&1 & pid=$!
+sleep 1; kill -TERM $pid; wait $pid
+is "$? $(grep -c 'synth: stopped; nothing was written' "$tmp/log")" "130 1" "synth says that it was stopped"
 "$w" samples "$tmp/a" --out "$tmp/2.png" --per-class 2 --scale 3 >/dev/null
 cmp -s "$tmp/1.png" "$tmp/2.png"
 ok $? "twice the same"

@@ -123,6 +123,13 @@ ok(json_value(tmp('all/run.json'), 'train_cells') == 60 && json_value(tmp('all/r
 ok($code == 0 && $err =~ /do not fill one batch of 32/ && json_value(tmp('few/run.json'), 'iterations') == 4, 'less than one batch: it is kept, with a warning');
 ok(json_value(tmp('few/run.json'), 'train_cells') == 15, '--cells takes a subset');
 
+($code, $out) = run(job(out => 'all2', fold => 'all'));
+ok($out =~ /4 epochs in .*, [\d.]+ % of its own cells right/, '--fold all: the accuracy on its own cells is told');
+($code, $out) = run(job(out => 'all2', fold => 'all'));
+ok($out =~ /finished already: 4 epochs, [\d.]+ % of its own cells right/, 'and again when it is finished already') or print "# $out";
+($code, $out, $err) = run('folds', '--cells', -3, tmp('set'));
+ok($code == 2 && $err =~ /--cells/, 'folds --cells -3 is a usage error, as it is for train');
+
 # --- fine-tuning ---
 my $from = weights(tmp('a/weights.safetensors'));
 ($code, $out, $err) = run(job(out => 'fine', seed => 5, init => tmp('a/weights.safetensors'), with => 'body_rate=0'));
@@ -153,4 +160,7 @@ ok($code == 0, '--keep-going takes it as a finding');
 my $last = -e tmp("broken2/checkpoint.safetensors") ? weights(tmp("broken2/checkpoint.safetensors")) : {};
 ok($code == 1 && json_value(tmp("broken2/run.json"), "diverged_at") >= 1, "parameters that are not finite are noticed at a checkpoint");
 ok(!grep({ grep { $_ != $_ || abs($_) > 1e38 } @$_ } map { $last->{$_} } grep { !/^(header)?$/ } keys %$last), 'the checkpoint that stays is finite');
+($code, $out, $err) = run(job(out => 'broken3', net => tmp('fc.net'), with => 'learning_rate=1e38,batch=64,epochs=1', fold => 'all'));
+ok($code == 1 && $err =~ /a weight after iteration 1 is not finite/ && !-e tmp('broken3/weights.safetensors'), 'a weight that broke is not called a loss') or print "# $code $err";
+ok(json_value(tmp('broken3/run.json'), 'diverged_at') eq 1, 'and dated by the step that broke it');
 done_testing();

@@ -40,6 +40,40 @@ my $record = sha(tmp('killed/run.json'));
 ($code, $out, $err) = run(job(out => 'killed', @device));
 ok($code == 0 && $out =~ /finished already/ && sha(tmp('killed/run.json')) eq $record, 'a finished job is not run again');
 
+ok(!-e tmp('killed/lock'), 'and leaves no lock');
+for my $f (qw(predictions.csv weights.safetensors log.csv)) {
+    my $was = sha(tmp("killed/$f"));
+    unlink tmp("killed/$f");
+    ($code, $out, $err) = run(job(out => 'killed', @device));
+    ok($code == 0 && $err =~ /\Q$f\E is missing/ && sha(tmp("killed/$f")) eq $was, "without its $f it is run again, to the same bits") or print "# $code $out $err\n";
+}
+
+# --- a mistake does not claim the folder ---
+for my $bad ([[folds => 17], 'use fewer folds'], [[init => tmp('set/labels.csv')], 'labels.csv']) {
+    ($code, $out, $err) = run(job(out => 'corrected', with => 'epochs=1', @{$bad->[0]}));
+    ok($code == 3 && $err =~ /\Q$bad->[1]\E/, "a mistake in --$bad->[0][0] is told");
+    ok(!-e tmp('corrected/config.json'), 'and claims nothing');
+}
+($code, $out, $err) = run(job(out => 'corrected', with => 'epochs=1'));
+ok($code == 0, 'the corrected command runs in the same folder') or print "# $code $err\n";
+
+# --- folders that are not ours ---
+for my $f ('set', 'mine') {
+    mkdir tmp('mine'); write_file(tmp('mine/thesis.tex'), 'text');
+    my @before = sort glob(tmp("$f/*"));
+    ($code, $out, $err) = run(job(out => $f, with => 'epochs=1'));
+    ok($code == 3 && $err =~ /no config\.json/ && "@before" eq join(' ', sort glob(tmp("$f/*"))), "a folder of other files ($f) is left alone") or print "# $code $err\n";
+}
+mkdir tmp('job'); write_file(tmp("job/$_"), '') for 'command', 'train.txt';
+($code) = run(job(out => 'job', with => 'epochs=1'));
+ok($code == 0, 'but what experiments/job puts there may be there');
+
+write_file(tmp('file'), '');
+for my $where ('file', 'file/run') {
+    ($code, $out, $err) = run(job(out => $where));
+    ok($code == 1 && $err =~ /file: found a file of that name.*\n  hint: choose a place/, 'a file is no run folder') or print "# $code $err\n";
+}
+
 # --- another configuration ---
 for my $c ([seed => 2, 'seed = 1'], [with => 'l2=0', 'recipe.with = ""'], [set => 'f=9', 'net.set = ""'], [folds => 5, 'folds = 4'], [fold => 1, 'fold = 0']) {
     ($code, $out, $err) = run(job(out => 'killed', @device, $c->[0] => $c->[1]));
@@ -70,6 +104,17 @@ for my $bad ([substr($good, 0, length($good) / 2), 'cut in half'], ['', 'empty']
     ($code, $out, $err) = run(job(out => 'spoiled', @device));
     ok($code == 3 && $err =~ /checkpoint\.safetensors.*expected/ && read_file($c) eq $bad->[0], "a checkpoint $bad->[1] is told and left alone") or print "# $code $err\n";
 }
+my $n = unpack 'Q<', $good;
+for my $at (8 + $n + 3, length($good) - 2) {
+    my $flipped = $good;
+    substr($flipped, $at, 1) ^= "\x01";
+    write_file($c, $flipped);
+    ($code, $out, $err) = run(job(out => 'spoiled', @device));
+    ok($code == 3 && $err =~ /not those that were written/ && read_file($c) eq $flipped, "one flipped bit at byte $at is told") or print "# $code $err\n";
+}
+write_file($c, read_file(tmp('whole/weights.safetensors')));
+($code, $out, $err) = run(job(out => 'spoiled', @device));
+ok($code == 3 && $err =~ /a finished run's weights cannot go on/, "a finished run's weights are no checkpoint") or print "# $code $err\n";
 write_file($c, $good);
 run(job(out => 'spoiled', @device));
 ok(sha(tmp('spoiled/weights.safetensors')) eq sha(tmp('whole/weights.safetensors')), 'the good one goes on');

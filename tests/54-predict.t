@@ -57,6 +57,20 @@ for my $c (sort keys %change) {
     ($code, $out, $err) = run('predict', '--weights', tmp('bad.safetensors'), tmp("set/$held[0]"));
     ok($bytes ne $good && $code == 3 && $err =~ /bad\.safetensors/, "weights with $c changed are refused") or print "# $code $err\n";
 }
+my $flipped = $good;
+substr($flipped, -5, 1) ^= "\x01";
+write_file(tmp('bad.safetensors'), $flipped);
+($code, $out, $err) = run('predict', '--weights', tmp('bad.safetensors'), tmp("set/$held[0]"));
+ok($code == 3 && $err =~ /bad\.safetensors.*not those that were written/, 'a flipped bit in a weight is noticed') or print "# $code $err\n";
+my $unsummed = $flipped =~ s/"data_sum"/"data_som"/r;
+write_file(tmp('bad.safetensors'), $unsummed);
+($code, $out, $err) = run('predict', '--weights', tmp('bad.safetensors'), tmp("set/$held[0]"));
+ok($code == 0, 'a file without the sum is read unchecked') or print "# $code $err\n";
+my ($place) = $good =~ /"conv1\.weight":\{[^}]*"data_offsets":\[(\d+)/;
+substr($unsummed, 8 + unpack('Q<', $good) + $place, 4) = pack 'f<', 9**9**9 / 9**9**9;
+write_file(tmp('bad.safetensors'), $unsummed);
+($code, $out, $err) = run('predict', '--weights', tmp('bad.safetensors'), tmp("set/$held[0]"));
+ok($code == 3 && $err =~ /not finite/, 'a NaN in the first convolution is refused, though a rectifier hides it') or print "# $code $out $err\n";
 my $crashed = 0;
 my $state = 1;
 for (1 .. 150) {

@@ -11,7 +11,8 @@ our $tmp = tempdir('t5.XXXXXX', DIR => $ENV{TMPDIR} // '/tmp', CLEANUP => 1);
 our @class = qw(neutrophil eosinophil basophil lymphocyte monocyte);
 my ($count, $failed) = (0, 0);
 
-sub ok { my ($good, $what) = @_; $count++; print $good ? '' : 'not ', "ok $count - $what\n"; $failed++ unless $good; $good }
+sub ok($$) { my ($good, $what) = @_; $count++; print $good ? '' : 'not ', "ok $count - $what\n"; $failed++ unless $good; $good }
+# The prototype of ok gives its first argument scalar context: a failed match in a list is no value at all, and the name would be taken for it.
 sub skip { my ($n, $why) = @_; for (1 .. $n) { $count++; print "ok $count # SKIP $why\n" } }
 sub done_testing { print "1..$count\n"; exit($failed > 0) }
 sub tmp { "$tmp/$_[0]" }
