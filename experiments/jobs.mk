@@ -13,17 +13,22 @@ PAPER ?= paper/paper.pdf
 WBCSNET := $(B)/wbcsnet
 THREADS ?= $(shell n=`nproc 2>/dev/null || echo 2`; t=$$((n / $(JOBS))); [ $$t -gt 0 ] && echo $$t || echo 1)
 
-DRAWN := synthetic$(if $(filter-out 1,$(SEED)),-seed$(SEED))
-NAME1 := $(if $(DATA1),$(notdir $(patsubst %/,%,$(DATA1))),$(DRAWN))
-NAME2 := $(if $(DATA2),$(notdir $(patsubst %/,%,$(DATA2))),$(DRAWN))
-NAME := $(NAME1)$(if $(filter-out $(NAME1),$(NAME2)),+$(NAME2))
+# Knobs that make or a shell would misread are refused before anything is made.
+$(foreach d,DATA1 DATA2,$(if $(word 2,x$($(d))x),$(error $(d)=$($(d)): expected a path without spaces)))
+$(if $(shell case '$(SEED)' in (''|*[!0-9]*|??????????*) echo bad;; esac),$(error SEED=$(SEED): expected a whole number of at most nine digits))
+
+SEEDED := $(if $(filter-out 1,$(SEED)),-seed$(SEED))
+DRAWN := synthetic$(SEEDED)
+NAME1 := $(if $(DATA1),$(notdir $(patsubst %/,%,$(DATA1))),synthetic)
+NAME2 := $(if $(DATA2),$(notdir $(patsubst %/,%,$(DATA2))),synthetic)
+NAME := $(NAME1)$(if $(filter-out $(NAME1),$(NAME2)),+$(NAME2))$(SEEDED)
 # A scale may draw fewer cells than the paper's sets have: SYNTH_SCALE_SET, and a folder of its own.
 SYNTH_smoke_1 := --counts 110,20,10,50,20 --size 40
 SYNTH_smoke_2 := --counts 20,20,20,20,20 --size 60
 CELLS_IN := $(WORK)/data/$(DRAWN)$(if $(SYNTH_$(SCALE)_1),-$(SCALE))
 SET1 := $(or $(patsubst %/,%,$(DATA1)),$(CELLS_IN)/dataset1)
 SET2 := $(or $(patsubst %/,%,$(DATA2)),$(CELLS_IN)/dataset2)
-RUNS1 := $(WORK)/runs/$(SCALE)/$(NAME1)
+RUNS1 := $(WORK)/runs/$(SCALE)/$(NAME1)$(SEEDED)
 RUNS2 := $(WORK)/runs/$(SCALE)/$(NAME)
 RESULTS := $(WORK)/results/$(SCALE)/$(NAME)
 FIGURES := $(WORK)/figures/$(SCALE)/$(NAME)
@@ -69,14 +74,23 @@ $(if $(DATA2),$(if $(filter $(SET1),$(SET2)),,$(eval $(call own_cells,DATA2,$(SE
 $(JOBLIST): $(RULES)
 	@mkdir -p $(@D)
 	@echo $(JOBS_ALL) >$@
-# When the rules change (another scale file, another arm), every job is looked at again; only those whose own command has
-# changed are run.
-$(JOBS_ALL): $(RULES) | $(JOBLIST)
+# What a run's path does not say: whose cells they are (two folders may share a name, and cells may be imported again), the engine,
+# the seed. This file says it, is looked at every time, and is written only when that has changed; one file for all scales and names,
+# since several reports share runs.
+INPUTS := $(WORK)/inputs.txt
+.PHONY: always
+$(INPUTS): always | $(SET1)/dataset.json $(SET2)/dataset.json
+	@mkdir -p $(@D)
+	@for d in $(SET1) $(SET2); do realpath $$d; [ ! -e $$d/labels.csv ] || sha256sum <$$d/labels.csv; done >$@.new; \
+	echo device $(DEVICE) seed $(SEED) >>$@.new; if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+# When the rules change (another scale file, another arm) or the inputs do, every job is looked at again; only those whose own
+# command has changed are run.
+$(JOBS_ALL): $(RULES) $(INPUTS) | $(JOBLIST)
 
 # A change in how runs are summed up makes the results again; it trains nothing.
 SUMMARY_C := $(foreach c,stats values summarise verdict,generated/$(c).c)
 define experiment
-$(RESULTS)/$(1)/results.json: $$(RUNS_$(1)) $(SUMMARY_C) | $(WBCSNET)
+$(RESULTS)/$(1)/results.json: $$(RUNS_$(1)) $(SUMMARY_C) $(INPUTS) | $(WBCSNET)
 	$$(call say,SUM,$$@) $(WBCSNET) summarise --experiment $(1) --out $$(@D) $$(RUNS_$(1))
 $(RESULTS)/$(1)/results.tex: $(RESULTS)/$(1)/results.json ;
 endef
@@ -120,7 +134,7 @@ $(eval $(call figure,7,1,cv))
 $(FIGURES)/fig7.tex: $(RESULTS)/verdict/verdict.tex
 $(eval $(call figure,8,2,transfer))
 
-$(FIGURES)/fig1.png: | $(SET1)/dataset.json $(WBCSNET)
+$(FIGURES)/fig1.png: $(INPUTS) | $(SET1)/dataset.json $(WBCSNET)
 	@mkdir -p $(@D)
 	$(call say,DRAW,$@) $(WBCSNET) samples $(SET1) --out $@ --across >$(@:.png=.txt)
 

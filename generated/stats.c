@@ -140,8 +140,11 @@ paired_t corrected_t(const double *difference, int m, double ratio)
 {
   paired_t r = { .p = 1, .df = m - 1 };
   mean_sd(difference, m, &r.mean, &r.sd);
-  r.bounds = (interval){ r.mean, r.mean };
-  if (m < 2 || r.sd <= 0) return r;
+  if (m > 1 && r.sd <= 0 && r.mean == 0) return r;
+  if (m < 2 || r.sd <= 0) {
+    r.t = r.p = r.bounds.low = r.bounds.high = NAN;
+    return r;
+  }
   double error = r.sd * sqrt(1.0 / m + ratio), half = student_quantile(0.05, r.df) * error;
   r.t = r.mean / error, r.p = student_p(r.t, r.df);
   r.bounds = (interval){ r.mean - half, r.mean + half };

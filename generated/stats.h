@@ -47,8 +47,8 @@ double student_quantile(double p, double df);
 typedef struct { double mean, sd, t, p; int df; interval bounds; } paired_t;
 
 /* Nadeau and Bengio's corrected resampled t test over m differences between two nets (one a fold and seed);
-   ratio = test cells / training cells of a fold. ratio = 0 is the plain paired t test. m < 2 or sd 0: t 0,
-   p 1. */
+   ratio = test cells / training cells of a fold. ratio = 0 is the plain paired t test. All differences 0:
+   t 0, p 1. A single difference, or equal ones, have no spread to test against: t, p and bounds are NaN. */
 paired_t corrected_t(const double *difference, int m, double ratio);
 enum { BOOTSTRAP_DRAWS = 2000 };
 

@@ -75,6 +75,10 @@ static void read_run(summary *s, run *r, const char *path)
   if (n > 9 && !strcmp(path + n - 9, "/run.json")) n -= 9;
   while (n > 1 && path[n - 1] == '/') n--;
   r->path = join("%.*s", (int)n, path), r->arm = path_part(r->path, 2);
+  char *seed = path_part(r->path, 1), *part = path_part(r->path, 0);
+  if (!*r->arm || strncmp(seed, "seed", 4) || strncmp(part, "fold", 4))
+    die(EXIT_USAGE, path, "no arm, seed and fold in the path", ".../ARM/seedS/foldI", NULL);
+  free(seed), free(part);
   char *record = join("%s/run.json", r->path);
   char *text = file_read(record, NULL, "a run folder that wbcsnet train has finished");
   r->j = json_parse(text, record);
@@ -311,7 +315,7 @@ static void put_spread(summary *s, const arm *a, const char *key)
   for (int k = 0; k < SCORE_COUNT; k++) {
     mean_sd(x + k * a->runs, seeds, &mean, &sd);
     put_number(&s->table, mean, 2, "%s/%s/mean", key, score_name[k]);
-    put_number(&s->table, sd, 2, "%s/%s/sd", key, score_name[k]);
+    if (seeds > 1) put_number(&s->table, sd, 2, "%s/%s/sd", key, score_name[k]);
   }
   free(x);
 }
@@ -405,9 +409,13 @@ static void put_fold_difference(summary *s, const char *key, const arm *a, const
     d[m++] = held_out_accuracy(x) - held_out_accuracy(y);
   }
   paired_t t = corrected_t(d, m, m ? ratio / m : 0);
+  bool defined = !isnan(t.t);
+  const char *dash[] = { "t", "folds/bounds", "folds/p" };
+  if (defined) put_number(&s->table, t.t, 2, "%s/t", key);
+  else for (int i = 0; i < 3; i++) put_text(&s->table, "---", "%s/%s", key, dash[i]);
+  put_number(&s->table, t.df, 0, "%s/df", key);
   value *v = put_number(&s->table, t.mean, 2, "%s/folds", key);
-  put_bounds(v, t.bounds.low, t.bounds.high), put_p(v, t.p);
-  put_number(&s->table, t.t, 2, "%s/t", key), put_number(&s->table, t.df, 0, "%s/df", key);
+  if (defined) put_bounds(v, t.bounds.low, t.bounds.high), put_p(v, t.p);
   free(d);
 }
 

@@ -9,7 +9,7 @@ static const char *const verdict_key[VERDICTS] = { "reproduced", "not-reproduced
 static const char *const verdict_macro[VERDICTS] = { "\\reproduced", "\\notreproduced", "\\notcomparable" };
 
 typedef struct {
-  const char *claim, *published, *rule, *ours, *limit, *reason;      /* a row of claims.csv */
+  const char *claim, *about, *published, *rule, *ours, *limit, *reason;        /* a row of claims.csv */
   const value *theirs, *mine;                        /* published and ours; NULL when there is none */
   const char *kind;                                  /* of the cells that ours was measured on */
   verdict verdict;
@@ -71,11 +71,12 @@ static void derive_table(values *t)
   put_bounds(put_number(t, paper(t, "fig6/wbcsnet"), 2, "published/wbcsnet"), 100 * one.low, 100 * one.high);
   put_p(put_number(t, two_proportion_z(right2, n, right1, n), 2, "published/z"),
         normal_p(two_proportion_z(right2, n, right1, n)));
-  for (long both = right2 - right1; both < n; both++) {
-    long first = (both + right2 - right1 + 1) / 2;
-    if (mcnemar(first, both - first) < 0.05) most = both;
+  for (int more = 0; more < 2; more++) {
+    long gain = right2 - right1 + more;
+    for (long both = gain; both < n; both += 2)
+      if (mcnemar((both + gain) / 2, (both - gain) / 2) < 0.05) most = both;
+    put_number(t, (double)most, 0, more ? "published/most-rounded" : "published/most");
   }
-  put_number(t, (double)most, 0, "published/most");
   double gain = paper(t, "sec4/neutrophils2") - paper(t, "sec4/neutrophils");
   put_number(t, 100 * gain / find_value(t, "published/cells/Neu")->value, 1, "published/neutrophil-gain");
   put_number(t, paper(t, "fig8/wbcsnet2") - paper(t, "fig8/gain"), 2, "published/transfer-wbcsnet");
@@ -86,13 +87,8 @@ static void settle(judged *c, verdict v, const char *why) { c->verdict = v, c->w
 
 static void judge_number(judged *c, const char *scale)
 {
-  bool drawn = strcmp(c->kind, "real") != 0, small = strcmp(scale, "full") != 0;
   const value *v = c->mine;
-  if (drawn || small) {
-    const char *comma = drawn && small ? ", " : "", *at = small ? say("scale %s", scale) : "";
-    settle(c, NOT_COMPARABLE, say("%s%s%s", drawn ? "drawn cells" : "", comma, at));
-    return;
-  }
+  if (strcmp(scale, "full")) { settle(c, NOT_COMPARABLE, say("scale %s", scale)); return; }
   bool inside = v->bounded && v->low <= c->theirs->value && c->theirs->value <= v->high;
   settle(c, inside ? REPRODUCED : NOT_REPRODUCED,
          say("published value %s our interval", inside ? "inside" : "outside"));
@@ -130,6 +126,8 @@ static void judge(judged *c, const char *scale)
   if (!strcmp(c->rule, "none")) settle(c, NOT_COMPARABLE, c->reason);
   else if (!strcmp(scale, "smoke")) settle(c, NOT_COMPARABLE, "scale smoke judges nothing");
   else if (!c->mine) settle(c, NOT_COMPARABLE, "no value was measured");
+  else if (strcmp(c->kind, "real") && strcmp(c->about, "training"))
+    settle(c, NOT_COMPARABLE, c->mine->tested ? say("drawn cells; $p %s$", p_text(c->mine->p)) : "drawn cells");
   else if (c->mine->text) settle(c, NOT_REPRODUCED, "the run diverged");
   else if (!strcmp(c->rule, "better")) judge_better(c);
   else if (!strcmp(c->rule, "least") || !strcmp(c->rule, "most")) judge_limit(c, c->rule[0] == 'l');
@@ -201,9 +199,10 @@ static void write_findings(FILE *f, const values *t)
 /* read a claim */
 static judged read_claim(const csv *c, int row, const values *t)
 {
-  const char *cell[6], *columns[6] = { "claim", "published", "rule", "ours", "limit", "reason" };
-  for (int i = 0; i < 6; i++) cell[i] = csv_cell(c, row, csv_need(c, columns[i]));
-  judged j = { cell[0], cell[1], cell[2], cell[3], cell[4], cell[5], NULL, NULL, "?", NOT_COMPARABLE, NULL };
+  const char *cell[7], *columns[7] = { "claim", "about", "published", "rule", "ours", "limit", "reason" };
+  for (int i = 0; i < 7; i++) cell[i] = csv_cell(c, row, csv_need(c, columns[i]));
+  judged j = { cell[0], cell[1], cell[2], cell[3], cell[4], cell[5], cell[6],
+               NULL, NULL, "?", NOT_COMPARABLE, NULL };
   bool derived = !strncmp(j.published, "published/", 10);
   j.theirs = find_value(t, derived ? j.published : say("paper/%s", j.published));
   if (*j.published && !j.theirs)
@@ -260,7 +259,7 @@ int cmd_verdict(int argc, char **argv)
   const option flags[] = {
     { "published", OPTION_TEXT, &published, "CSV",
       "the paper's numbers: id, place, quantity, value, unit, note" },
-    { "claims", OPTION_TEXT, &claims, "CSV", "the claims: claim, published, rule, ours, limit, reason" },
+    { "claims", OPTION_TEXT, &claims, "CSV", "the claims: claim, about, published, rule, ours, limit, reason" },
     { "scale", OPTION_TEXT, &scale, "NAME", "the scale the runs were made at; only full is the paper's" },
     { "out", OPTION_TEXT, &out, "FOLDER", "where claims.tex, verdict.tex and findings.txt go" }, {0} };
   options_read(argc, argv, flags,

@@ -44,4 +44,28 @@ cmp -s "$tmp/paper.pdf" "$tmp/again.pdf"; ok $? 'and the PDF has the same bytes'
 
 rm "$tmp/results/smoke/synthetic/cv/scores.dat" && rm "$f/fig6.tex"
 paper "$tmp/paper.pdf" "$tmp/fourth.txt"; [ $? != 0 ] && ! [ -e "$f/fig6.tex" ]; ok $? 'a figure without its data is an error'
+
+# Runs are found by the name of a folder, a scale and a seed; make must notice when those stand for something else.
+mkdir "$tmp/a" "$tmp/b"
+"$bin" synth --set dataset1 --counts 40,15,10,25,15 --size 40 --seed 11 "$tmp/a/set" >/dev/null
+"$bin" synth --set dataset1 --counts 40,15,10,25,15 --size 40 --seed 12 "$tmp/b/set" >/dev/null
+begin() { make --no-print-directory begin SCALE=smoke WORK="$tmp" WBCSNET="$bin" "$@" >"$tmp/begin.txt" 2>&1; }
+trained() { [ "$(grep -c '^  TRAIN' "$tmp/begin.txt")" = "$1" ]; ok $? "$2"; }
+sha() { sha256sum <"$tmp/$1/set/labels.csv" | cut -c1-12; }
+r=$tmp/results/smoke/set+synthetic/begin/results.tex
+begin DATA1="$tmp/a/set"; trained 12 'own cells are trained on'
+grep -q "$(sha a)" "$r"; ok $? 'and named in the results'
+begin DATA1="$tmp/b/set"; trained 12 'other cells in a folder of the same name are trained on'
+grep -q "$(sha b)" "$r"; ok $? 'and named in the results'
+begin DATA1="$tmp/b/set"; [ ! -s "$tmp/begin.txt" ] || grep -q 'Nothing to be done' "$tmp/begin.txt"; ok $? 'the same command again makes nothing'
+begin DATA1="$tmp/a/set"; trained 0 'back to the first cells: their runs were kept'
+grep -q "$(sha a)" "$r"; ok $? 'and the results are theirs'
+begin DATA1="$tmp/a/set" DEVICE=ref; trained 12 'another engine is another run'
+grep -q '"device": "ref"' "$tmp"/runs/smoke/set/begin/wbcsnet2/seed1/foldall/run.json; ok $? 'and says so'
+begin DATA1="$tmp/a/set"; trained 0 'back to the first engine without training'
+begin DATA1="$tmp/a/set" SEED=2; trained 12 'another seed is another run'
+[ -e "$tmp/results/smoke/set+synthetic-seed2/begin/results.tex" ]; ok $? 'with a folder of results of its own'
+begin DATA1="$tmp/a/set"; trained 0 'back to the first seed without training'
+begin SEED=x; [ $? = 2 ] && grep -q 'SEED=x: expected a whole number' "$tmp/begin.txt" && [ "$(wc -l <"$tmp/begin.txt")" = 1 ]; ok $? 'a seed that is no number: one message'
+begin DATA1="$tmp/no such/set"; [ $? = 2 ] && grep -q 'a path without spaces' "$tmp/begin.txt" && [ "$(wc -l <"$tmp/begin.txt")" = 1 ]; ok $? 'a path with a space: one message'
 echo "1..$n"
