@@ -815,9 +815,9 @@ int cmd_train(int argc, char **argv)
   remove_leftovers(&j);
   compare_configurations(&j);
   if (!already_finished(&j, &code)) {
+    catch_stop_signals();
     prepare(&j);
     claim_folder(&j);
-    catch_stop_signals();
     begin(&j);
     learn(&j);
     code = finish(&j);
