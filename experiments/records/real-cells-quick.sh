@@ -38,6 +38,6 @@ for experiment in cv tuned scratch; do
 done
 # The tests and the training accuracies: from results.json, and from the runs on all cells
 for experiment in cv tuned scratch; do
-    perl -0777 -ne 'while (m{"([^"]*-vs-[^"]*/accuracy)": \{"value": ([-\d.]+)[^}]*"p": ([-+\d.e]+)}g) { printf "%-40s %+.2f points, p %.2g\n", $1, $2, $3 }
-        while (m{"([^"]*/end/accuracy)": \{"value": ([\d.]+)}g) { printf "%-40s %.1f %% of its own training cells\n", $1, $2 }' "$out/results/$experiment/results.json"
+    perl -0777 -ne 'while (m!"([^"]*-vs-[^"]*/accuracy)": \{"value": ([-\d.]+)[^}]*"p": ([-+\d.e]+)!g) { printf "%-40s %+.2f points, p %.2g\n", $1, $2, $3 }
+        while (m!"([^"]*/end/accuracy)": \{"value": ([\d.]+)!g) { printf "%-40s %.1f %% of its own training cells\n", $1, $2 }' "$out/results/$experiment/results.json"
 done
