@@ -265,11 +265,10 @@ static bool run_peer(bench *b, int threads, int repeat, rivalry *r)
   signal(SIGPIPE, SIG_IGN);
   const bool found = best_peer(&q, b, threads);
   for (int k = 0; found && k < 2; k++) {
-    one_step(b, !k), peer_step(&q, !k, 1);
+    const int n = 2 + (int)(0.4 / step_seconds(b, !k, 1));
     for (int i = 0; i < repeat; i++) {
-      const double before = one_step(b, !k);
-      theirs[i] = peer_step(&q, !k, 1);
-      ours[i] = (before + one_step(b, !k)) / 2;
+      ours[i] = step_seconds(b, !k, n);
+      peer_step(&q, !k, 1), theirs[i] = peer_step(&q, !k, n);
       ratio[i] = theirs[i] / ours[i];
     }
     r->ours[k] = b->plan->batch / median(ours, repeat), r->theirs[k] = b->plan->batch / median(theirs, repeat);
