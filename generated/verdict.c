@@ -189,9 +189,12 @@ static void write_findings(FILE *f, const values *t)
   find_difference(f, t, "Dataset1, WBCsNet-2 against WBCsNet", "cv/wbcsnet2-vs-wbcsnet");
   find_difference(f, t, "Dataset2, WBCsNet-2 pre-trained against from scratch",
                   "transfer/wbcsnet2-tuned-vs-wbcsnet2-scratch");
-  fprintf(f, "claims: %.0f reproduced, %.0f not reproduced, %.0f not comparable\n",
+  const value *kind = find_value(t, "cv/kind");
+  bool drawn = kind && strcmp(kind->text, "real");
+  fprintf(f, "claims: %.0f reproduced, %.0f not reproduced, %.0f not comparable%s\n",
           find_value(t, "verdict/reproduced")->value,
-          find_value(t, "verdict/not-reproduced")->value, find_value(t, "verdict/not-comparable")->value);
+          find_value(t, "verdict/not-reproduced")->value, find_value(t, "verdict/not-comparable")->value,
+          drawn ? " (on drawn cells recognition is not judged)" : "");
 }
 
 /* the verdict subcommand */
