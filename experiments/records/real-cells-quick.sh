@@ -1,6 +1,6 @@
 #!/bin/sh
 # real-cells-quick.sh PBC CHULA OUT: both nets at quick scale on real stand-in cells, 5 folds, and transfer between the two sets.
-# PBC and CHULA are folders as DATA.md describes them; OUT receives the data sets, the runs and the results. About 5 minutes on 2 cores.
+# PBC and CHULA are folders as DATA.md describes them; OUT receives the data sets, the runs and the results. About 2 minutes on 2 cores.
 # Run it from the repository's root after `make all`; the record beside it (real-cells-quick.md) holds what it printed.
 set -eu
 [ $# = 3 ] || { echo 'usage: real-cells-quick.sh PBC CHULA OUT' >&2; exit 2; }
