@@ -173,4 +173,4 @@ $(SHEETS)/paper.pdf: paper/paper.tex paper/refs.bib paper/diagram.sty experiment
 paper: $(SHEETS)/paper.pdf
 	@mkdir -p $(dir $(PAPER)) && cmp -s $< $(PAPER) || cp $< $(PAPER)
 	@cat $(RESULTS)/verdict/findings.txt
-	@echo "the report: $(PAPER) (scale $(SCALE), $(NAME) cells)"
+	@echo "the report: $(PAPER) (scale $(SCALE), cells: $(NAME))"
