@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -65,12 +64,18 @@ char *copy_text(const char *s)
   return strcpy(new_bytes(strlen(s) + 1), s);
 }
 
+char *join_list(const char *format, va_list ap)
+{
+  char *s = NULL;
+  if (vasprintf(&s, format, ap) < 0) no_memory(1024);
+  return s;
+}
+
 char *join(const char *format, ...)
 {
   va_list ap;
   va_start(ap, format);
-  char *s = NULL;
-  if (vasprintf(&s, format, ap) < 0) no_memory(1024);
+  char *s = join_list(format, ap);
   va_end(ap);
   return s;
 }

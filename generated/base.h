@@ -1,6 +1,7 @@
 /* base.h: errors, memory, files, text formats. Every chapter's C file includes it. */
 #ifndef BASE_H
 #define BASE_H
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +29,7 @@ void *new_bytes(size_t bytes);                       /* zeroed; never NULL; dies
 void *grow(void *p, size_t bytes);                   /* realloc, same rule */
 char *copy_text(const char *s);                      /* strdup, same rule */
 char *join(const char *format, ...) __attribute__((format(printf, 1, 2)));   /* printf into fresh memory of any length */
+char *join_list(const char *format, va_list ap) __attribute__((format(printf, 1, 0)));   /* the same, for functions that take a format themselves */
 /* Read a whole file; a zero byte is put behind it. *size may be NULL. Dies with EXIT_DATA when it cannot. free() it. */
 char *file_read(const char *path, size_t *size, const char *hint);
 

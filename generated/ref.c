@@ -67,14 +67,14 @@ static void conv_forward(host *h, int i)
         for (int o = 0; o < l->out.c; o++) {
           double sum = b[o];
           /* add one window times kernel o */
-	  for (int ky = 0; ky < k; ky++)
-	    for (int kx = 0; kx < k; kx++) {
-	      const int yy = u * l->stride + ky - l->pad_top, xx = v * l->stride + kx - l->pad_left;
-	      if (yy < 0 || yy >= l->in.h || xx < 0 || xx >= l->in.w) continue;
-	      const float *pixel = x + at(l->in, n, yy, xx, 0),
-	        *kernel = w + (((size_t)o * k + ky) * k + kx) * (size_t)l->in.c;
-	      for (int c = 0; c < l->in.c; c++) sum += (double)pixel[c] * kernel[c];
-	    }
+          for (int ky = 0; ky < k; ky++)
+            for (int kx = 0; kx < k; kx++) {
+              const int yy = u * l->stride + ky - l->pad_top, xx = v * l->stride + kx - l->pad_left;
+              if (yy < 0 || yy >= l->in.h || xx < 0 || xx >= l->in.w) continue;
+              const float *pixel = x + at(l->in, n, yy, xx, 0),
+                *kernel = w + (((size_t)o * k + ky) * k + kx) * (size_t)l->in.c;
+              for (int c = 0; c < l->in.c; c++) sum += (double)pixel[c] * kernel[c];
+            }
           y[at(l->out, n, u, v, o)] = relu_if(s->relu, sum);
         }
 }
@@ -97,13 +97,13 @@ static void conv_weight_gradient(host *h, const step *s)
         for (int c = 0; c < l->in.c; c++) {
           double sum = 0;
           /* add each output's gradient times the pixel that this weight met */
-	  for (int n = 0; n < h->n; n++)
-	    for (int u = 0; u < l->out.h; u++)
-	      for (int v = 0; v < l->out.w; v++) {
-	        const int yy = u * l->stride + ky - l->pad_top, xx = v * l->stride + kx - l->pad_left;
-	        if (yy < 0 || yy >= l->in.h || xx < 0 || xx >= l->in.w) continue;
-	        sum += (double)dy[at(l->out, n, u, v, o)] * x[at(l->in, n, yy, xx, c)];
-	      }
+          for (int n = 0; n < h->n; n++)
+            for (int u = 0; u < l->out.h; u++)
+              for (int v = 0; v < l->out.w; v++) {
+                const int yy = u * l->stride + ky - l->pad_top, xx = v * l->stride + kx - l->pad_left;
+                if (yy < 0 || yy >= l->in.h || xx < 0 || xx >= l->in.w) continue;
+                sum += (double)dy[at(l->out, n, u, v, o)] * x[at(l->in, n, yy, xx, c)];
+              }
           dw[(((size_t)o * k + ky) * k + kx) * (size_t)l->in.c + c] = (float)sum;
         }
   }
@@ -122,15 +122,15 @@ static void conv_input_gradient(host *h, const step *s)
         for (int c = 0; c < l->in.c; c++) {
           double sum = 0;
           /* add the gradients of the outputs that saw this pixel */
-	  for (int ky = 0; ky < k; ky++)
-	    for (int kx = 0; kx < k; kx++) {
-	      const int us = r + l->pad_top - ky, vs = q + l->pad_left - kx;
-	      if (us < 0 || vs < 0 || us % l->stride || vs % l->stride) continue;
-	      if (us / l->stride >= l->out.h || vs / l->stride >= l->out.w) continue;
-	      const float *g = dy + at(l->out, n, us / l->stride, vs / l->stride, 0);
-	      for (int o = 0; o < l->out.c; o++)
-	        sum += (double)g[o] * w[(((size_t)o * k + ky) * k + kx) * (size_t)l->in.c + c];
-	    }
+          for (int ky = 0; ky < k; ky++)
+            for (int kx = 0; kx < k; kx++) {
+              const int us = r + l->pad_top - ky, vs = q + l->pad_left - kx;
+              if (us < 0 || vs < 0 || us % l->stride || vs % l->stride) continue;
+              if (us / l->stride >= l->out.h || vs / l->stride >= l->out.w) continue;
+              const float *g = dy + at(l->out, n, us / l->stride, vs / l->stride, 0);
+              for (int o = 0; o < l->out.c; o++)
+                sum += (double)g[o] * w[(((size_t)o * k + ky) * k + kx) * (size_t)l->in.c + c];
+            }
           hand_back(&dx[at(l->in, n, r, q, c)], s->add_dx, sum);
         }
 }
@@ -269,13 +269,13 @@ static void pool_forward(host *h, int i)
           float best = 0;
           int32_t where = -1;
           /* find the window's first maximum */
-	  for (int ky = 0; ky < l->kernel; ky++)
-	    for (int kx = 0; kx < l->kernel; kx++) {
-	      const int yy = u * l->stride + ky - l->pad_top, xx = v * l->stride + kx - l->pad_left;
-	      if (yy < 0 || yy >= l->in.h || xx < 0 || xx >= l->in.w) continue;
-	      const float value = x[at(l->in, n, yy, xx, c)];
-	      if (where < 0 || value > best) best = value, where = yy * l->in.w + xx;
-	    }
+          for (int ky = 0; ky < l->kernel; ky++)
+            for (int kx = 0; kx < l->kernel; kx++) {
+              const int yy = u * l->stride + ky - l->pad_top, xx = v * l->stride + kx - l->pad_left;
+              if (yy < 0 || yy >= l->in.h || xx < 0 || xx >= l->in.w) continue;
+              const float value = x[at(l->in, n, yy, xx, c)];
+              if (where < 0 || value > best) best = value, where = yy * l->in.w + xx;
+            }
           y[at(l->out, n, u, v, c)] = best;
           place[at(l->out, n, u, v, c)] = where;
         }

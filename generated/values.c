@@ -1,6 +1,5 @@
 #include "values.h"
 #include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,11 +14,9 @@ static value *put(values *t, char *key)
 value *put_number(values *t, double x, int digits, const char *key, ...)
 {
   va_list ap;
-  char *k = NULL;
   va_start(ap, key);
-  if (vasprintf(&k, key, ap) < 0) k = copy_text("?");
+  value *v = put(t, join_list(key, ap));
   va_end(ap);
-  value *v = put(t, k);
   v->value = x, v->digits = digits;
   if (!isfinite(x)) v->text = copy_text("not finite");
   return v;
@@ -28,11 +25,9 @@ value *put_number(values *t, double x, int digits, const char *key, ...)
 value *put_text(values *t, const char *text, const char *key, ...)
 {
   va_list ap;
-  char *k = NULL;
   va_start(ap, key);
-  if (vasprintf(&k, key, ap) < 0) k = copy_text("?");
+  value *v = put(t, join_list(key, ap));
   va_end(ap);
-  value *v = put(t, k);
   v->text = copy_text(text);
   return v;
 }
