@@ -72,6 +72,7 @@ static inline const char *csv_cell(const csv *c, int row, int column) { return c
 void csv_free(csv *c);
 void csv_put(FILE *f, const char *s);                /* writes a field, quoted where it must be */
 double seconds(void);                                /* monotonic clock */
+double median(double *x, int n);                     /* sorts x */
 const char *time_left(double s);                     /* "1 h 05 min", "42 s" */
 
 /* On a terminal: redraw "TITLE [#####.....] 42 %  TEXT  1 min 05 s left", at most ten times a second. Elsewhere: nothing. */

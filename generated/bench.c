@@ -115,18 +115,6 @@ static void bench_close(bench *b)
 }
 
 /* bench: time steps */
-static int by_size(const void *a, const void *b)
-{
-  const double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-static double median(double *x, int n)
-{
-  qsort(x, (size_t)n, sizeof *x, by_size);
-  return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
-}
-
 static double one_step(bench *b, bool train)
 {
   const double start = seconds();
@@ -144,32 +132,6 @@ static double step_seconds(bench *b, bool train, int n)
   const double s = median(t, n);
   free(t);
   return s;
-}
-
-/* forward[i], backward[i]: median seconds of step i over n passes */
-static void operator_seconds(bench *b, int n, double *forward, double *backward)
-{
-  host *h = (host *)b->e;
-  const int steps = b->plan->steps;
-  double *f = NEW(double, n * steps), *k = NEW(double, n * steps);
-  for (int j = 0; j < n; j++) {
-    b->e->kind->infer(b->e, &b->at, NULL);
-    h->pass = PASS_TRAIN, h->drop = true, h->sgd = &b->rule;
-    for (int i = 0; i < steps; i++) {
-      const double start = seconds();
-      h->op[host_step(h, i)->kind].forward(h, i);
-      f[i * n + j] = seconds() - start;
-    }
-    for (int i = steps - 1; i >= 0; i--) {
-      const double start = seconds();
-      h->op[host_step(h, i)->kind].backward(h, i);
-      k[i * n + j] = seconds() - start;
-    }
-    h->sgd = NULL;
-  }
-  for (int i = 0; i < steps; i++) forward[i] = median(f + i * n, n),
-      backward[i] = median(k + i * n, n);
-  free(f), free(k);
 }
 
 static double step_bytes(const plan *p, int i, bool backward)
@@ -358,7 +320,7 @@ static void bench_net(const char *path, const bench_flags *o, limits *m, bool fi
   figures f = { .forward = NEW(double, b.plan->steps), .backward = NEW(double, b.plan->steps) };
   measure_machine(o->threads, m);
   f.train = step_seconds(&b, true, o->repeat), f.infer = step_seconds(&b, false, o->repeat);
-  operator_seconds(&b, o->repeat, f.forward, f.backward);
+  b.e->kind->seconds_of(b.e, &b.at, &b.rule, o->repeat, f.forward, f.backward);
   measure_machine(o->threads, m);
   if (o->peer) f.rival = run_peer(&b, o->threads, o->repeat, &f.peer);
   if (o->peer && !f.rival) warn("tools/peer/torch-peer", "PyTorch did not answer",

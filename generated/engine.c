@@ -3,6 +3,7 @@
 #include "options.h"
 #include <string.h>
 
+int engine_gpu;
 const engine_kind *const engine_kinds[] = {
   /* the engines, slowest first */
   &engine_ref,

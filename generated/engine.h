@@ -22,9 +22,13 @@ typedef enum { PASS_TRAIN, PASS_INFER } pass;
 
 /* engine: the table of functions */
 typedef struct engine engine;
+enum { RESULTS_KEPT = 8 };
 typedef struct {
   /* engine: state, training and use */
-  const char *name;                                  /* "ref", "cpu" */
+  const char *name;                                  /* "ref", "cpu", "cuda-tf32" */
+  /* An operator's output may differ from ref's by this much: root of the summed squared differences over the root of
+     the summed squares */
+  double tolerance;
   /* NULL when this machine can run it, else the reason in one line */
   const char *(*why_off)(void);
   /* allocates every buffer; threads 0: all. The plan must outlive the engine. */
@@ -36,8 +40,9 @@ typedef struct {
      NULL. Kept by reference. */
   void (*set_cells)(engine *, const uint8_t *pixels, const int *label, int n, const float *mean);
   void (*train_step)(engine *, const batch *, const sgd *);          /* gather, forward, backward, update */
-  /* of the last train_step or infer: mean loss, correct answers; 0 without labels */
-  void (*result)(engine *, double *loss, int *correct);
+  /* of the train_step `back` steps ago, 0 .. RESULTS_KEPT - 1 (0: also of the last infer or forward): mean loss,
+     correct answers; 0 without labels. Waits for that step alone, where steps run beside the caller. */
+  void (*result)(engine *, int back, double *loss, int *correct);
   void (*infer)(engine *, const batch *, float *prob);               /* prob (n, classes) or NULL */
   /* engine: statistics and pieces */
   /* Batch-norm statistics over a whole set: begin; one batch after another in PASS_TRAIN (dropout off); end
@@ -60,11 +65,16 @@ typedef struct {
   void (*backward)(engine *, const batch *, int last_step, int first_step);
   /* (net.param_floats) of the last backward() */
   void (*get_dparam)(engine *, float *dparam);
+  /* For bench. Median seconds of every step forward and backward, each (steps), over `repeat` training passes; and
+     the device's measured rates: FLOP/s of a large matrix product, bytes/s read plus written (may be NULL). */
+  void (*seconds_of)(engine *, const batch *, const sgd *, int repeat, double *forward, double *backward);
+  void (*ceilings)(engine *, double *flop_rate, double *byte_rate);
 } engine_kind;
 struct engine { const engine_kind *kind; const plan *plan; };        /* the first members of every engine */
 
 extern const engine_kind engine_ref, engine_cpu;
 extern const engine_kind *const engine_kinds[];      /* all of this build, slowest first, NULL behind */
+extern int engine_gpu;                               /* N of --device cuda:N, set by engine_find */
 /* by name; "auto" is the fastest usable. Dies with EXIT_NODEVICE when it is off, EXIT_USAGE when unknown. */
 const engine_kind *engine_find(const char *name);
 /* engine: rules that all engines share */

@@ -131,11 +131,12 @@ void host_get_dparam(engine *e, float *d)
 
 void host_moving(engine *e, float decay) { ((host *)e)->moving = decay; }
 
-void host_result(engine *e, double *loss, int *correct)
+void host_result(engine *e, int back, double *loss, int *correct)
 {
-  host *h = (host *)e;
-  if (loss) *loss = h->loss;
-  if (correct) *correct = h->correct;
+  const host *h = (host *)e;
+  const int i = (h->trained + RESULTS_KEPT - 1 - back) % RESULTS_KEPT;
+  if (loss) *loss = back ? h->kept[i].loss : h->loss;
+  if (correct) *correct = back ? h->kept[i].correct : h->correct;
 }
 
 /* host: gather a batch */
@@ -283,6 +284,8 @@ void host_train_step(engine *e, const batch *b, const sgd *s)
   run_backward(h, e->plan->steps - 1, 0);
   update(h);
   h->sgd = NULL;
+  h->kept[h->trained].loss = h->loss, h->kept[h->trained].correct = h->correct;
+  h->trained = (h->trained + 1) % RESULTS_KEPT;
 }
 
 void host_infer(engine *e, const batch *b, float *prob)
@@ -292,5 +295,31 @@ void host_infer(engine *e, const batch *b, float *prob)
   gather(h);
   run_forward(h, PASS_INFER, false, 0, e->plan->steps - 1);
   if (prob) host_get(e, e->plan->tensors - 1, prob, b->n);
+}
+
+/* host: time the steps */
+/* Step i, forward or backward, in seconds; kept as run j of n in all (steps, n). */
+static void time_step(host *h, int i, bool backward, double *all, int j, int n)
+{
+  const host_op *op = &h->op[host_step(h, i)->kind];
+  const double start = seconds();
+  (backward ? op->backward : op->forward)(h, i);
+  all[i * n + j] = seconds() - start;
+}
+
+void host_seconds_of(engine *e, const batch *b, const sgd *s, int n, double *forward, double *backward)
+{
+  host *h = (host *)e;
+  const int steps = e->plan->steps;
+  double *f = NEW(double, n * steps), *k = NEW(double, n * steps);
+  for (int j = 0; j < n; j++) {
+    host_infer(e, b, NULL);
+    h->pass = PASS_TRAIN, h->drop = true, h->sgd = s;
+    for (int i = 0; i < steps; i++) time_step(h, i, false, f, j, n);
+    for (int i = steps - 1; i >= 0; i--) time_step(h, i, true, k, j, n);
+    h->sgd = NULL;
+  }
+  for (int i = 0; i < steps; i++) forward[i] = median(f + i * n, n), backward[i] = median(k + i * n, n);
+  free(f), free(k);
 }
 

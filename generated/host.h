@@ -34,6 +34,8 @@ struct host {
   const uint8_t *pixels; const int *label; const float *mean;
   int cells;
   double loss; int correct;
+  struct { double loss; int correct; } kept[RESULTS_KEPT];           /* of the last train_steps */
+  int trained;                                       /* their number, modulo RESULTS_KEPT */
   float moving;
   /* whole-set statistics: mean and sum of squared deviations so far, laid out as stat */
   double *gathered, gathered_n;
@@ -74,7 +76,7 @@ void host_release(float *, size_t floats);
 void host_close(engine *), host_write_state(engine *, const net_state *),
   host_read_state(engine *, net_state *);
 void host_set_cells(engine *, const uint8_t *, const int *, int, const float *);
-void host_train_step(engine *, const batch *, const sgd *), host_result(engine *, double *, int *),
+void host_train_step(engine *, const batch *, const sgd *), host_result(engine *, int, double *, int *),
   host_infer(engine *, const batch *, float *);
 void host_stats_begin(engine *), host_stats_batch(engine *, const batch *), host_stats_end(engine *),
   host_moving(engine *, float);
@@ -82,13 +84,15 @@ void host_put(engine *, int, const float *, int), host_get(engine *, int, float 
 void host_put_grad(engine *, int, const float *, int), host_get_grad(engine *, int, float *, int);
 void host_forward(engine *, const batch *, pass, int, int),
   host_backward(engine *, const batch *, int, int), host_get_dparam(engine *, float *);
+void host_seconds_of(engine *, const batch *, const sgd *, int, double *, double *);
 #define HOST_FUNCTIONS \
   .close = host_close, .write_state = host_write_state, .read_state = host_read_state, \
   .set_cells = host_set_cells, .train_step = host_train_step, .result = host_result, .infer = host_infer, \
   .stats_begin = host_stats_begin, .stats_batch = host_stats_batch, .stats_end = host_stats_end, \
   .moving = host_moving, .put = host_put, .get = host_get, \
   .put_grad = host_put_grad, .get_grad = host_get_grad, .forward = host_forward, \
-  .backward = host_backward, .get_dparam = host_get_dparam
+  .backward = host_backward, .get_dparam = host_get_dparam, \
+  .seconds_of = host_seconds_of
 
 extern const host_op ref_op[STEP_KINDS];             /* cpu may fall back on single entries */
 #endif

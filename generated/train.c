@@ -36,7 +36,7 @@ typedef struct {
   /* what changes */
   engine *engine;
   net_state state;
-  int at;                                            /* iterations done */
+  int at, known;                                     /* iterations done, and those whose loss was read */
   uint8_t *turn;                                     /* (batch) */
   int *order, order_epoch;                           /* (trains) rows in the present epoch's order */
   double *loss, *accuracy;                           /* (iterations) the log */
@@ -434,7 +434,7 @@ static void resume(job *j)
     st_copy(s, "log.loss", ST_F64, (size_t)at, j->loss);
     st_copy(s, "log.accuracy", ST_F64, (size_t)at, j->accuracy);
     sscanf(st_need(s, "seconds"), "%lf %lf", &j->spent, &j->stepping);
-    j->at = at;
+    j->at = j->known = at;
     if (!j->quiet) fprintf(stderr, "%s: goes on after iteration %d of %d\n", j->title, at, j->iterations);
     st_free(s);
   }
@@ -455,26 +455,44 @@ static void save_weights(job *j, char sha[65])
   st_free(s), free(path);
 }
 /* train: one step */
-static void take_step(job *j, int *correct, double *loss, int *n)
+/* Cells in the batch of iteration `at`, and the first one's place in the epoch's order */
+static int cells_of(const job *j, int at, int *first)
 {
-  int epoch = j->at / j->per_epoch, first = j->at % j->per_epoch * j->r.batch;
-  *n = j->trains - first < j->r.batch ? j->trains - first : j->r.batch;
+  *first = at % j->per_epoch * j->r.batch;
+  return j->trains - *first < j->r.batch ? j->trains - *first : j->r.batch;
+}
+
+static void take_step(job *j)
+{
+  int epoch = j->at / j->per_epoch, first, n = cells_of(j, j->at, &first);
   order_epoch(j, epoch);
-  for (int i = 0; j->turn && i < *n; i++) {
+  for (int i = 0; j->turn && i < n; i++) {
     uint32_t word[4];
     rng_block(j->seed, RNG_AUGMENT, (uint32_t)epoch, (uint32_t)j->order[first + i], 0, word);
     j->turn[i] = word[0] & 7;
   }
-  batch b = { *n, j->order + first, j->turn, j->seed, (uint32_t)epoch };
+  batch b = { n, j->order + first, j->turn, j->seed, (uint32_t)epoch };
   sgd s = { (float)j->r.learning_rate, (float)j->r.momentum, (float)j->r.l2, j->class_weight, j->factor };
   j->engine->kind->train_step(j->engine, &b, &s);
-  j->engine->kind->result(j->engine, loss, correct);
+  j->at++;
+}
+
+/* Read results until at most `left` steps are without one. */
+static void settle(job *j, int left)
+{
+  while (j->known + left < j->at && !j->diverged) {
+    double loss;
+    int correct, first, n = cells_of(j, j->known, &first);
+    j->engine->kind->result(j->engine, j->at - 1 - j->known, &loss, &correct);
+    if (!isfinite(loss)) { j->diverged = true, j->at = j->known; return; }
+    j->loss[j->known] = loss, j->accuracy[j->known] = (double)correct / n, j->known++;
+  }
 }
 
 /* train: the loop */
 static void epoch_means(const job *j, int epoch, double *loss, double *accuracy)
 {
-  int first = epoch * j->per_epoch, end = first + j->per_epoch < j->at ? first + j->per_epoch : j->at;
+  int first = epoch * j->per_epoch, end = first + j->per_epoch < j->known ? first + j->per_epoch : j->known;
   double a = 0, b = 0;
   for (int i = first; i < end; i++) a += j->loss[i], b += j->accuracy[i];
   *loss = end > first ? a / (end - first) : NAN, *accuracy = end > first ? b / (end - first) : NAN;
@@ -483,8 +501,8 @@ static void epoch_means(const job *j, int epoch, double *loss, double *accuracy)
 static void show(job *j, progress *bar, double images_a_second)
 {
   double loss, accuracy;
-  int epoch = (j->at - 1) / j->per_epoch;
-  if (j->quiet || (!bar->terminal && j->at % j->per_epoch)) return;
+  int epoch = (j->known - 1) / j->per_epoch;
+  if (j->quiet || !j->known || (!bar->terminal && j->at % j->per_epoch)) return;
   epoch_means(j, epoch, &loss, &accuracy);
   const char *text = say("epoch %d/%d  loss %.4f  accuracy %.2f %%  %.0f images/s", epoch + 1,
                          j->r.epochs, loss, 100 * accuracy,
@@ -519,16 +537,18 @@ static void learn(job *j)
   double images = 0, since = 0;
   j->saved = seconds();
   while (j->at < j->iterations && !j->diverged) {
-    double start = seconds(), loss;
-    int correct, n;
-    take_step(j, &correct, &loss, &n);
-    if (!isfinite(loss)) { j->diverged = true; break; }
-    j->loss[j->at] = loss, j->accuracy[j->at] = (double)correct / n, j->at++;
+    double start = seconds();
+    take_step(j);
+    images += j->r.batch;
+    settle(j, j->at % j->per_epoch ? RESULTS_KEPT - 1 : 0);
     double now = seconds();
-    j->stepping += now - start, j->spent += now - start, since += now - start, images += n;
+    j->stepping += now - start, j->spent += now - start, since += now - start;
     show(j, &bar, images / since);
+    const bool save = time_to_save(j, now);
+    if (save || stop_requested) settle(j, 0);
+    if (j->diverged) break;
     if (stop_requested) progress_end(&bar), stop_in_order(j);
-    if (time_to_save(j, now) && !save_checkpoint(j)) j->diverged = j->bad_weight = true;
+    if (save && !save_checkpoint(j)) j->diverged = j->bad_weight = true;
   }
   progress_end(&bar);
 }

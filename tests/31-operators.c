@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 enum { BATCH = 7 };
-static const double tolerance = 1e-5;                /* root of summed squared differences over root of summed squares */
+static double tolerance;                             /* of the engine at hand: see engine.h */
 static rng dice;
 
 static int pick(int n, const int *from) { return from[rng_below(&dice, (uint32_t)n)]; }
@@ -256,6 +256,7 @@ int main(int argc, char **argv)
   for (int i = 0; engine_kinds[i]; i++) {
     const engine_kind *kind = engine_kinds[i];
     if (kind->why_off()) { skip(say("engine %s: %s", kind->name, kind->why_off())); continue; }
+    tolerance = kind->tolerance;
     const bool ref = kind == &engine_ref;            /* against itself a few cases show that nothing crashes */
     dice = rng_open(2026, RNG_TEST, 0, 31);
     worst conv = {0}, norm = {0}, relu = {0}, add = {0}, pool = {0}, fc = {0}, drop = {0}, loss = {0};

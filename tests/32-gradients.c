@@ -134,7 +134,7 @@ static double loss_of(engine *e, net_state *s, const float *x, const batch *b)
   engine_ref.write_state(e, s);
   engine_ref.put(e, 0, x, b->n);
   engine_ref.forward(e, b, PASS_TRAIN, 0, e->plan->steps - 1);
-  engine_ref.result(e, &loss, NULL);
+  engine_ref.result(e, 0, &loss, NULL);
   return loss;
 }
 

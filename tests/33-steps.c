@@ -34,13 +34,13 @@ static void update_by_hand(const engine_kind *k)
   double loss[2];
   int correct;
   k->write_state(e, &state), k->set_cells(e, pixels, &label, 1, NULL);
-  k->train_step(e, &b, &s), k->result(e, &loss[0], &correct);
+  k->train_step(e, &b, &s), k->result(e, 0, &loss[0], &correct);
   state.velocity = velocity, k->read_state(e, &state);
   const size_t bias = n->param[1].offset;
   ok(near_all(weights, (const double[]){ 1, 1.05, 0.9, 0.85 }, 4, 1e-6) && near_all(weights + bias, (const double[]){ 0.05, -0.05 }, 2, 1e-7), "%s: the first update, as by hand", k->name);
   ok(fabs(loss[0] - 0.69314718056) < 1e-6 && correct == 1, "%s: two equal scores lose log 2 and the first counts as the answer", k->name);
   const float before[2] = { weights[0], weights[bias] }, factor[2] = { 0, 1 };
-  k->train_step(e, &b, &s), k->result(e, &loss[1], &correct);
+  k->train_step(e, &b, &s), k->result(e, 0, &loss[1], &correct);
   k->read_state(e, &state);
   ok(near_all(velocity, (const double[]){ -0.01456563062, 0.06336873875, -0.17043436938, -0.24836873875 }, 4, 1e-6), "%s: the second step's velocities, with momentum and L2", k->name);
   ok(near_all(weights, (const double[]){ 0.98543436938, 1.11336873875, 0.72956563062, 0.60163126125 }, 4, 1e-6), "%s: the second step's weights", k->name);
@@ -172,7 +172,7 @@ static void loss_by_hand(const engine_kind *k)
   int correct;
   batch b = { .n = 2, .row = row };
   k->set_cells(e, NULL, label, 2, NULL);
-  k->put(e, 1, z, 2), k->forward(e, &b, PASS_TRAIN, 1, 1), k->get(e, 2, f, 2), k->result(e, &loss, &correct);
+  k->put(e, 1, z, 2), k->forward(e, &b, PASS_TRAIN, 1, 1), k->get(e, 2, f, 2), k->result(e, 0, &loss, &correct);
   /* 1 / (1 + e^-1 + e^-3) = 0.705384513; -log of it 0.349012217 */
   ok(near_all(f, (const double[]){ 0.259496460, 0.705384513, 0.0351190267, 1 / 3.0, 1 / 3.0, 1 / 3.0 }, 6, 1e-6), "%s: softmax of large scores", k->name);
   ok(fabs(loss - (0.349012217 + 1.098612289) / 2) < 1e-6 && correct == 1, "%s: mean cross-entropy, one of two right", k->name);
@@ -181,7 +181,7 @@ static void loss_by_hand(const engine_kind *k)
   for (int i = 0; i < 3; i++) weights[n->param[1].offset + (size_t)i] = z[i];
   net_state state = { weights, NULL, NULL };
   sgd s = { .rate = 1, .class_weight = weight };
-  k->write_state(e, &state), k->set_cells(e, pixels, label, 2, NULL), k->train_step(e, &b, &s), k->result(e, &loss, &correct), k->read_state(e, &state);
+  k->write_state(e, &state), k->set_cells(e, pixels, label, 2, NULL), k->train_step(e, &b, &s), k->result(e, 0, &loss, &correct), k->read_state(e, &state);
   /* both cells have the scores 1000 1001 998; losses 0.349012217 and 3.349012217, weights 2 and 4 */
   ok(fabs(loss - (2 * 0.349012217 + 4 * 3.349012217) / 2) < 1e-5, "%s: class weights multiply the loss", k->name);
   const double g[3] = { (2 + 4) * 0.259496460 / 2, (2 * (0.705384513 - 1) + 4 * 0.705384513) / 2, (2 * 0.0351190267 + 4 * (0.0351190267 - 1)) / 2 };
