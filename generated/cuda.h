@@ -85,7 +85,7 @@ void cuda_column_sums(precision, int m, int c, const act *x, float *room, float 
 /* sums (c) of partials (tiles, c), fixed order */
 void cuda_sum_columns(int tiles, int c, const float *partial, float *sums, cudaStream_t);
 
-/* y (n, m) = (or +=) kept ? x / (1 - p) : 0, the mask of engine.h's dropout_keeps for layer `index`, cells row (n) */
+/* y (n, m) = (or +=) kept ? x / (1 - p) : 0, the mask of rules.h's dropout_keeps for layer `index`, cells row (n) */
 void cuda_dropout(precision, int n, int m, double p, int index, const cuda_args *, const int *row, const act *x, bool add, act *y,
                   cudaStream_t);
 /* cuda.h: fully connected layers and the loss */

@@ -2,7 +2,7 @@
 #ifndef ENGINE_H
 #define ENGINE_H
 #include "plan.h"
-#include "rng.h"
+#include "rules.h"
 
 /* Which cells make a batch. row: (n) indexes into the cells given to set_cells; turn: (n) 0..7, one of the
    square's eight symmetries, or NULL. The dropout mask of a cell is keyed by (seed, epoch, row),
@@ -77,23 +77,4 @@ extern const engine_kind *const engine_kinds[];      /* all of this build, slowe
 extern int engine_gpu;                               /* N of --device cuda:N, set by engine_find */
 /* by name; "auto" is the fastest usable. Dies with EXIT_NODEVICE when it is off, EXIT_USAGE when unknown. */
 const engine_kind *engine_find(const char *name);
-/* engine: rules that all engines share */
-/* Bit j of the result: element 4 * block + j of this cell is kept. l: index in net.layer. */
-static inline unsigned dropout_keeps(double p, uint64_t seed, int l, uint32_t epoch, uint32_t row,
-                                     uint32_t block)
-{
-  uint32_t word[4], threshold = (uint32_t)(p * 4294967296.0);
-  rng_block(seed, RNG_DROPOUT | (uint32_t)l << 8, epoch, row, block, word);
-  return (word[0] >= threshold) | (unsigned)(word[1] >= threshold) << 1 | (unsigned)(word[2] >= threshold) << 2
-       | (unsigned)(word[3] >= threshold) << 3;
-}
-
-/* Pixel (y, x) of the turned h x w image is pixel (*sy, *sx) of the cell. Bit 2 transposes (square images
-   alone); then bit 0 flips left-right and bit 1 up-down: all eight symmetries of the square. */
-static inline void turn_source(int turn, int h, int w, int y, int x, int *sy, int *sx)
-{
-  if (turn & 1) x = w - 1 - x;
-  if (turn & 2) y = h - 1 - y;
-  *sy = turn & 4 ? x : y, *sx = turn & 4 ? y : x;
-}
 #endif

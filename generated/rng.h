@@ -3,11 +3,30 @@
 #define RNG_H
 #include <stdint.h>
 
+/* rng: let a GPU call it too */
+#ifdef __CUDACC__
+#define DEVICE __host__ __device__
+#else
+#define DEVICE
+#endif
 /* What a draw is for. Values are part of the format of results: append, never renumber. */
 enum { RNG_INIT = 1, RNG_SHUFFLE, RNG_DROPOUT, RNG_AUGMENT, RNG_FOLDS, RNG_SYNTH, RNG_BOOTSTRAP, RNG_SUBSET, RNG_TEST };
 
+/* rng: one Philox block */
 /* One Philox block: four words from (seed; purpose, epoch, sample, block). */
-void rng_block(uint64_t seed, uint32_t purpose, uint32_t epoch, uint32_t sample, uint32_t block, uint32_t out[4]);
+static inline DEVICE void rng_block(uint64_t seed, uint32_t purpose, uint32_t epoch, uint32_t sample,
+                                    uint32_t block, uint32_t out[4])
+{
+  uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+  uint32_t c0 = block, c1 = sample, c2 = epoch, c3 = purpose;
+  for (int round = 0; round < 10; round++) {
+    uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
+    c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0, c1 = (uint32_t)p1;
+    c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1, c3 = (uint32_t)p0;
+    k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+  }
+  out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+}
 
 /* A stream over the blocks of one (seed, purpose, epoch, sample). */
 typedef struct { uint64_t seed; uint32_t purpose, epoch, sample, block, word[4]; int left; } rng;
