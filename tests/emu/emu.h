@@ -196,7 +196,7 @@ template <class T> inline T atomicMin(T *p, typename emu::same<T>::type v)
 template <class T> inline T atomicExch(T *p, typename emu::same<T>::type v) { return __atomic_exchange_n(p, v, __ATOMIC_RELAXED); }
 template <class T> inline T atomicOr(T *p, typename emu::same<T>::type v) { return __atomic_fetch_or(p, v, __ATOMIC_RELAXED); }
 template <class T> inline T atomicAnd(T *p, typename emu::same<T>::type v) { return __atomic_fetch_and(p, v, __ATOMIC_RELAXED); }
-template <class T> inline T atomicCAS(T *p, typename emu::same<T>::type expected, std::type_identity_t<T> v)
+template <class T> inline T atomicCAS(T *p, typename emu::same<T>::type expected, typename emu::same<T>::type v)
 {
   __atomic_compare_exchange_n(p, &expected, v, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
   return expected;
