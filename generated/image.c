@@ -572,11 +572,61 @@ void image_write_png(const char *path, const image *m)
   png_destroy_write_struct(&png, &info);
   file_commit(a);
 }
-#else
+#endif
+
+#if !HAVE_PNG
+static uint32_t crc32_of(const uint8_t *p, size_t n)
+{
+  uint32_t c = 0xffffffff;
+  for (size_t i = 0; i < n; i++) {
+    c ^= p[i];
+    for (int k = 0; k < 8; k++) c = c & 1 ? c >> 1 ^ 0xedb88320 : c >> 1;
+  }
+  return ~c;
+}
+
+static void put32_big(uint8_t *p, uint32_t v)
+{
+  for (int i = 0; i < 4; i++) p[i] = (uint8_t)(v >> (24 - 8 * i));
+}
+
+/* chunk: 4 bytes of room, the name, n bytes of data, 4 bytes of room; length and CRC are put in. */
+static void write_chunk(FILE *f, const char *path, uint8_t *chunk, size_t n)
+{
+  put32_big(chunk, (uint32_t)n), put32_big(chunk + 8 + n, crc32_of(chunk + 4, n + 4));
+  if (fwrite(chunk, 1, n + 12, f) != n + 12) file_write_error(path);
+}
+
+/* raw (n) as a zlib stream of stored blocks at to, which has room for n + 5 bytes a block + 6; bytes
+   written. */
+static size_t zlib_store(const uint8_t *raw, size_t n, uint8_t *to)
+{
+  uint8_t *p = to;
+  uint32_t a = 1, b = 0;
+  *p++ = 0x78, *p++ = 1;
+  for (size_t at = 0; at < n; at += 65535) {
+    const uint32_t part = (uint32_t)(n - at < 65535 ? n - at : 65535);
+    *p++ = at + part == n, put16(p, part), put16(p + 2, ~part & 0xffff);
+    memcpy(p + 4, raw + at, part), p += 4 + part;
+  }
+  for (size_t i = 0; i < n; i++) a = (a + raw[i]) % 65521, b = (b + a) % 65521;
+  put32_big(p, b << 16 | a);
+  return (size_t)(p + 4 - to);
+}
+
 void image_write_png(const char *path, const image *m)
 {
-  (void)m;
-  die(EXIT_FAIL, path, "a build without libpng", "libpng", "make deps, then build again");
+  const size_t row = (size_t)m->w * 3, n = (row + 1) * (size_t)m->h;
+  uint8_t head[25] = "....IHDR", tail[12] = "....IEND", *raw = new_bytes(n), *data = new_bytes(n + n / 65535 * 5 + 32);
+  put32_big(head + 8, (uint32_t)m->w), put32_big(head + 12, (uint32_t)m->h), head[16] = 8, head[17] = 2;
+  for (int y = 0; y < m->h; y++) memcpy(raw + (size_t)y * (row + 1) + 1, m->rgb + (size_t)y * row, row);
+  memcpy(data + 4, "IDAT", 4);
+  const size_t packed = zlib_store(raw, n, data + 8);
+  atomic_file *a = file_create(path);
+  if (fwrite("\x89PNG\r\n\x1a\n", 1, 8, a->f) != 8) file_write_error(path);
+  write_chunk(a->f, path, head, 13), write_chunk(a->f, path, data, packed), write_chunk(a->f, path, tail, 0);
+  file_commit(a);
+  free(raw), free(data);
 }
 #endif
 

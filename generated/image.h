@@ -21,8 +21,7 @@ bool image_read(const char *path, image *out, char why[256]);
 bool image_read_bytes(const void *bytes, size_t n, image *out, char why[256]);
 
 /* Write beside and rename (dies with EXIT_FAIL). The TIFF is baseline, uncompressed, one strip, and a
-   function of the pixels alone. The BMP is 24-bit. Without libpng, image_write_png dies with
-   EXIT_FAIL. */
+   function of the pixels alone. The BMP is 24-bit. Without libpng the PNG is not compressed. */
 void image_write_tiff(const char *path, const image *m);
 void image_write_png(const char *path, const image *m);
 void image_write_bmp(const char *path, const image *m);
