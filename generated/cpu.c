@@ -197,12 +197,11 @@ static void gather_taps(const simd *s, const layer *l, bool back, const float *w
 }
 
 /* u [64][panel][in][width], with weights_step between the points */
-static void transform_weights(host *h, const layer *l, bool back, float *u)
+static void transform_weights(host *h, const layer *l, bool back, const float *w, float *u)
 {
   const simd *k = room_of(h)->k;
   const correlation g = back ? backward_of(l) : forward_of(l);
   const tiling t = tiling_of(&g);
-  const float *w = host_param(h, l->weight);
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(h->threads)
   for (int o = 0; o < t.out; o++)
     for (int c = 0; c < t.in; c++) {
@@ -697,11 +696,13 @@ static void direct_wgrad_run(host *h, const direct *d, const direct *e, const fl
 
 /* cpu: operators */
 typedef struct {
+  layer one;                       /* the convolution of one group; with one group the layer itself */
   bool winograd;
   wgrad q;
   direct d, back, plain;
   /* sums of dy: (oc) for each row of tiles (direct: for all) of each image */
   double *bias;
+  float *x, *y, *group_bias;       /* of one group: (batch, in), (batch, out), (oc) and room; one group: NULL */
 } conv_work;
 
 static void conv_room(host *h, const layer *l, const conv_work *w)
@@ -725,18 +726,57 @@ static void conv_open(host *h, int i)
   const layer *l = host_step(h, i)->layer;
   const int images = h->base.plan->batch;
   conv_work *w = h->work[i] = NEW(conv_work, 1);
-  w->winograd = winograd_fits(l);
-  if (w->winograd) w->q = wgrad_of(l, images);
-  else w->d = direct_of(l), w->back = direct_back_of(l), w->plain = direct_plain_of(l);
-  w->bias = NEW(double, size(images * (w->winograd ? w->q.t.rows : 1)) * size(l->out.c));
-  conv_room(h, l, w);
+  const layer *one = &w->one;
+  w->one = *l, w->one.in.c /= l->groups, w->one.out.c /= l->groups;
+  w->winograd = winograd_fits(one);
+  if (w->winograd) w->q = wgrad_of(one, images);
+  else w->d = direct_of(one), w->back = direct_back_of(one), w->plain = direct_plain_of(one);
+  w->bias = NEW(double, size(images * (w->winograd ? w->q.t.rows : 1)) * size(one->out.c));
+  if (l->groups > 1) {
+    w->x = host_room(size(images) * shape_floats(one->in)), w->y = host_room(size(images) * shape_floats(one->out));
+    w->group_bias = NEW(float, up(one->out.c, LANE));
+  }
+  conv_room(h, one, w);
 }
 
 static void conv_close(host *h, int i)
 {
   conv_work *w = h->work[i];
-  free(w->bias), free(w);
+  const int images = h->base.plan->batch;
+  host_release(w->x, size(images) * shape_floats(w->one.in));
+  host_release(w->y, size(images) * shape_floats(w->one.out));
+  free(w->group_bias), free(w->bias), free(w);
   room_drop(h);
+}
+
+/* Group g of x (n, H, W, G * c) side by side in to (n, H, W, c); one: the shape of a group. With one group it is
+   x itself. */
+static float *take_group(host *h, const layer *l, shape one, float *x, int g, float *to)
+{
+  const size_t pixels = size(h->n) * size(one.h) * size(one.w), c = size(one.c), all = c * size(l->groups);
+  if (l->groups == 1) return x;
+#pragma omp parallel for num_threads(h->threads)
+  for (size_t p = 0; p < pixels; p++) memcpy(to + p * c, x + p * all + size(g) * c, sizeof(float) * c);
+  return to;
+}
+
+/* The reverse, from (n, H, W, c); add: to what is there. Nothing to do with one group. */
+static void put_group(host *h, const layer *l, shape one, const float *from, int g, float *x, bool add)
+{
+  const size_t pixels = size(h->n) * size(one.h) * size(one.w), c = size(one.c), all = c * size(l->groups);
+  if (l->groups == 1) return;
+#pragma omp parallel for num_threads(h->threads)
+  for (size_t p = 0; p < pixels; p++) {
+    float *to = x + p * all + size(g) * c;
+    for (size_t j = 0; j < c; j++) to[j] = add ? to[j] + from[p * c + j] : from[p * c + j];
+  }
+}
+
+/* Group g's weights (oc, k, k, c) in the layer's tensor */
+static size_t group_weights(const conv_work *w, int g)
+{
+  const layer *one = &w->one;
+  return size(g) * size(one->out.c) * size(one->kernel * one->kernel) * size(one->in.c);
 }
 
 static void conv_forward(host *h, int i)
@@ -744,13 +784,22 @@ static void conv_forward(host *h, int i)
   const step *s = host_step(h, i);
   const layer *l = s->layer;
   const conv_work *w = h->work[i];
-  const float *x = host_act(h, s->x), *bias = host_param(h, l->bias);
-  float *y = host_act(h, s->y), *u = room_of(h)->common;
+  const layer *one = &w->one;
+  float *y = host_act(h, s->y), *u = room_of(h)->common, *to = l->groups > 1 ? w->y : y;
   const int mode = s->relu ? TILE_RELU : 0;
-  if (!w->winograd) { direct_run(h, &w->d, false, x, host_param(h, l->weight), bias, y, mode); return; }
-  const correlation g = forward_of(l);
-  transform_weights(h, l, false, u);
-  wino_run(h, &g, x, u, bias, y, mode);
+  for (int g = 0; g < l->groups; g++) {
+    const float *x = take_group(h, l, one->in, host_act(h, s->x), g, w->x);
+    const float *kernel = host_param(h, l->weight) + group_weights(w, g);
+    const float *bias = l->bias < 0 ? NULL : host_param(h, l->bias) + g * one->out.c;
+    if (bias && l->groups > 1) bias = memcpy(w->group_bias, bias, sizeof(float) * size(one->out.c));
+    if (!w->winograd) direct_run(h, &w->d, false, x, kernel, bias, to, mode);
+    else {
+      const correlation f = forward_of(one);
+      transform_weights(h, one, false, kernel, u);
+      wino_run(h, &f, x, u, bias, to, mode);
+    }
+    put_group(h, l, one->out, to, g, y, false);
+  }
 }
 
 static void stop_negative(host *h, const step *s)
@@ -763,23 +812,40 @@ static void stop_negative(host *h, const step *s)
   for (size_t i = 0; i < n; i++) dy[i] = y[i] > 0 ? dy[i] : 0;
 }
 
+/* dx (n, H, W, c) = or += the input gradient of one group */
+static void conv_input_gradient(host *h, const conv_work *w, const float *dy, const float *kernel, float *dx,
+                                bool add)
+{
+  const int mode = add ? TILE_ADD : 0;
+  if (!w->winograd) { direct_run(h, &w->back, true, dy, kernel, NULL, dx, mode); return; }
+  const correlation b = backward_of(&w->one);
+  float *u = room_of(h)->common;
+  transform_weights(h, &w->one, true, kernel, u);
+  wino_run(h, &b, dy, u, NULL, dx, mode);
+}
+
 static void conv_backward(host *h, int i)
 {
   const step *s = host_step(h, i);
   const layer *l = s->layer;
   const conv_work *w = h->work[i];
-  const float *kernel = host_param(h, l->weight), *x = host_act(h, s->x), *dy = host_grad(h, s->y);
-  float *dw = host_dparam(h, l->weight), *common = room_of(h)->common;
-  const int mode = s->add_dx ? TILE_ADD : 0;
+  const layer *one = &w->one;
+  float *dx = s->need_dx ? host_grad(h, s->x) : NULL;
   stop_negative(h, s);
-  if (w->winograd) wgrad_run(h, &w->q, x, dy, dw, w->bias, common);
-  else direct_wgrad_run(h, &w->d, &w->plain, x, dy, dw, w->bias);
-  finish_bias(w->bias, h->n * (w->winograd ? w->q.t.rows : 1), l->out.c, host_dparam(h, l->bias));
-  if (!s->need_dx) return;
-  if (!w->winograd) { direct_run(h, &w->back, true, dy, kernel, NULL, host_grad(h, s->x), mode); return; }
-  const correlation g = backward_of(l);
-  transform_weights(h, l, true, common);
-  wino_run(h, &g, dy, common, NULL, host_grad(h, s->x), mode);
+  for (int g = 0; g < l->groups; g++) {
+    const float *x = take_group(h, l, one->in, host_act(h, s->x), g, w->x);
+    const float *dy = take_group(h, l, one->out, host_grad(h, s->y), g, w->y);
+    float *dw = host_dparam(h, l->weight) + group_weights(w, g);
+    if (w->winograd) wgrad_run(h, &w->q, x, dy, dw, w->bias, room_of(h)->common);
+    else direct_wgrad_run(h, &w->d, &w->plain, x, dy, dw, w->bias);
+    if (l->bias >= 0)
+      finish_bias(w->bias, h->n * (w->winograd ? w->q.t.rows : 1), one->out.c,
+                  host_dparam(h, l->bias) + g * one->out.c);
+    if (!dx) continue;
+    const float *kernel = host_param(h, l->weight) + group_weights(w, g);
+    conv_input_gradient(h, w, dy, kernel, l->groups > 1 ? w->x : dx, l->groups == 1 && s->add_dx);
+    put_group(h, l, one->in, w->x, g, dx, s->add_dx);
+  }
 }
 
 typedef struct {
@@ -973,8 +1039,8 @@ static void pool_backward(host *h, int i)
   const simd *k = room_of(h)->k;
   const int outputs = l->out.h * l->out.w;
   const bool apart = l->stride >= l->kernel;
-  const bool covered = l->stride == l->kernel && l->out.h * l->stride >= l->in.h
-      && l->out.w * l->stride >= l->in.w;
+  const bool covered = l->stride == l->kernel && l->out.h * l->stride - l->pad_top >= l->in.h
+      && l->out.w * l->stride - l->pad_left >= l->in.w;
   if (!s->need_dx) return;
 #pragma omp parallel for schedule(dynamic) num_threads(h->threads)
   for (int n = 0; n < h->n; n++) {
@@ -987,6 +1053,136 @@ static void pool_backward(host *h, int i)
       k->unpool(&w, host_grad(h, s->y) + from, (uint8_t *)h->work[i] + from, dx + to,
                 (ptrdiff_t)l->in.w * l->in.c, l->in.c,
                 s->add_dx || !apart);
+    }
+  }
+}
+
+static void average_open(host *h, int i)
+{
+  room_take(h, 2 * size(host_step(h, i)->layer->in.c), 0);
+}
+
+static void average_forward(host *h, int i)
+{
+  const step *s = host_step(h, i);
+  const layer *l = s->layer;
+  const size_t c = size(l->in.c);
+  const int outputs = l->out.h * l->out.w;
+#pragma omp parallel for collapse(2) num_threads(h->threads)
+  for (int n = 0; n < h->n; n++)
+    for (int j = 0; j < outputs; j++) {
+      pool_window w;
+      const float *x = host_act(h, s->x) + (ptrdiff_t)(size(n) * shape_floats(l->in)) + window_of_output(l, j, &w);
+      float *y = host_act(h, s->y) + (size(n) * size(outputs) + size(j)) * c;
+      double *sum = (double *)(void *)own(h), share = 1.0 / ((w.y1 - w.y0) * (w.x1 - w.x0));
+      memset(sum, 0, sizeof(double) * c);
+      for (int u = w.y0; u < w.y1; u++)
+        for (int v = w.x0; v < w.x1; v++) {
+          const float *pixel = x + (ptrdiff_t)(u * l->in.w + v) * l->in.c;
+          for (size_t k = 0; k < c; k++) sum[k] += pixel[k];
+        }
+      for (size_t k = 0; k < c; k++) y[k] = (float)(sum[k] * share);
+    }
+}
+
+static void average_backward(host *h, int i)
+{
+  const step *s = host_step(h, i);
+  const layer *l = s->layer;
+  const size_t c = size(l->in.c);
+  const int outputs = l->out.h * l->out.w;
+  if (!s->need_dx) return;
+#pragma omp parallel for num_threads(h->threads)
+  for (int n = 0; n < h->n; n++) {
+    float *dx = host_grad(h, s->x) + size(n) * shape_floats(l->in);
+    if (!s->add_dx) memset(dx, 0, sizeof(float) * shape_floats(l->in));
+    for (int j = 0; j < outputs; j++) {
+      pool_window w;
+      float *corner = dx + window_of_output(l, j, &w);
+      const float *dy = host_grad(h, s->y) + (size(n) * size(outputs) + size(j)) * c;
+      const float share = 1 / (float)((w.y1 - w.y0) * (w.x1 - w.x0));
+      for (int u = w.y0; u < w.y1; u++)
+        for (int v = w.x0; v < w.x1; v++) {
+          float *pixel = corner + (ptrdiff_t)(u * l->in.w + v) * l->in.c;
+          for (size_t k = 0; k < c; k++) pixel[k] += dy[k] * share;
+        }
+    }
+  }
+}
+
+typedef struct { float *wide, *response, *power; } lrn_room;       /* (c + window), (c), (c): see below */
+
+static lrn_room lrn_room_of(host *h, const layer *l)
+{
+  float *p = own(h);
+  return (lrn_room){ p, p + l->in.c + l->window, p + 2 * l->in.c + l->window };
+}
+
+static void lrn_open(host *h, int i)
+{
+  const layer *l = host_step(h, i)->layer;
+  room_take(h, size(3 * l->in.c + l->window), 0);
+}
+
+/* sum (c) = over each channel's window, of what stands in wide from window / 2 on; zeros at both ends */
+static void window_sums(const layer *l, const float *wide, float *sum)
+{
+  for (int c = 0; c < l->in.c; c++) sum[c] = wide[c];
+  for (int t = 1; t < l->window; t++)
+    for (int c = 0; c < l->in.c; c++) sum[c] += wide[c + t];
+}
+
+/* response = k + alpha * sum of squares, power = response ^ -beta, of the pixel x (c) */
+static void lrn_pixel(const layer *l, const float *x, const lrn_room *r)
+{
+  const int half = l->window / 2;
+  const float k = (float)l->k, alpha = (float)l->alpha;
+  memset(r->wide, 0, sizeof(float) * size(half));
+  memset(r->wide + half + l->in.c, 0, sizeof(float) * size(half));
+  for (int c = 0; c < l->in.c; c++) r->wide[half + c] = x[c] * x[c];
+  window_sums(l, r->wide, r->response);
+  for (int c = 0; c < l->in.c; c++) r->response[c] = k + alpha * r->response[c];
+  if (l->beta == 0.75)
+    for (int c = 0; c < l->in.c; c++) {
+      const float root = sqrtf(r->response[c]);
+      r->power[c] = 1 / (root * sqrtf(root));
+    }
+  else for (int c = 0; c < l->in.c; c++) r->power[c] = powf(r->response[c], (float)-l->beta);
+}
+
+static void lrn_forward(host *h, int i)
+{
+  const step *s = host_step(h, i);
+  const layer *l = s->layer;
+  const size_t end = size(h->n) * shape_floats(l->in), each = size(l->in.c);
+#pragma omp parallel for num_threads(h->threads)
+  for (size_t p = 0; p < end; p += each) {
+    const lrn_room r = lrn_room_of(h, l);
+    const float *x = host_act(h, s->x) + p;
+    float *y = host_act(h, s->y) + p;
+    lrn_pixel(l, x, &r);
+    for (size_t c = 0; c < each; c++) y[c] = x[c] * r.power[c];
+  }
+}
+
+static void lrn_backward(host *h, int i)
+{
+  const step *s = host_step(h, i);
+  const layer *l = s->layer;
+  const size_t end = size(h->n) * shape_floats(l->in), each = size(l->in.c);
+  const float twice = (float)(2 * l->alpha * l->beta);
+  if (!s->need_dx) return;
+#pragma omp parallel for num_threads(h->threads)
+  for (size_t p = 0; p < end; p += each) {
+    const lrn_room r = lrn_room_of(h, l);
+    const float *x = host_act(h, s->x) + p, *dy = host_grad(h, s->y) + p;
+    float *dx = host_grad(h, s->x) + p, *middle = r.wide + l->window / 2;
+    lrn_pixel(l, x, &r);
+    for (size_t c = 0; c < each; c++) middle[c] = dy[c] * x[c] * r.power[c] / r.response[c];
+    window_sums(l, r.wide, r.response);
+    for (size_t c = 0; c < each; c++) {
+      const float z = dy[c] * r.power[c] - twice * x[c] * r.response[c];
+      dx[c] = s->add_dx ? dx[c] + z : z;
     }
   }
 }
@@ -1246,6 +1442,8 @@ static engine *cpu_open(const plan *p, int threads)
   op[STEP_RELU] = op[STEP_ADD] = (host_op){ add_open, add_forward, add_backward, work_close };
   op[STEP_POOL] = (host_op){ pool_open, pool_forward, pool_backward, work_close };
   op[STEP_FC] = (host_op){ fc_open, fc_forward, fc_backward, fc_close };
+  op[STEP_AVERAGE] = (host_op){ average_open, average_forward, average_backward, work_close };
+  op[STEP_LRN] = (host_op){ lrn_open, lrn_forward, lrn_backward, work_close };
   return host_open(&engine_cpu, op, p, threads);
 }
 

@@ -309,6 +309,14 @@ dataset *dataset_load(const char *folder, int h, int w)
   return ds;
 }
 
+void dataset_channels(dataset *ds, int c)
+{
+  if (c == ds->c) return;
+  image all = { .h = ds->n * ds->h, .w = ds->w, .rgb = ds->pixels };
+  image_channels(&all, c, ds->pixels);
+  ds->c = c;
+}
+
 void dataset_free(dataset *ds)
 {
   for (int i = 0; i < ds->n; i++) free(ds->file[i]);

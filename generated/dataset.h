@@ -32,7 +32,7 @@ char *command_line(int argc, char **argv);
 
 /* A data set in memory, rows in the order of labels.csv. */
 typedef struct {
-  int n, h, w, c, classes;                           /* cells, height, width, 3 channels, classes */
+  int n, h, w, c, classes;                           /* cells, height, width, channels (3 or 1), classes */
   uint8_t *pixels;                                   /* (N, H, W, C) */
   int *label;                                        /* (N), 0 .. classes-1 */
   int *group; /* (N), 0 .. groups-1 in the order of their names; -1 unknown */
@@ -48,5 +48,7 @@ typedef struct {
    Dies with EXIT_DATA: not a data set, a file missing, damaged or changed since it was imported, an
    unknown class. */
 dataset *dataset_load(const char *folder, int h, int w);
+/* Make the cells of a loaded set grey, in place (c = 1, see image_channels); nothing for c = 3. */
+void dataset_channels(dataset *ds, int c);
 void dataset_free(dataset *ds);
 #endif

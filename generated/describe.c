@@ -12,9 +12,13 @@ static size_t layer_params(const net *n, const layer *l)
 /* "5x5 stride 1 pad 2,2,2,2", "p 0.5", "with relu1a" */
 static const char *details(const net *n, const layer *l)
 {
-  if (l->kind == LAYER_CONV || l->kind == LAYER_POOL)
-    return say("%dx%d stride %d pad %d,%d,%d,%d", l->kernel, l->kernel, l->stride, l->pad_top, l->pad_left,
-               l->pad_bottom, l->pad_right);
+  if (l->kernel)
+    return say("%dx%d stride %d pad %d,%d,%d,%d%s", l->kernel, l->kernel, l->stride, l->pad_top, l->pad_left,
+               l->pad_bottom, l->pad_right, l->groups > 1 ? say(" groups %d", l->groups) : "");
+  if (l->kind == LAYER_LRN)
+    return say("%d: x (%g + %g sum)^-%g", l->window, l->k, l->alpha, l->beta);
+  if (l->kind == LAYER_TANH) return say("%g tanh(%g x)", l->amplitude, l->slope);
+  if (l->kind == LAYER_SCALE) return say("%g x", l->factor);
   if (l->kind == LAYER_DROPOUT) return say("p %g", l->drop);
   if (l->kind == LAYER_ADD) return say("%s + %s", n->layer[l->from].name, n->layer[l->with].name);
   return "";
@@ -73,6 +77,11 @@ static void json_layer(const net *n, const layer *l)
   if (l->kernel)
     printf("\"kernel\": %d, \"stride\": %d, \"pad\": [%d, %d, %d, %d], ", l->kernel, l->stride,
            l->pad_top, l->pad_left, l->pad_bottom, l->pad_right);
+  if (l->groups > 1) printf("\"groups\": %d, ", l->groups);
+  if (l->kind == LAYER_LRN)
+    printf("\"size\": %d, \"alpha\": %g, \"beta\": %g, \"k\": %g, ", l->window, l->alpha, l->beta, l->k);
+  if (l->kind == LAYER_TANH) printf("\"amplitude\": %g, \"slope\": %g, ", l->amplitude, l->slope);
+  if (l->kind == LAYER_SCALE) printf("\"by\": %g, ", l->factor);
   if (l->kind == LAYER_DROPOUT) printf("\"p\": %g, ", l->drop);
   printf("\"parameters\": %zu, \"flop\": %.0f}", layer_params(n, l), l->flop);
 }

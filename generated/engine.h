@@ -36,7 +36,7 @@ typedef struct {
   void (*close)(engine *);
   void (*write_state)(engine *, const net_state *);  /* host -> engine; velocity may be NULL (zeros) */
   void (*read_state)(engine *, net_state *);         /* engine -> host; members may be NULL */
-  /* The cells: pixels (N, H, W, 3) uint8 of the net's input size, label (N) or NULL, mean (H, W, 3) float or
+  /* The cells: pixels (N, H, W, C) uint8 of the net's input shape, label (N) or NULL, mean (H, W, C) float or
      NULL. Kept by reference. */
   void (*set_cells)(engine *, const uint8_t *pixels, const int *label, int n, const float *mean);
   void (*train_step)(engine *, const batch *, const sgd *);          /* gather, forward, backward, update */

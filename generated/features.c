@@ -12,7 +12,7 @@ typedef struct {
   /* of an unfused plan for one image: every layer's output can be looked at */
   engine *e;
   plan *p;
-  uint8_t *pixels;                                   /* (H, W, 3) of the net's input size */
+  uint8_t *pixels;                                   /* (H, W, C) of the net's input shape */
   char *file;
   const char *held_out;                              /* "true", "false" or "null": not known */
   float *prob;                                       /* (classes) */
@@ -91,7 +91,7 @@ static void take_image(look *k, const char *path)
   const int side = whole.h < whole.w ? whole.h : whole.w;
   image square = image_crop(&whole, (whole.h - side) / 2, (whole.w - side) / 2, side, side),
     small = image_resize(&square, in.h, in.w);
-  memcpy(k->pixels, small.rgb, input_bytes(k));
+  image_channels(&small, in.c, k->pixels);
   image_free(&whole), image_free(&square), image_free(&small);
   k->file = copy_text(path), k->held_out = "null";
 }
@@ -102,6 +102,7 @@ static void choose_cell(look *k, const char *weights, const char *data, const ch
   const shape in = k->m->net->layer[0].out;
   if (!data) { take_image(k, cell); return; }
   dataset *ds = dataset_load(data, in.h, in.w);
+  dataset_channels(ds, in.c);
   int row = cell ? row_of_file(ds, cell) : -1, class = 0;
   if (cell && row < 0) { dataset_free(ds), take_image(k, cell); return; }
   while (class < ds->classes && strcmp(ds->class_name[class], class_word)) class++;
@@ -127,9 +128,10 @@ static int end_of_unit(const net *n, int conv)
   for (int i = conv + 1; i < n->layers; i++) {
     const layer *l = &n->layer[i];
     if (l->from != last && l->with != last) continue;
-    if (l->kind != LAYER_NORM && l->kind != LAYER_ADD && l->kind != LAYER_RELU) return conv;
+    const bool curve = l->kind == LAYER_RELU || l->kind == LAYER_TANH;
+    if (l->kind != LAYER_NORM && l->kind != LAYER_ADD && !curve) return conv;
     last = i;
-    if (l->kind == LAYER_RELU) return last;
+    if (curve) return last;
   }
   return conv;
 }
@@ -198,9 +200,11 @@ static void write_cell(const look *k)
   const int zoom = 1 + (enlarged(in.w) - 1) / 2;
   image picture = image_new(in.h * zoom, in.w * zoom);
   for (int y = 0; y < picture.h; y++)
-    for (int x = 0; x < picture.w; x++)
-      memcpy(picture.rgb + 3 * ((size_t)y * (size_t)picture.w + (size_t)x),
-             k->pixels + 3 * ((size_t)(y / zoom) * (size_t)in.w + (size_t)(x / zoom)), 3);
+    for (int x = 0; x < picture.w; x++) {
+      const uint8_t *p = k->pixels + (size_t)in.c * ((size_t)(y / zoom) * (size_t)in.w + (size_t)(x / zoom));
+      uint8_t *to = picture.rgb + 3 * ((size_t)y * (size_t)picture.w + (size_t)x);
+      for (int c = 0; c < 3; c++) to[c] = p[in.c == 3 ? c : 0];
+    }
   char *path = join("%s/cell.png", k->out);
   image_write_png(path, &picture);
   free(path), image_free(&picture);

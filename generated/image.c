@@ -709,3 +709,13 @@ image image_resize(const image *m, int h, int w)
   free(rx.first), free(rx.weight), free(ry.first), free(ry.weight), free(half);
   return r;
 }
+
+void image_channels(const image *m, int c, uint8_t *to)
+{
+  const size_t n = (size_t)m->h * (size_t)m->w;
+  if (c == 3) { memmove(to, m->rgb, 3 * n); return; }
+  for (size_t i = 0; i < n; i++) {
+    const uint8_t *p = m->rgb + 3 * i;
+    to[i] = (uint8_t)((299 * p[0] + 587 * p[1] + 114 * p[2] + 500) / 1000);
+  }
+}

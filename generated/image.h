@@ -36,5 +36,8 @@ image image_crop(const image *m, int y, int x, int h, int w);
 /* Bilinear with pixel centres aligned; when shrinking, the triangle is widened to cover the source, so
    that it averages. */
 image image_resize(const image *m, int h, int w);
+/* The image as a net wants it, to (H, W, c): c = 3 copies it, c = 1 takes its luma,
+   0.299 R + 0.587 G + 0.114 B rounded. to may be m->rgb itself. */
+void image_channels(const image *m, int c, uint8_t *to);
 void image_free(image *m);
 #endif

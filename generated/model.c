@@ -75,6 +75,9 @@ static void load_classes(model *m, const char *path)
     if (c->kind == JSON_TEXT) m->class_name[n++] = copy_text(c->text);
   json_free(list);
   m->net = net_parse(st_need(m->file, "net"), path, NULL, n);
+  const int c = m->net->layer[0].out.c;
+  if (c != 3 && c != 1)
+    die(EXIT_DATA, path, say("a net whose input has %d channels", c), "3 or 1", "the file is damaged");
   if (strcmp(m->net->sha256, st_need(m->file, "net_sha256")))
     die(EXIT_DATA, path, "a net that is not the one these weights were trained for",
         st_need(m->file, "net_sha256"), "the file is damaged");

@@ -7,7 +7,7 @@
 typedef struct {
   net *net;
   net_state state;                                   /* param and stat; velocity is NULL */
-  float *mean;                                       /* (H, W, 3), or NULL: give it to set_cells */
+  float *mean;                                       /* (H, W, C), or NULL: give it to set_cells */
   char **class_name;                                 /* (net->classes) */
   char sha256[65];                                   /* of the file */
   safetensors *file;                                 /* its notes: recipe, seed, epoch, data ... */

@@ -7,7 +7,8 @@
 
 /* net: the words of a file */
 static const char *const layer_words[LAYER_KINDS + 1] = {
-  "input", "conv", "bn", "relu", "add", "maxpool", "fc", "dropout", "softmax", NULL
+  "input", "conv", "bn", "relu", "add", "maxpool", "fc", "dropout", "avgpool", "lrn", "tanh", "scale",
+  "softmax", NULL
 };
 
 const char *layer_word(layer_kind kind) { return layer_words[kind]; }
@@ -68,25 +69,38 @@ static int whole_value(net_reader *r, const char *key, int least, int most, int 
 }
 
 /* net: work out padding */
-/* Output size along one axis; *before and *after receive the padding. 0 when the kernel does not fit. */
-static int pad_axis(int in, int kernel, int stride, bool same, int *before, int *after)
+enum { PAD_SAME = -1 };
+
+/* Output size along one axis; pad: zeros at both ends, or PAD_SAME; *before and *after receive the padding.
+   0 when the kernel does not fit. */
+static int pad_axis(int in, int kernel, int stride, int pad, int *before, int *after)
 {
-  *before = *after = 0;
-  if (!same) return in < kernel ? 0 : (in - kernel) / stride + 1;
+  *before = *after = pad < 0 ? 0 : pad;
+  if (pad >= 0) return in + 2 * pad < kernel ? 0 : (in + 2 * pad - kernel) / stride + 1;
   int out = (in + stride - 1) / stride, total = (out - 1) * stride + kernel - in;
   if (total > 0) *before = total / 2, *after = total - total / 2;
   return out;
 }
 
-static void slide_window(net_reader *r, layer *l, const char *size, bool same_by_default)
+static int read_pad(const net_reader *r, int kernel, int otherwise)
 {
-  l->kernel = whole_value(r, size, 1, 255, 0);
-  l->stride = whole_value(r, "stride", 1, 255, l->kind == LAYER_CONV);
-  const char *pad = value_of(r, "pad");
-  bool same = pad ? !strcmp(pad, "same") : same_by_default;
-  if (pad && !same && strcmp(pad, "valid")) bad_net(r, say("pad '%s'", pad), "same or valid", NULL);
-  l->out.h = pad_axis(l->in.h, l->kernel, l->stride, same, &l->pad_top, &l->pad_bottom);
-  l->out.w = pad_axis(l->in.w, l->kernel, l->stride, same, &l->pad_left, &l->pad_right);
+  const char *word = value_of(r, "pad");
+  if (!word) return otherwise;
+  if (!strcmp(word, "same")) return PAD_SAME;
+  if (!strcmp(word, "valid")) return 0;
+  if (word[strspn(word, "0123456789")] || !*word)
+    bad_net(r, say("pad '%s'", word), "same or valid, or a number of zeros", NULL);
+  return whole(r, "pad", word, 0, kernel - 1);
+}
+
+static void slide_window(net_reader *r, layer *l, const char *size)
+{
+  const bool conv = l->kind == LAYER_CONV;
+  l->kernel = whole_value(r, size, 1, l->kind == LAYER_POOL ? 16 : 255, 0);
+  l->stride = whole_value(r, "stride", 1, 255, conv);
+  const int pad = read_pad(r, l->kernel, conv ? PAD_SAME : 0);
+  l->out.h = pad_axis(l->in.h, l->kernel, l->stride, pad, &l->pad_top, &l->pad_bottom);
+  l->out.w = pad_axis(l->in.w, l->kernel, l->stride, pad, &l->pad_left, &l->pad_right);
   if (l->out.h < 1 || l->out.w < 1)
     bad_net(r, say("a %dx%d window on an input of %dx%d", l->kernel, l->kernel, l->in.h, l->in.w),
             "a window that fits",
@@ -142,6 +156,48 @@ static void read_input(net_reader *r)
 }
 
 /* net: read what some layers need */
+static double real_value(const net_reader *r, const char *key, double least, double most, double otherwise)
+{
+  const char *word = value_of(r, key);
+  char *end;
+  double v = word ? strtod(word, &end) : otherwise;
+  if (word && (!*word || *end || !(v >= least && v <= most)))
+    bad_net(r, say("%s '%s'", key, word), say("a number from %g to %g", least, most), NULL);
+  if (!word && otherwise < least)
+    bad_net(r, say("a %s layer without '%s'", r->word[0], key), say("%s and a number", key), NULL);
+  return v;
+}
+
+static void read_filters(net_reader *r, layer *l)
+{
+  const char *bias = value_of(r, "bias");
+  l->out.c = whole_value(r, "filters", 1, 1 << 16, 0);
+  l->groups = whole_value(r, "groups", 1, 1 << 16, 1);
+  if (l->in.c % l->groups || l->out.c % l->groups)
+    bad_net(r, say("%d groups of %d channels and %d filters", l->groups, l->in.c, l->out.c),
+            "a number of groups that divides both", NULL);
+  if (bias && strcmp(bias, "yes") && strcmp(bias, "no")) bad_net(r, say("bias '%s'", bias), "yes or no", NULL);
+  l->bias = bias && !strcmp(bias, "no") ? -1 : 0;
+}
+
+static void read_average(net_reader *r, layer *l)
+{
+  const char *size = value_of(r, "size");
+  if (!size || strcmp(size, "global")) { slide_window(r, l, "size"); return; }
+  if (value_of(r, "stride") || value_of(r, "pad"))
+    bad_net(r, "a global average with stride or pad", "size global alone", NULL);
+  l->kernel = l->stride = l->in.h > l->in.w ? l->in.h : l->in.w;
+  l->out.h = l->out.w = 1;
+}
+
+static void read_response(net_reader *r, layer *l)
+{
+  l->window = whole_value(r, "size", 1, 255, 0);
+  if (l->window % 2 == 0) bad_net(r, say("a window of %d channels", l->window), "an odd number", NULL);
+  l->alpha = real_value(r, "alpha", 1e-12, 1e6, 0), l->beta = real_value(r, "beta", 1e-6, 100, 0);
+  l->k = real_value(r, "k", 1e-6, 1e6, 0);
+}
+
 static double read_probability(net_reader *r)
 {
   const char *word = value_of(r, "p");
@@ -168,9 +224,11 @@ static void read_second_term(net_reader *r, layer *l)
 /* net: read a layer's line */
 static void read_layer(net_reader *r, layer_kind kind)
 {
-  static const char *const keys[LAYER_KINDS][6] = {
-    [LAYER_CONV] = { "filters", "kernel", "stride", "pad", "from" },
-    [LAYER_POOL] = { "size", "stride", "pad", "from" },
+  static const char *const keys[LAYER_KINDS][8] = {
+    [LAYER_CONV] = { "filters", "kernel", "stride", "pad", "groups", "bias", "from" },
+    [LAYER_POOL] = { "size", "stride", "pad", "from" }, [LAYER_AVERAGE] = { "size", "stride", "pad", "from" },
+    [LAYER_LRN] = { "size", "alpha", "beta", "k", "from" },
+    [LAYER_TANH] = { "amplitude", "slope", "from" }, [LAYER_SCALE] = { "by", "from" },
     [LAYER_ADD] = { "with", "from" }, [LAYER_FC] = { "units", "from" }, [LAYER_DROPOUT] = { "p", "from" },
     [LAYER_NORM] = { "from" }, [LAYER_RELU] = { "from" }, [LAYER_SOFTMAX] = { "from" },
   };
@@ -179,23 +237,40 @@ static void read_layer(net_reader *r, layer_kind kind)
   if (n->layer[n->layers - 1].kind == LAYER_SOFTMAX)
     bad_net(r, say("a %s layer behind softmax", r->word[0]), "the end", NULL);
   layer l = { .kind = kind, .with = -1, .weight = -1, .bias = -1, .line = r->line };
+  double reach;                                      /* values that one output is made of */
   snprintf(l.name, sizeof l.name, "%s", new_name(r));
   know_keys(r, keys[kind]);
   const char *from = value_of(r, "from");
   l.from = from ? earlier_layer(r, from) : n->layers - 1;
   l.in = l.out = n->layer[l.from].out;
   /* read what this kind of layer needs */
-  double outputs;
   switch (kind) {
   case LAYER_CONV:
-    l.out.c = whole_value(r, "filters", 1, 1 << 16, 0);
-    slide_window(r, &l, "kernel", true);
-    outputs = (double)shape_floats(l.out);
-    l.flop = outputs * (2.0 * l.kernel * l.kernel * l.in.c + 1);
+    read_filters(r, &l);
+    slide_window(r, &l, "kernel");
+    reach = (double)l.kernel * l.kernel * (l.in.c / l.groups);
+    l.flop = (double)shape_floats(l.out) * (2 * reach + (l.bias == 0));
     break;
   case LAYER_POOL:
-    slide_window(r, &l, "size", false);
+    slide_window(r, &l, "size");
     l.flop = (double)shape_floats(l.out) * (l.kernel * l.kernel - 1);
+    break;
+  case LAYER_AVERAGE:
+    read_average(r, &l);
+    reach = fmin(l.kernel, l.in.h) * fmin(l.kernel, l.in.w);
+    l.flop = (double)shape_floats(l.out) * reach;
+    break;
+  case LAYER_LRN:
+    read_response(r, &l);
+    l.flop = (double)shape_floats(l.out) * (2 * l.window + 3);
+    break;
+  case LAYER_TANH:
+    l.amplitude = real_value(r, "amplitude", 1e-6, 1e6, 1), l.slope = real_value(r, "slope", 1e-6, 1e6, 1);
+    l.flop = (double)shape_floats(l.out);
+    break;
+  case LAYER_SCALE:
+    l.factor = real_value(r, "by", 1e-9, 1e9, 0);
+    l.flop = (double)shape_floats(l.out);
     break;
   case LAYER_FC:
     l.out = (shape){ 1, 1, whole_value(r, "units", 1, 1 << 20, 0) };
@@ -288,14 +363,15 @@ static void list_params(net *n)
   for (int i = 0; i < n->layers; i++) {
     layer *l = &n->layer[i];
     int in = (int)shape_floats(l->in), c = l->out.c, k = l->kernel;
-    param conv = { .rank = 4, .dim = { c, k, k, l->in.c }, .decay = 1, .fan_in = k * k * l->in.c,
-                  .fan_out = k * k * c };
+    const int deal = l->groups > 1 ? l->groups : 1, reach = k * k * l->in.c / deal;
+    param conv = { .rank = 4, .dim = { c, k, k, l->in.c / deal }, .decay = 1, .fan_in = reach,
+                  .fan_out = k * k * c / deal };
     param fc = { .rank = 2, .dim = { c, in }, .decay = 1, .fan_in = in, .fan_out = c };
     param zero = { .rank = 1, .dim = { c }, .init = INIT_ZERO },
       scale = { .rank = 1, .dim = { c }, .init = INIT_ONE, .decay = 1 };
     if (l->kind == LAYER_CONV)
       l->weight = append_param(n, &conv, l->name, "weight"),
-      l->bias = append_param(n, &zero, l->name, "bias");
+      l->bias = l->bias < 0 ? -1 : append_param(n, &zero, l->name, "bias");
     if (l->kind == LAYER_FC)
       l->weight = append_param(n, &fc, l->name, "weight"), l->bias = append_param(n, &zero, l->name, "bias");
     if (l->kind != LAYER_NORM) continue;
@@ -332,8 +408,10 @@ static void check_net(net_reader *r)
                      (double)shape_floats(l->in)),
               "at most 2.7e8 values an image and 4e9 weights a layer",
               "use smaller sizes, or a pooling before it");
+    const layer *from = l;                           /* what the layer sees, scaled or not */
+    do from = &n->layer[from->from < 0 ? 0 : from->from]; while (from->kind == LAYER_SCALE);
     bool product = l->kind == LAYER_CONV || l->kind == LAYER_FC;
-    n->train_flop += l->flop * (product && l->from == 0 ? 2 : 3);
+    n->train_flop += l->flop * (product && from->kind == LAYER_INPUT ? 2 : 3);
   }
   if (!n->name[0]) r->line = 1, bad_net(r, "no name", "a line 'name WORD'", NULL);
   if (!n->title[0]) memcpy(n->title, n->name, sizeof n->title);
@@ -380,7 +458,7 @@ static void read_line(net_reader *r, const char *set, char *classes)
     if (!strcmp(word, layer_words[kind])) { read_layer(r, (layer_kind)kind); return; }
   const char *near = nearest(word, layer_words);
   bad_net(r, say("'%s'", word), near ? say("'%s'?", near) : "name, title, param, input or a kind of layer",
-          "kinds of layers: conv bn relu add maxpool fc dropout softmax");
+          "kinds of layers: conv bn relu add maxpool avgpool lrn tanh scale fc dropout softmax");
 }
 
 net *net_parse(const char *text, const char *where, const char *set, int classes)

@@ -8,7 +8,7 @@
 
 typedef enum {
   LAYER_INPUT, LAYER_CONV, LAYER_NORM, LAYER_RELU, LAYER_ADD, LAYER_POOL, LAYER_FC, LAYER_DROPOUT,
-  LAYER_SOFTMAX, LAYER_KINDS
+  LAYER_AVERAGE, LAYER_LRN, LAYER_TANH, LAYER_SCALE, LAYER_SOFTMAX, LAYER_KINDS
 } layer_kind;
 typedef struct { int h, w, c; } shape;               /* of one image; in memory (N, H, W, C) */
 
@@ -19,10 +19,15 @@ typedef struct {
   /* indexes of the input layers (from: -1 for the INPUT); with: the second term of an ADD, else -1 */
   int from, with;
   shape in, out;
-  int kernel, stride;                                /* CONV, POOL: square kernel */
+  int kernel, stride;                                /* CONV, POOL, AVERAGE: square window */
   int pad_top, pad_left, pad_bottom, pad_right;
+  int groups;                                        /* CONV: parts that the channels are dealt to; else 0 */
   double drop;                                       /* DROPOUT: probability of zeroing */
-  /* indexes into net.param, or -1; NORM: scale and offset */
+  int window;                                        /* LRN: neighbouring channels, odd */
+  double alpha, beta, k;                             /* LRN: x / (k + alpha * sum of squares) ^ beta */
+  double amplitude, slope;                           /* TANH: amplitude * tanh(slope * x) */
+  double factor;                                     /* SCALE */
+  /* indexes into net.param, or -1 (a CONV may have no bias); NORM: scale and offset */
   int weight, bias;
   /* NORM: offset of its mean (C) in net.stat_floats; its variance (C) follows */
   size_t stat;
@@ -33,8 +38,8 @@ typedef struct {
 /* net: a parameter tensor */
 /* One row per parameter tensor; allocation, initialiser, optimiser, checkpoint, export and tests all read
    this table.
-   CONV weights are (out, kh, kw, in), FC weights (out, in) with in running over (H, W, C); biases,
-   scales and offsets (C). */
+   CONV weights are (out, kh, kw, in / groups), FC weights (out, in) with in running over (H, W, C);
+   biases, scales and offsets (C). */
 typedef struct {
   char name[48];                                     /* "conv1a.weight", "bn1a.scale", "fc1.bias" */
   int rank, dim[4];

@@ -47,7 +47,8 @@ static bool step_ends(const net *n, const int *head, int i, int *residual, bool 
 static const step_kind kind_of_layer[LAYER_KINDS] = {
   [LAYER_CONV] = STEP_CONV, [LAYER_NORM] = STEP_NORM, [LAYER_RELU] = STEP_RELU, [LAYER_ADD] = STEP_ADD,
   [LAYER_POOL] = STEP_POOL,
-  [LAYER_FC] = STEP_FC, [LAYER_DROPOUT] = STEP_DROPOUT, [LAYER_SOFTMAX] = STEP_LOSS,
+  [LAYER_FC] = STEP_FC, [LAYER_DROPOUT] = STEP_DROPOUT, [LAYER_AVERAGE] = STEP_AVERAGE,
+  [LAYER_LRN] = STEP_LRN, [LAYER_TANH] = STEP_TANH, [LAYER_SCALE] = STEP_SCALE, [LAYER_SOFTMAX] = STEP_LOSS,
 };
 
 static int new_tensor(plan *p, const layer *l)
@@ -84,14 +85,17 @@ static void make_steps(plan *p, bool fuse)
 /* plan: settle who writes a gradient first */
 static void settle_gradients(plan *p)
 {
-  bool *written = NEW(bool, p->tensors);
+  bool *written = NEW(bool, p->tensors), *image = NEW(bool, p->tensors);
+  image[0] = true;
+  for (int i = 0; i < p->steps; i++)
+    image[p->step[i].y] = p->step[i].kind == STEP_SCALE && image[p->step[i].x];
   for (int i = p->steps - 1; i >= 0; i--) {
     step *s = &p->step[i];
-    s->need_dr = s->r > 0, s->need_dx = s->x > 0;
+    s->need_dr = s->r >= 0 && !image[s->r], s->need_dx = !image[s->x];
     if (s->need_dr) s->add_dr = written[s->r], written[s->r] = true;
     if (s->need_dx) s->add_dx = written[s->x], written[s->x] = true;
   }
-  free(written);
+  free(written), free(image);
 }
 
 /* plan: place the tensors */
@@ -168,7 +172,7 @@ int plan_tensor(const plan *p, const char *name)
 const char *step_word(const step *s)
 {
   static const char *const words[STEP_KINDS] = { "conv", "norm", "relu", "add", "pool", "fc", "dropout",
-                                                "loss" };
+                                                "avgpool", "lrn", "tanh", "scale", "loss" };
   const bool add = s->kind == STEP_NORM && s->r >= 0;
   return say("%s%s%s", words[s->kind], add ? "+add" : "", s->relu ? "+relu" : "");
 }

@@ -102,15 +102,14 @@ static bool prepare(const predictor *p, const char *path, uint8_t *to)
   int side = p->crop ? p->crop : whole.h < whole.w ? whole.h : whole.w;
   image square = image_crop(&whole, (whole.h - side) / 2, (whole.w - side) / 2, side, side);
   image small = image_resize(&square, in.h, in.w);
-  memcpy(to, small.rgb, (size_t)in.h * (size_t)in.w * 3);
+  image_channels(&small, in.c, to);
   image_free(&whole), image_free(&square), image_free(&small);
   return true;
 }
 
 static void classify(predictor *p, char *const *path, int n)
 {
-  shape in = p->m->net->layer[0].out;
-  size_t bytes = (size_t)in.h * (size_t)in.w * 3;
+  const size_t bytes = shape_floats(p->m->net->layer[0].out);
   const char **name = NEW(const char *, n);
   int good = 0;
   for (int i = 0; i < n; i++)
@@ -129,12 +128,11 @@ static void predict_files(const char *weights, const char *device, int threads, 
                           const file_list *l, int *bad)
 {
   predictor p = { .m = model_load(weights), .as = as, .crop = crop, .batch = 32 };
-  shape in = p.m->net->layer[0].out;
   const engine_kind *kind = engine_find(device);
   plan *compiled = plan_make(p.m->net, p.batch);
   p.e = kind->open(compiled, threads);
   kind->write_state(p.e, &p.m->state);
-  p.pixels = new_bytes((size_t)p.batch * (size_t)in.h * (size_t)in.w * 3);
+  p.pixels = new_bytes((size_t)p.batch * shape_floats(p.m->net->layer[0].out));
   p.row = NEW(int, p.batch), p.label = NEW(int, p.batch), p.prob = NEW(float, p.batch * p.m->net->classes);
   for (int i = 0; i < p.batch; i++) p.row[i] = i;
   print_head(as, p.m);

@@ -53,27 +53,32 @@ static void relu_backward(host *h, int i)
 }
 
 /* ref: convolution */
+/* The first input channel that filter o sees, and how many it sees. */
+static int first_channel(const layer *l, int o) { return o / (l->out.c / l->groups) * (l->in.c / l->groups); }
+static int seen_channels(const layer *l) { return l->in.c / l->groups; }
+
 static void conv_forward(host *h, int i)
 {
   const step *s = host_step(h, i);
   const layer *l = s->layer;
-  const float *x = host_act(h, s->x), *w = host_param(h, l->weight), *b = host_param(h, l->bias);
+  const float *x = host_act(h, s->x), *w = host_param(h, l->weight);
+  const float *b = l->bias < 0 ? NULL : host_param(h, l->bias);
   float *y = host_act(h, s->y);
-  const int k = l->kernel;
+  const int k = l->kernel, seen = seen_channels(l);
 #pragma omp parallel for collapse(2) num_threads(h->threads)
   for (int n = 0; n < h->n; n++)
     for (int u = 0; u < l->out.h; u++)
       for (int v = 0; v < l->out.w; v++)
         for (int o = 0; o < l->out.c; o++) {
-          double sum = b[o];
+          double sum = b ? b[o] : 0;
           /* add one window times kernel o */
           for (int ky = 0; ky < k; ky++)
             for (int kx = 0; kx < k; kx++) {
               const int yy = u * l->stride + ky - l->pad_top, xx = v * l->stride + kx - l->pad_left;
               if (yy < 0 || yy >= l->in.h || xx < 0 || xx >= l->in.w) continue;
-              const float *pixel = x + at(l->in, n, yy, xx, 0),
-                *kernel = w + (((size_t)o * k + ky) * k + kx) * (size_t)l->in.c;
-              for (int c = 0; c < l->in.c; c++) sum += (double)pixel[c] * kernel[c];
+              const float *pixel = x + at(l->in, n, yy, xx, first_channel(l, o)),
+                *kernel = w + (((size_t)o * k + ky) * k + kx) * (size_t)seen;
+              for (int c = 0; c < seen; c++) sum += (double)pixel[c] * kernel[c];
             }
           y[at(l->out, n, u, v, o)] = relu_if(s->relu, sum);
         }
@@ -83,18 +88,18 @@ static void conv_weight_gradient(host *h, const step *s)
 {
   const layer *l = s->layer;
   const float *x = host_act(h, s->x), *dy = host_grad(h, s->y);
-  float *dw = host_dparam(h, l->weight), *db = host_dparam(h, l->bias);
-  const int k = l->kernel;
+  float *dw = host_dparam(h, l->weight), *db = l->bias < 0 ? NULL : host_dparam(h, l->bias);
+  const int k = l->kernel, seen = seen_channels(l);
 #pragma omp parallel for num_threads(h->threads)
   for (int o = 0; o < l->out.c; o++) {
     double bias = 0;
     for (int n = 0; n < h->n; n++)
       for (int u = 0; u < l->out.h; u++)
         for (int v = 0; v < l->out.w; v++) bias += dy[at(l->out, n, u, v, o)];
-    db[o] = (float)bias;
+    if (db) db[o] = (float)bias;
     for (int ky = 0; ky < k; ky++)
       for (int kx = 0; kx < k; kx++)
-        for (int c = 0; c < l->in.c; c++) {
+        for (int c = 0; c < seen; c++) {
           double sum = 0;
           /* add each output's gradient times the pixel that this weight met */
           for (int n = 0; n < h->n; n++)
@@ -102,9 +107,9 @@ static void conv_weight_gradient(host *h, const step *s)
               for (int v = 0; v < l->out.w; v++) {
                 const int yy = u * l->stride + ky - l->pad_top, xx = v * l->stride + kx - l->pad_left;
                 if (yy < 0 || yy >= l->in.h || xx < 0 || xx >= l->in.w) continue;
-                sum += (double)dy[at(l->out, n, u, v, o)] * x[at(l->in, n, yy, xx, c)];
+                sum += (double)dy[at(l->out, n, u, v, o)] * x[at(l->in, n, yy, xx, first_channel(l, o) + c)];
               }
-          dw[(((size_t)o * k + ky) * k + kx) * (size_t)l->in.c + c] = (float)sum;
+          dw[(((size_t)o * k + ky) * k + kx) * (size_t)seen + c] = (float)sum;
         }
   }
 }
@@ -114,7 +119,7 @@ static void conv_input_gradient(host *h, const step *s)
   const layer *l = s->layer;
   const float *w = host_param(h, l->weight), *dy = host_grad(h, s->y);
   float *dx = host_grad(h, s->x);
-  const int k = l->kernel;
+  const int k = l->kernel, seen = seen_channels(l), filters = l->out.c / l->groups;
 #pragma omp parallel for collapse(2) num_threads(h->threads)
   for (int n = 0; n < h->n; n++)
     for (int r = 0; r < l->in.h; r++)
@@ -128,8 +133,9 @@ static void conv_input_gradient(host *h, const step *s)
               if (us < 0 || vs < 0 || us % l->stride || vs % l->stride) continue;
               if (us / l->stride >= l->out.h || vs / l->stride >= l->out.w) continue;
               const float *g = dy + at(l->out, n, us / l->stride, vs / l->stride, 0);
-              for (int o = 0; o < l->out.c; o++)
-                sum += (double)g[o] * w[(((size_t)o * k + ky) * k + kx) * (size_t)l->in.c + c];
+              const int first = c / seen * filters;            /* the filters of this channel's group */
+              for (int o = first; o < first + filters; o++)
+                sum += (double)g[o] * w[(((size_t)o * k + ky) * k + kx) * (size_t)seen + c % seen];
             }
           hand_back(&dx[at(l->in, n, r, q, c)], s->add_dx, sum);
         }
@@ -301,6 +307,154 @@ static void pool_backward(host *h, int i)
   }
 }
 
+/* ref: average pooling */
+/* The rows and columns of output (u, v)'s window that lie inside the image. */
+typedef struct { int y0, y1, x0, x1; } inside;
+static inside inside_of(const layer *l, int u, int v)
+{
+  const int y = u * l->stride - l->pad_top, x = v * l->stride - l->pad_left, k = l->kernel;
+  return (inside){ y < 0 ? 0 : y, y + k < l->in.h ? y + k : l->in.h, x < 0 ? 0 : x, x + k < l->in.w ? x + k : l->in.w };
+}
+static int places(inside w) { return (w.y1 - w.y0) * (w.x1 - w.x0); }
+
+static void average_forward(host *h, int i)
+{
+  const step *s = host_step(h, i);
+  const layer *l = s->layer;
+  const float *x = host_act(h, s->x);
+  float *y = host_act(h, s->y);
+#pragma omp parallel for num_threads(h->threads)
+  for (int n = 0; n < h->n; n++)
+    for (int u = 0; u < l->out.h; u++)
+      for (int v = 0; v < l->out.w; v++)
+        for (int c = 0; c < l->out.c; c++) {
+          const inside w = inside_of(l, u, v);
+          double sum = 0;
+          for (int yy = w.y0; yy < w.y1; yy++)
+            for (int xx = w.x0; xx < w.x1; xx++) sum += x[at(l->in, n, yy, xx, c)];
+          y[at(l->out, n, u, v, c)] = (float)(sum / places(w));
+        }
+}
+
+static void average_backward(host *h, int i)
+{
+  const step *s = host_step(h, i);
+  const layer *l = s->layer;
+  const float *dy = host_grad(h, s->y);
+  if (!s->need_dx) return;
+  float *dx = host_grad(h, s->x);
+#pragma omp parallel for num_threads(h->threads)
+  for (int n = 0; n < h->n; n++) {
+    if (!s->add_dx) memset(dx + at(l->in, n, 0, 0, 0), 0, shape_floats(l->in) * sizeof *dx);
+    for (int u = 0; u < l->out.h; u++)
+      for (int v = 0; v < l->out.w; v++)
+        for (int c = 0; c < l->out.c; c++) {
+          const inside w = inside_of(l, u, v);
+          const float share = dy[at(l->out, n, u, v, c)] / (float)places(w);
+          for (int yy = w.y0; yy < w.y1; yy++)
+            for (int xx = w.x0; xx < w.x1; xx++) dx[at(l->in, n, yy, xx, c)] += share;
+        }
+  }
+}
+
+/* ref: local response normalisation */
+/* The channels from *from to *to - 1 around channel c. */
+static void neighbours(const layer *l, int c, int *from, int *to)
+{
+  const int half = l->window / 2;
+  *from = c < half ? 0 : c - half, *to = c + half < l->in.c ? c + half + 1 : l->in.c;
+}
+
+/* s of eq. (lrn) for channel c of the pixel x (C) */
+static double response(const layer *l, const float *x, int c)
+{
+  int from, to;
+  double sum = 0;
+  neighbours(l, c, &from, &to);
+  for (int j = from; j < to; j++) sum += (double)x[j] * x[j];
+  return l->k + l->alpha * sum;
+}
+
+static void lrn_forward(host *h, int i)
+{
+  const step *s = host_step(h, i);
+  const layer *l = s->layer;
+  const size_t end = batch_floats(h, l->in), c = (size_t)l->in.c;
+  const float *x = host_act(h, s->x);
+  float *y = host_act(h, s->y);
+#pragma omp parallel for num_threads(h->threads)
+  for (size_t p = 0; p < end; p += c)
+    for (int j = 0; j < l->in.c; j++)
+      y[p + (size_t)j] = (float)(x[p + (size_t)j] * pow(response(l, x + p, j), -l->beta));
+}
+
+static void lrn_backward(host *h, int i)
+{
+  const step *s = host_step(h, i);
+  const layer *l = s->layer;
+  const size_t end = batch_floats(h, l->in), channels = (size_t)l->in.c;
+  const float *x = host_act(h, s->x), *dy = host_grad(h, s->y);
+  if (!s->need_dx) return;
+  float *dx = host_grad(h, s->x);
+#pragma omp parallel for num_threads(h->threads)
+  for (size_t p = 0; p < end; p += channels)
+    for (int c = 0; c < l->in.c; c++) {
+      const size_t here = p + (size_t)c;
+      double sum = 0;
+      int from, to;
+      neighbours(l, c, &from, &to);
+      for (int j = from; j < to; j++)
+        sum += (double)dy[p + (size_t)j] * x[p + (size_t)j] * pow(response(l, x + p, j), -l->beta - 1);
+      hand_back(&dx[here], s->add_dx,
+                dy[here] * pow(response(l, x + p, c), -l->beta) - 2 * l->alpha * l->beta * x[here] * sum);
+    }
+}
+
+/* ref: tanh and scale */
+static void tanh_forward(host *h, int i)
+{
+  const step *s = host_step(h, i);
+  const layer *l = s->layer;
+  const float *x = host_act(h, s->x);
+  float *y = host_act(h, s->y);
+  const size_t n = batch_floats(h, l->out);
+#pragma omp parallel for num_threads(h->threads)
+  for (size_t k = 0; k < n; k++) y[k] = (float)(l->amplitude * tanh(l->slope * x[k]));
+}
+
+static void tanh_backward(host *h, int i)
+{
+  const step *s = host_step(h, i);
+  const layer *l = s->layer;
+  const float *y = host_act(h, s->y), *dy = host_grad(h, s->y);
+  const size_t n = batch_floats(h, l->out);
+  if (!s->need_dx) return;
+  float *dx = host_grad(h, s->x);
+#pragma omp parallel for num_threads(h->threads)
+  for (size_t k = 0; k < n; k++)
+    hand_back(&dx[k], s->add_dx, dy[k] * l->slope * (l->amplitude - (double)y[k] * y[k] / l->amplitude));
+}
+
+/* to (n) = or += factor * from (n) */
+static void multiply(host *h, const layer *l, const float *from, float *to, bool add)
+{
+  const size_t n = batch_floats(h, l->out);
+#pragma omp parallel for num_threads(h->threads)
+  for (size_t k = 0; k < n; k++) hand_back(&to[k], add, l->factor * from[k]);
+}
+
+static void scale_forward(host *h, int i)
+{
+  const step *s = host_step(h, i);
+  multiply(h, s->layer, host_act(h, s->x), host_act(h, s->y), false);
+}
+
+static void scale_backward(host *h, int i)
+{
+  const step *s = host_step(h, i);
+  if (s->need_dx) multiply(h, s->layer, host_grad(h, s->y), host_grad(h, s->x), s->add_dx);
+}
+
 /* ref: fully connected */
 static void fc_forward(host *h, int i)
 {
@@ -429,6 +583,10 @@ const host_op ref_op[STEP_KINDS] = {
   [STEP_POOL] = { pool_open, pool_forward, pool_backward, NULL },
   [STEP_FC] = { NULL, fc_forward, fc_backward, NULL },
   [STEP_DROPOUT] = { NULL, dropout_forward, dropout_backward, NULL },
+  [STEP_AVERAGE] = { NULL, average_forward, average_backward, NULL },
+  [STEP_LRN] = { NULL, lrn_forward, lrn_backward, NULL },
+  [STEP_TANH] = { NULL, tanh_forward, tanh_backward, NULL },
+  [STEP_SCALE] = { NULL, scale_forward, scale_backward, NULL },
   [STEP_LOSS] = { NULL, loss_forward, loss_backward, NULL },
 };
 

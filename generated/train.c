@@ -31,7 +31,7 @@ typedef struct {
   char *config, config_sha[65], init_sha[65], title[128];
   int *fold_of, *train, *test, trains, tests;        /* rows of ds */
   int per_epoch, iterations;
-  float *mean, *class_weight, *factor;               /* (H, W, 3), (classes), (params), or NULL */
+  float *mean, *class_weight, *factor;               /* (H, W, C), (classes), (params), or NULL */
   int lock;
   /* what changes */
   engine *engine;
@@ -679,9 +679,10 @@ static void read_inputs(job *j)
   j->r = recipe_load(j->recipe_path, j->with);
   j->net = net_load(j->net_path, j->set, 5);
   shape in = j->net->layer[0].out;
-  if (in.c != 3)
-    die(EXIT_DATA, j->net_path, say("an input of %d channels", in.c), "3: red, green, blue", NULL);
+  if (in.c != 3 && in.c != 1)
+    die(EXIT_DATA, j->net_path, say("an input of %d channels", in.c), "3: red, green, blue; or 1: grey", NULL);
   j->ds = dataset_load(j->data, in.h, in.w);
+  dataset_channels(j->ds, in.c);
   if (j->ds->classes != j->net->classes) {
     net_free(j->net);
     j->net = net_load(j->net_path, j->set, j->ds->classes);

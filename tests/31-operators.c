@@ -123,6 +123,22 @@ static void conv_cases(const engine_kind *kind, worst *w, int cases)
   }
 }
 
+/* Groups, no bias, and a number of zeros as padding: what AlexNet and ResNet-18 need. */
+static void grouped_cases(const engine_kind *kind, worst *w, int cases)
+{
+  static const int group_choice[] = { 1, 2, 3, 4 }, part_choice[] = { 1, 3, 8, 16, 17 };
+  while (w->cases < cases) {
+    int h = 1 + (int)rng_below(&dice, 13), wd = 1 + (int)rng_below(&dice, 13), g = CHOOSE(group_choice), c = g * CHOOSE(part_choice), f = g * CHOOSE(part_choice);
+    int k = CHOOSE(kernel_choice), s = 1 + (int)rng_below(&dice, 3), pad = (int)rng_below(&dice, (uint32_t)k), n = CHOOSE(batch_choice);
+    bool relu = rng_below(&dice, 2), bias = rng_below(&dice, 3), again = rng_below(&dice, 2);
+    if (k > h + 2 * pad || k > wd + 2 * pad || (double)h * wd * c * f * k * k * n > 4e6) continue;
+    char *text = join("name t\ninput %d %d %d\nrelu pre\nconv op filters %d kernel %d stride %d pad %d groups %d bias %s\n%s%s%s", h, wd, c, f, k, s, pad, g,
+                      bias ? "yes" : "no", relu ? "relu act\n" : "", again ? say("relu two from pre\nfc a units 4 from %s\nfc b units 4 from two\nadd c with a\n", relu ? "act" : "op") : "", tail);
+    compare(kind, text, "op", n, 0, w);
+    free(text);
+  }
+}
+
 static void norm_cases(const engine_kind *kind, worst *w, int cases)
 {
   while (w->cases < cases) {
@@ -148,17 +164,29 @@ static void small_cases(const engine_kind *kind, worst *w, int cases, const char
   }
 }
 
-static void pool_cases(const engine_kind *kind, worst *w, int cases)
+static void pool_cases(const engine_kind *kind, worst *w, int cases, const char *word)
 {
   while (w->cases < cases) {
     int h = 1 + (int)rng_below(&dice, 19), wd = 1 + (int)rng_below(&dice, 19), c = CHOOSE(channel_choice), n = CHOOSE(batch_choice);
     int k = CHOOSE(kernel_choice), s = 1 + (int)rng_below(&dice, 3);
-    bool same = rng_below(&dice, 2), again = rng_below(&dice, 2);
-    if (!same && (k > h || k > wd)) continue;
-    char *text = join("name t\ninput %d %d %d\nrelu pre\nmaxpool op size %d stride %d pad %s\n%s%s", h, wd, c, k, s, same ? "same" : "valid",
+    int pad = (int)rng_below(&dice, (uint32_t)k);
+    bool same = rng_below(&dice, 2), again = rng_below(&dice, 2), global = !strcmp(word, "avgpool") && !rng_below(&dice, 4);
+    if (!same && (k > h + 2 * pad || k > wd + 2 * pad)) continue;
+    char *text = join("name t\ninput %d %d %d\nrelu pre\n%s op size %s\n%s%s", h, wd, c, word,
+                      global ? "global" : say("%d stride %d pad %s", k, s, same ? "same" : say("%d", pad)),
                       again ? "relu two from pre\nfc a units 4 from op\nfc b units 4 from two\nadd c with a\n" : "", tail);
     compare(kind, text, "op", n, rng_below(&dice, 2) ? 0.5 : 0, w);   /* half of the cases have ties */
     free(text);
+  }
+}
+
+static void response_cases(const engine_kind *kind, worst *w, int cases)
+{
+  static const int window_choice[] = { 1, 3, 5, 9 };
+  while (w->cases < cases) {
+    char *line = join("lrn op size %d alpha %g beta %g k %g from pre", CHOOSE(window_choice), rng_below(&dice, 2) ? 1e-4 : 0.3, rng_below(&dice, 2) ? 0.75 : 1.2, 0.5 + rng_uniform(&dice));
+    small_cases(kind, w, w->cases + 1, line);
+    free(line);
   }
 }
 
@@ -259,15 +287,21 @@ int main(int argc, char **argv)
     tolerance = kind->tolerance;
     const bool ref = kind == &engine_ref;            /* against itself a few cases show that nothing crashes */
     dice = rng_open(2026, RNG_TEST, 0, 31);
+    worst grouped = {0}, average = {0}, lrn = {0}, curve = {0}, scale = {0};
     worst conv = {0}, norm = {0}, relu = {0}, add = {0}, pool = {0}, fc = {0}, drop = {0}, loss = {0};
     conv_cases(kind, &conv, ref ? 30 : 300), report(kind, "convolution", &conv);
     norm_cases(kind, &norm, ref ? 30 : 150), report(kind, "normalisation", &norm);
     small_cases(kind, &relu, ref ? 10 : 60, "dropout op p 0.3 from pre\nrelu act0"), report(kind, "dropout", &relu);
     small_cases(kind, &add, ref ? 10 : 60, "add op with pre"), report(kind, "addition", &add);
-    pool_cases(kind, &pool, ref ? 30 : 150), report(kind, "max pooling", &pool);
+    pool_cases(kind, &pool, ref ? 30 : 150, "maxpool"), report(kind, "max pooling", &pool);
     fc_cases(kind, &fc, ref ? 30 : 150), report(kind, "fully connected", &fc);
     small_cases(kind, &drop, ref ? 10 : 60, "relu op from pre"), report(kind, "ReLU", &drop);
     loss_cases(kind, &loss, ref ? 5 : 20), report(kind, "softmax and cross-entropy", &loss);
+    grouped_cases(kind, &grouped, ref ? 20 : 200), report(kind, "convolution in groups", &grouped);
+    pool_cases(kind, &average, ref ? 20 : 150, "avgpool"), report(kind, "average pooling", &average);
+    response_cases(kind, &lrn, ref ? 10 : 60), report(kind, "local response normalisation", &lrn);
+    small_cases(kind, &curve, ref ? 10 : 60, "tanh op amplitude 1.7159 slope 0.6667 from pre"), report(kind, "tanh", &curve);
+    small_cases(kind, &scale, ref ? 10 : 60, "scale op by 0.017 from pre"), report(kind, "scale", &scale);
     whole_nets(kind);
   }
   return done_testing();

@@ -212,6 +212,14 @@ int main(void)
   check_operator("fc+relu", "fc op units 6 from pre\nrelu act", 0.01f, 2e-4);
   check_operator("max pooling 2x2", "maxpool op size 2 stride 2 pad same from pre", 1e-3f, 1e-3);
   check_operator("max pooling 3x3, windows that overlap", "maxpool op size 3 stride 1 pad same from pre", 1e-3f, 1e-3);
+  check_operator("conv in two groups", "conv wide filters 4 kernel 1 from pre\nconv op filters 6 kernel 3 groups 2 pad 1 stride 2", 0.25f, 1e-5);
+  check_operator("conv without bias, pad 2", "conv op filters 3 kernel 3 pad 2 bias no from pre", 0.25f, 1e-5);
+  check_operator("average pooling 3x3, windows that overlap", "avgpool op size 3 stride 2 pad same from pre", 0.25f, 1e-5);
+  check_operator("global average", "avgpool op size global from pre", 0.25f, 1e-5);
+  check_operator("local response normalisation", "conv wide filters 7 kernel 1 from pre\nlrn op size 3 alpha 0.5 beta 0.75 k 2", 0.01f, 1e-3);
+  check_operator("local response normalisation, another power", "conv wide filters 7 kernel 1 from pre\nlrn op size 5 alpha 0.1 beta 1.5 k 1", 0.01f, 1e-3);
+  check_operator("tanh", "tanh op amplitude 1.7159 slope 0.66666667 from pre", 0.01f, 1e-3);
+  check_operator("scale", "scale op by 0.02 from pre", 0.25f, 1e-5);
   check_operator("dropout", "dropout op p 0.4 from pre", 0.25f, 1e-5);
   check_net("wbcsnet"), check_net("wbcsnet2"), check_net("wbcsnet2-v2"), check_net("wbcsnet2-v3"), check_net("wbcsnet2-v4");
   return done_testing();

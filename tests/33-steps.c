@@ -233,6 +233,22 @@ static void operators_by_hand(const engine_kind *k)
   ok(computes(k, "bn op\nadd sum with pre\nrelu act", "3 3 1", (const float[]){ 2, 1 }, 2, PASS_TRAIN, nine, normal, 9), "%s: with the residual term and ReLU", k->name);
   for (int i = 0; i < 9; i++) use[i] /= 1000, normal[i] = 0;
   ok(computes(k, "bn op", "3 3 1", (const float[]){ 2e-3f, 1e-3f }, 2, PASS_INFER, nine, use, 9), "%s: normalisation by stored statistics, epsilon 1e-5 under the root", k->name);
+  /* two groups: filter 1 sees channel 1 alone, filter 2 channel 2; weights 2 and 3, no bias */
+  ok(computes(k, "conv op filters 2 kernel 1 groups 2 bias no", "1 2 2", (const float[]){ 2, 3 }, 2, PASS_TRAIN, nine, (const double[]){ 2, 6, 6, 12 }, 4), "%s: a convolution in two groups", k->name);
+  ok(computes(k, "conv op filters 1 kernel 1 stride 2 pad 0 bias no", "3 3 1", (const float[]){ 1 }, 1, PASS_TRAIN, nine, (const double[]){ 1, 3, 7, 9 }, 4), "%s: without bias, with stride 2", k->name);
+  /* kernel of ones, stride 2, one zero at every side: 1+2+4+5, 2+3+5+6 | 4+5+7+8, 5+6+8+9 */
+  ok(computes(k, "conv op filters 1 kernel 3 stride 2 pad 1 bias no", "3 3 1", (const float[]){ 1, 1, 1, 1, 1, 1, 1, 1, 1 }, 9, PASS_TRAIN, nine, (const double[]){ 12, 16, 24, 28 }, 4),
+     "%s: zeros at every side", k->name);
+  ok(computes(k, "maxpool op size 3 stride 2 pad 1", "3 3 1", NULL, 0, PASS_TRAIN, below, (const double[]){ -1, -2, -4, -5 }, 4), "%s: a maximum with one place of padding", k->name);
+  ok(computes(k, "avgpool op size 2 stride 2 pad same", "3 3 1", NULL, 0, PASS_TRAIN, nine, (const double[]){ 3, 4.5, 7.5, 9 }, 4), "%s: a mean over the places inside the image", k->name);
+  ok(computes(k, "avgpool op size global", "3 3 1", NULL, 0, PASS_TRAIN, nine, (const double[]){ 5 }, 1) && computes(k, "avgpool op size global", "1 3 1", NULL, 0, PASS_TRAIN, nine, (const double[]){ 2 }, 1),
+     "%s: a global mean", k->name);
+  /* squares 1, 4, 9: s = 1 + 0.5 (1+4, 1+4+9, 4+9) = 3.5, 8, 7.5; power 1 */
+  ok(computes(k, "lrn op size 3 alpha 0.5 beta 1 k 1", "1 1 3", NULL, 0, PASS_TRAIN, nine, (const double[]){ 1 / 3.5, 2 / 8.0, 3 / 7.5 }, 3), "%s: response normalisation, alpha times the sum itself", k->name);
+  ok(computes(k, "lrn op size 5 alpha 2 beta 0.75 k 3", "1 1 1", NULL, 0, PASS_TRAIN, (const float[]){ 2 }, (const double[]){ 2 / 6.0401054 }, 1), "%s: 11 to the power 3/4 is 6.0401", k->name);
+  /* LeCun's constants put +-1 to +-1: 1.7159 tanh(2/3) = 0.99999726 */
+  ok(computes(k, "tanh op amplitude 1.7159 slope 0.66666667", "1 1 3", NULL, 0, PASS_TRAIN, (const float[]){ 0, 1, -1 }, (const double[]){ 0, 0.99999726, -0.99999726 }, 3), "%s: LeCun's tanh goes through (1, 1)", k->name);
+  ok(computes(k, "scale op by 0.5", "1 1 3", NULL, 0, PASS_TRAIN, nine, (const double[]){ 0.5, 1, 1.5 }, 3), "%s: a scale", k->name);
   ok(computes(k, "fc op units 2", "1 1 3", (const float[]){ 1, 2, 3, 0, -1, 0, 10, 20 }, 8, PASS_TRAIN, nine, (const double[]){ 24, 18 }, 2), "%s: a fully connected layer", k->name);
 }
 
