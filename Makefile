@@ -5,7 +5,9 @@
 #   SCALE=quick     smoke: 20 s, for tests; quick: small nets and pictures, fewer epochs, all cells; full: the paper's own protocol
 #   DATA1=          folder of Dataset1 as `wbcsnet import` wrote it; empty: cells drawn by `wbcsnet synth`
 #   DATA2=          the same for Dataset2, the set of the transfer experiment
-#   DEVICE=cpu      the engine that trains: cpu (fast) or ref (plain loops in double precision, slow)
+#   DEVICE=cpu      the engine that trains: cpu (fast), ref (plain loops in double precision, slow), cuda, cuda-tf32, cuda-bf16
+#   ARCHS=          compute capabilities that the GPU engine is built for (default: 75 80 86 89 90, and PTX of the last)
+#   NVCC=           CUDA's compiler (default: on the PATH, or in /usr/local/cuda); without one there is no GPU engine
 #   SEED=1          the seed of every random number: folds, weights, order, dropout, drawn cells
 #   JOBS=           how many processes run side by side (default: one per core)
 #   THREADS=        threads of one training job (default: cores / JOBS)
@@ -26,6 +28,8 @@ LINES ?= 0
 SANITIZE ?= 0
 TESTS ?=
 FAST ?= 0
+ARCHS ?= 75 80 86 89 90
+NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
 CFLAGS ?= -O2 -g
 
 .DELETE_ON_ERROR:
@@ -78,7 +82,7 @@ $(B)/config.mk: tools/probe
 	@mkdir -p $(@D)
 	$(Q)CC='$(CC)' tools/probe >$@
 
-SRC := $(wildcard $(GEN)/*.c)
+SRC := $(filter-out $(GEN)/cuda.c,$(wildcard $(GEN)/*.c))
 OBJ := $(SRC:$(GEN)/%.c=$(B)/obj/%.o)
 PARTS := $(filter-out $(B)/obj/main.o,$(OBJ)) $(B)/obj/version.o
 WARN := -Wall -Wextra -Wshadow
@@ -90,11 +94,14 @@ CFLAGS := -O1 -g -fno-omit-frame-pointer
 SANITIZER := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 endif
 
-## all: build the program, build/wbcsnet (20 s)
+# -rdynamic: the GPU engine is a plugin that calls back into the program.
+LINK = $(CC) $(ALLC) -rdynamic -Wl,--as-needed
+
+## all: build the program, build/wbcsnet (20 s), and where nvcc is, the GPU engine beside it (2 min)
 all: $(B)/wbcsnet
 
 $(B)/wbcsnet: $(B)/obj/main.o $(PARTS)
-	$(call say,LINK,$@) $(CC) $(ALLC) -Wl,--as-needed -o $@ $^ $(LIBS)
+	$(call say,LINK,$@) $(LINK) -o $@ $^ $(LIBS)
 
 $(B)/obj/%.o: $(GEN)/%.c $(B)/config.mk
 	@mkdir -p $(@D)
@@ -114,7 +121,76 @@ $(B)/obj/version.o: $(B)/version
 	@echo 'const char wbcsnet_version[] = "$(VERSION)";' >$(B)/obj/version.c
 	$(Q)$(CC) $(ALLC) -c -o $@ $(B)/obj/version.c
 
--include $(OBJ:.o=.d) $(wildcard $(B)/tests/*.d)
+# ---- the GPU engine ----
+# build/libwbcsnet_cuda.so: cuda.c by the C compiler, the kernels by nvcc. What ptxas says of each kernel (registers, spills) stays
+# beside its object. A sanitized build has the emulated engine alone.
+KERNELS := $(wildcard $(GEN)/cuda_*.cu)
+ifneq ($(and $(NVCC),$(wildcard $(GEN)/cuda.c),$(filter-out 1,$(SANITIZE))),)
+CUDA_HOME := $(abspath $(dir $(shell readlink -f $(NVCC)))..)
+CUDA_INCLUDE := $(firstword $(dir $(wildcard $(CUDA_HOME)/include/cublas_v2.h $(CUDA_HOME)/targets/*/include/cublas_v2.h)))
+CUDA_LIB := $(firstword $(dir $(wildcard $(CUDA_HOME)/lib64/libcublas.so $(CUDA_HOME)/targets/*/lib/libcublas.so)))
+endif
+ifneq ($(CUDA_INCLUDE),)
+PLUGIN := $(B)/libwbcsnet_cuda.so
+all: $(PLUGIN)
+else ifneq ($(wildcard $(GEN)/cuda.c),)
+all: no-plugin
+.PHONY: no-plugin
+no-plugin: $(B)/wbcsnet
+	@echo '  off    the GPU engine ($(if $(filter 1,$(SANITIZE)),a sanitized build has the emulated one alone,$(if $(NVCC),no cublas_v2.h beside nvcc,no nvcc)))'
+endif
+
+NVCCFLAGS ?= -O3 -std=c++17 -lineinfo -Xcompiler -fPIC,-Wall -Xptxas -v --threads 0
+# code for every architecture, and PTX of the newest for those to come; warp-group products are for 9.0a alone
+codes = $(foreach a,$(ARCHS),-gencode arch=compute_$(if $(filter 90,$(a)),$(1),$(a)),code=sm_$(if $(filter 90,$(a)),$(1),$(a))) \
+  -gencode arch=compute_$(lastword $(ARCHS)),code=compute_$(lastword $(ARCHS))
+$(B)/obj/%.cu.o: $(GEN)/%.cu
+	@mkdir -p $(@D)
+	$(call say,NVCC,$<) $(NVCC) $(NVCCFLAGS) $(call codes,$(if $(findstring wgmma,$<),90a,90)) -I$(GEN) -MMD -MF $(@:.o=.d) -c -o $@ $< \
+	  >$(@:.cu.o=.ptxas) 2>&1 || { grep -v '^ptxas info' $(@:.cu.o=.ptxas) >&2; rm -f $@; exit 1; }; \
+	! grep -i warning $(@:.cu.o=.ptxas) >&2
+
+$(B)/obj/cuda.o: $(GEN)/cuda.c $(B)/config.mk
+	@mkdir -p $(@D)
+	$(call say,CC,$<) $(CC) $(ALLC) $(CPPFLAGS) -fPIC -isystem $(CUDA_INCLUDE) -MMD -MP -c -o $@ $<
+
+$(B)/obj/plugin_version.o: $(B)/version
+	@mkdir -p $(@D)
+	@echo 'const char wbcsnet_cuda_version[] = "$(VERSION)";' >$(@:.o=.c)
+	$(Q)$(CC) $(ALLC) -fPIC -c -o $@ $(@:.o=.c)
+
+$(B)/libwbcsnet_cuda.so: $(B)/obj/cuda.o $(B)/obj/plugin_version.o $(KERNELS:$(GEN)/%=$(B)/obj/%.o)
+	$(call say,LINK,$@) $(NVCC) -shared -cudart static $(foreach a,$(lastword $(ARCHS)),-arch=sm_$(a)) -o $@ $^ -L$(CUDA_LIB) -lcublas \
+	  -Xlinker -rpath=$(CUDA_LIB)
+
+# build/emu/libwbcsnet_cuda.so: the same text compiled as C++ with the emulator's headers, for tests without a GPU.
+EMULATOR := $(wildcard tests/emu/*.cc)
+EMULATED := -DEMULATED -Itests/emu -I$(GEN)
+ALLCXX = $(CFLAGS) -std=c++17 $(WARN) -ffp-contract=off -fopenmp $(SANITIZER) -fPIC $(EMULATED)
+HAVE_CXX := $(shell command -v $(firstword $(CXX)) 2>/dev/null)
+EMU_PLUGIN := $(if $(HAVE_CXX),$(if $(wildcard $(GEN)/cuda.c),$(B)/emu/libwbcsnet_cuda.so))
+EMU_FAULTS := $(if $(HAVE_CXX),$(B)/emu/faults)
+
+$(B)/emu/%.cu.o: $(GEN)/%.cu
+	@mkdir -p $(@D)
+	$(call say,CXX,$<) $(CXX) $(ALLCXX) -MMD -MP -x c++ -c -o $@ $<
+
+$(B)/emu/%.o: tests/emu/%.cc
+	@mkdir -p $(@D)
+	$(call say,CXX,$<) $(CXX) $(ALLCXX) -MMD -MP -c -o $@ $<
+
+$(B)/emu/cuda.o: $(GEN)/cuda.c $(B)/config.mk
+	@mkdir -p $(@D)
+	$(call say,CC,$<) $(CC) $(ALLC) $(CPPFLAGS) -fPIC $(EMULATED) -MMD -MP -c -o $@ $<
+
+$(B)/emu/libwbcsnet_cuda.so: $(B)/emu/cuda.o $(B)/obj/plugin_version.o $(KERNELS:$(GEN)/%=$(B)/emu/%.o) $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
+	$(call say,LINK,$@) $(CXX) $(ALLCXX) -shared -o $@ $^
+
+$(B)/emu/faults: tests/emu/faults.cu $(GEN)/cuda_device.h $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
+	@mkdir -p $(@D)
+	$(call say,CXX,$<) $(CXX) $(ALLCXX) -MMD -MP -o $@ -x c++ $< -x none $(filter %.o,$^)
+
+-include $(OBJ:.o=.d) $(wildcard $(B)/tests/*.d $(B)/emu/*.d $(B)/obj/*.cu.d) $(B)/obj/cuda.d
 
 ## tangle: write generated/ from src.nw (2 s)
 tangle:
@@ -130,10 +206,10 @@ endif
 
 $(B)/tests/%.t: tests/%.c $(PARTS)
 	@mkdir -p $(@D)
-	$(call say,CC,$<) $(CC) $(ALLC) $(CPPFLAGS) -Itests -MMD -MP -MF $(@:.t=.d) -Wl,--as-needed -o $@ $< $(PARTS) $(LIBS)
+	$(call say,CC,$<) $(CC) $(ALLC) $(CPPFLAGS) -Itests -MMD -MP -MF $(@:.t=.d) -rdynamic -Wl,--as-needed -o $@ $< $(PARTS) $(LIBS)
 
 ## test: build everything and run every test (2-3 min)
-test: $(B)/wbcsnet $(TEST_C:tests/%.c=$(B)/tests/%.t)
+test: $(B)/wbcsnet $(TEST_C:tests/%.c=$(B)/tests/%.t) $(EMU_PLUGIN) $(EMU_FAULTS)
 	$(Q)WBCSNET=$(B)/wbcsnet WBCSNET_B=$(B) ASAN_OPTIONS=detect_leaks=0 tools/runtests -j $(JOBS) $(or $(TESTS),$(TEST_T))
 
 # ---- the book ----
@@ -154,7 +230,7 @@ bench: $(B)/wbcsnet
 
 ## clean: remove what was compiled and woven; keeps build/runs, build/data and build/results (1 s)
 clean:
-	$(Q)rm -rf build-asan build-lines build/obj build/tests build/book build/wbcsnet build/src.pdf build/src.html build/*.mk build/version
+	$(Q)rm -rf build-asan build-lines build/obj build/tests build/emu build/book build/wbcsnet build/libwbcsnet_cuda.so build/src.pdf build/src.html build/*.mk build/version
 
 ## distclean: remove build/ altogether, finished runs included (1 s)
 distclean:
