@@ -15,13 +15,14 @@
 
 namespace emu {
 enum { READY, WAITS, ENDED };
-enum { STACK = EMU_ASAN ? 256 << 10 : 64 << 10, BARRIERS = 16, LANES = 32, SHARED_MOST = 256 << 10 };
+enum { STACK = EMU_ASAN ? 256 << 10 : 64 << 10, BARRIERS = 16, LANES = 32, GROUP = 128, SHARED_MOST = 256 << 10 };
 
 /* ---- what runs ---- */
 struct fiber : thread {
   int state;
   const char *waits_in;
   place waits_at;
+  int gate;                                          /* the barrier it waits at */
   std::vector<copy> copies;
   unsigned open_group;                               /* copies ordered now belong to it */
   char *stack;
@@ -36,12 +37,14 @@ struct fiber : thread {
 /* lanes of a warp that meet in one operation */
 struct meeting { unsigned mask, came; const char *what; place at; lanes_work *work; void *argument[LANES]; };
 struct warp { fiber *lane[LANES]; meeting meet[LANES]; int meetings; };
+struct group { unsigned came; const char *what; place at; group_work *work; void *argument[GROUP]; };
 struct gate { unsigned came, threads; place at; uint3 first; };
 
 /* One block at a time, on one thread of the CPU. */
 struct machine {
   std::vector<fiber> fibers;
   std::vector<warp> warps;
+  group groups[1024 / GROUP];
   gate gates[BARRIERS];
   room shared;
   const std::function<void()> *body;
@@ -181,11 +184,12 @@ void barrier(int id, unsigned threads, place at)
          g->first.z, g->at.file, g->at.line);
   if (!g->came++) g->at = at, g->threads = threads, g->first = m->now->id;
   if (g->came < threads) {
+    m->now->gate = id;
     wait_in("a barrier", at);
     return;
   }
   for (fiber &f : m->fibers)
-    if (f.state == WAITS && !strcmp(f.waits_in, "a barrier") && same_place(f.waits_at, at)) f.state = READY;
+    if (f.state == WAITS && f.gate == id && !strcmp(f.waits_in, "a barrier")) f.state = READY;
   g->came = 0;
 }
 
@@ -216,6 +220,26 @@ void meet(unsigned mask, void *argument, lanes_work *work, const char *what, pla
   for (int l = 0; l < LANES; l++)
     if (mask >> l & 1 && w->lane[l] != f) w->lane[l]->state = READY;
   *g = w->meet[--w->meetings];
+}
+
+void meet_group(void *argument, group_work *work, const char *what, place at)
+{
+  machine *m = here;
+  const size_t i = (size_t)(m->now - m->fibers.data()), first = i / GROUP * GROUP;
+  group *g = &m->groups[i / GROUP];
+  if (first + GROUP > m->fibers.size()) fail("%s at %s:%d: the block has no whole warp group here", what, at.file, at.line);
+  if (g->came && (g->work != work || !same_place(g->at, at)))
+    fail("divergent warp group: this thread is in %s at %s:%d while others wait in %s at %s:%d", what, at.file, at.line, g->what,
+         g->at.file, g->at.line);
+  g->what = what, g->at = at, g->work = work, g->argument[i - first] = argument;
+  if (++g->came < GROUP) {
+    wait_in(what, at);
+    return;
+  }
+  work(g->argument);
+  g->came = 0;
+  for (size_t j = first; j < first + GROUP; j++)
+    if (j != i) m->fibers[j].state = READY;
 }
 
 void shuffle(void *const argument[], unsigned mask)
@@ -409,6 +433,7 @@ static void run_block(machine *m, const std::vector<unsigned> &turn)
     set_out(f);
   }
   memset(m->gates, 0, sizeof m->gates);
+  for (group &g : m->groups) g.came = 0;
   m->live = threads;
   while (m->live) {
     bool went = false;

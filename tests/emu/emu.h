@@ -73,6 +73,9 @@ void barrier(int id, unsigned threads, place);
 /* The lanes in mask meet; the last to come calls work(argument of each lane, mask); then all go on. what names the operation. */
 typedef void lanes_work(void *const argument[32], unsigned mask);
 void meet(unsigned mask, void *argument, lanes_work *work, const char *what, place);
+/* The same for a warp group, 128 threads: argument of each. */
+typedef void group_work(void *const argument[128]);
+void meet_group(void *argument, group_work *work, const char *what, place);
 unsigned char *shared_room();
 size_t shared_bytes();
 bool in_shared(const void *p, size_t bytes);

@@ -60,7 +60,7 @@ bool room_make(room *r, size_t bytes, size_t alignment)
 
 static unsigned char *room_start(const room *r) { return r->pages + 4096; }
 static unsigned char *room_end(const room *r) { return r->pages + r->mapped - 4096; }
-static unsigned char *guard_start(const room *r) { return r->data - room_start(r) > 4096 ? r->data - 4096 : room_start(r); }
+static unsigned char *guard_start(const room *r) { return r->data - room_start(r) > 256 ? r->data - 256 : room_start(r); }
 
 void room_place(room *r, size_t bytes, size_t alignment)
 {
