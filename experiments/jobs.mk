@@ -35,9 +35,10 @@ FIGURES := $(WORK)/figures/$(SCALE)/$(NAME)
 SHEETS := $(WORK)/paper/$(SCALE)/$(NAME)
 JOBLIST := $(RESULTS)/jobs.txt
 
-.PHONY: paper begin scratch cv transfer features samples diagrams figures plan data-drawn
+CLAIMS := ablation place readings size recipe significance
+.PHONY: paper begin scratch cv transfer claims $(CLAIMS) features samples diagrams figures plan data-drawn
 
-EXPERIMENT_GOALS := paper begin scratch cv transfer features samples diagrams figures plan
+EXPERIMENT_GOALS := paper begin scratch cv transfer claims $(CLAIMS) features samples diagrams figures plan
 ifneq ($(filter $(EXPERIMENT_GOALS) $(WORK)/%,$(MAKECMDGOALS)),)
 
 # Side by side without being asked: JOBS jobs at a time, unless the user gave -j.
@@ -94,7 +95,7 @@ $(RESULTS)/$(1)/results.json: $$(RUNS_$(1)) $(SUMMARY_C) $(INPUTS) | $(WBCSNET)
 	$$(call say,SUM,$$@) $(WBCSNET) summarise --experiment $(1) --out $$(@D) $$(RUNS_$(1))
 $(RESULTS)/$(1)/results.tex: $(RESULTS)/$(1)/results.json ;
 endef
-EXPERIMENTS := begin scratch cv transfer
+EXPERIMENTS := begin scratch cv transfer $(CLAIMS)
 $(foreach e,$(EXPERIMENTS),$(eval $(call experiment,$(e))))
 RESULTS_JSON := $(EXPERIMENTS:%=$(RESULTS)/%/results.json)
 
@@ -109,6 +110,15 @@ scratch: $(RESULTS)/scratch/results.json $(FIGURES)/fig4.tex $(FIGURES)/fig5.tex
 cv: $(RESULTS)/cv/results.json $(FIGURES)/fig6.tex $(FIGURES)/fig7.tex
 ## transfer: Dataset2 from pre-trained weights and from scratch: Fig. 8 (quick: 1 min, and scratch)
 transfer: $(RESULTS)/transfer/results.json $(FIGURES)/fig8.tex
+## claims: what the paper says of its parts and shows no experiment for: the six below (quick: 5 min)
+claims: $(CLAIMS)
+## ablation: residual block, batch norm, dropout: none, each alone, each taken away, all (quick: 70 s)
+## place: the residual block at each convolution, accuracy against work (quick: 60 s)
+## readings: the readings of the net, a ReLU after FC1, padding (quick: 50 s)
+## size: pictures of 28 to 150 pixels (quick: 28 to 70; 60 s)
+## recipe: the recipe, today's habit, and each of its changes alone (quick: 60 s)
+## significance: the two nets over repeated folds (quick: 50 s)
+$(CLAIMS): %: $(RESULTS)/%/results.json $(FIGURES)/%.tex
 ## features: what the filters of a trained WBCsNet-2 answer to one neutrophil: Fig. 9 (a second, and scratch)
 features: $(FIGURES)/fig9.tex
 ## samples: a cell of each class: Fig. 1 (a second)
@@ -119,13 +129,17 @@ diagrams: $(FIGURES)/fig2.tex $(FIGURES)/fig3.tex
 # ---- figures ----
 # What is stamped on every figure and page: the kind of cells is asked of the data set when a recipe runs.
 kind = $(shell sed -n 's/.*"kind": *"\([a-z]*\)".*/\1/p' $(SET$(1))/dataset.json)
-# figure NUMBER, SET, EXPERIMENTS: figures/figN.gp with a folder of results, drawn for LaTeX. gnuplot dates its output: the date goes.
+# gnuplot SCRIPT, SET, SETTINGS: draw $@ for LaTeX. gnuplot dates its output: the date goes.
+define gnuplot
+$(call say,PLOT,$@) gnuplot -e "results='$(RESULTS)'; stamp='scale $(SCALE), $(call kind,$(2)) cells'; out='$@.new'; $(3)" $(1) 2>$@.err || { cat $@.err >&2; exit 1; }
+@! grep -i 'skipping\|unreadable\|cannot find\|cannot open\|no such file' $@.err >&2 || { echo 'make: $@: gnuplot lacked data' >&2; exit 1; }
+@sed '/^%/d' $@.new >$@ && rm $@.new $@.err && { grep -q 'gp path\|gp mark' $@ || { echo 'make: $@ is empty' >&2; exit 1; }; }
+endef
+# figure NUMBER, SET, EXPERIMENTS: figures/figN.gp with a folder of results
 define figure
 $(FIGURES)/fig$(1).tex: figures/fig$(1).gp figures/style.gp experiments/published.csv $(3:%=$(RESULTS)/%/results.json)
 	@mkdir -p $$(@D)
-	$$(call say,PLOT,$$@) gnuplot -e "results='$(RESULTS)'; stamp='scale $(SCALE), $$(call kind,$(2)) cells'; out='$$@.new'" $$< 2>$$@.err || { cat $$@.err >&2; exit 1; }
-	@! grep -i 'skipping\|unreadable\|cannot find\|cannot open\|no such file' $$@.err >&2 || { echo 'make: $$@: gnuplot lacked data' >&2; exit 1; }
-	@sed '/^%%/d' $$@.new >$$@ && rm $$@.new $$@.err && { grep -q 'gp path\|gp mark' $$@ || { echo 'make: $$@ is empty' >&2; exit 1; }; }
+	$$(call gnuplot,$$<,$(2))
 endef
 $(eval $(call figure,4,1,scratch begin))
 $(eval $(call figure,5,1,scratch begin))
@@ -155,7 +169,16 @@ $(FIGURES)/fig9.tex: $(NINE_RUN)/run.json experiments/fig9 | $(SET1)/dataset.jso
 	  $(WBCSNET) features --weights $$w --data $(SET1) --out $(FIGURES)/fig9 --device $(DEVICE) --threads $(THREADS) >$(@:.tex=.txt)
 	@experiments/fig9 $(FIGURES)/fig9 >$@
 
-figures: $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex)
+# The claims share one table and one figure, made of the labels in their confs.
+$(RESULTS)/%/arms.tex $(RESULTS)/%/arms.dat: $(RESULTS)/%/results.json experiments/%.conf experiments/arms
+	@experiments/arms $* $(RESULTS)
+.PRECIOUS: $(RESULTS)/%/arms.tex $(RESULTS)/%/arms.dat
+$(FIGURES)/%.tex: $(RESULTS)/%/arms.dat figures/arms.gp figures/style.gp
+	@mkdir -p $(@D)
+	$(call gnuplot,figures/arms.gp,1,arms='$<')
+CLAIM_FIGURES := $(CLAIMS:%=$(FIGURES)/%.tex)
+
+figures: $(CLAIM_FIGURES) $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex)
 
 # ---- the report ----
 ifeq ($(SCALE),full)
@@ -165,7 +188,7 @@ endif
 plan: | $(SET1)/dataset.json $(SET2)/dataset.json $(WBCSNET)
 	@SEED=$(SEED) RUNS1=$(RUNS1) RUNS2=$(RUNS2) experiments/plan $(SCALE) $(WBCSNET) $(JOBS) $(THREADS) $(SET1) $(SET2)
 
-PAPER_PARTS := $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex) $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/verdict/verdict.tex
+PAPER_PARTS := $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) $(CLAIMS:%=$(RESULTS)/%/arms.tex) $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/verdict/verdict.tex
 $(SHEETS)/paper.pdf: paper/paper.tex paper/refs.bib paper/diagram.sty experiments/typeset $(PAPER_PARTS)
 	$(call say,LATEX,$@) experiments/typeset $(SHEETS) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2)
 

@@ -318,6 +318,21 @@ static void replace_params(net_reader *r)
   }
 }
 
+/* Takes the conditions off the end of the line; false, and no word left, when one of them is 0. */
+static bool keep_if(net_reader *r)
+{
+  bool keep = true;
+  while (r->words > 2 && !strcmp(r->word[r->words - 2], "if")) {
+    char *end;
+    const char *number = r->word[r->words - 1];
+    if (strtod(number, &end) == 0) keep = false;
+    if (*end) bad_net(r, say("if '%s'", number), "a number or $param", NULL);
+    r->words -= 2;
+  }
+  if (!keep) r->words = 0;
+  return keep;
+}
+
 static void set_params(net_reader *r, const char *set)
 {
   char *all = copy_text(set ? set : ""), *rest = all, *item;
@@ -451,6 +466,7 @@ static void read_line(net_reader *r, const char *set, char *classes)
   if (!strcmp(word, "title")) { keep_name(r, n->title, sizeof n->title); return; }
   if (!n->layers) set_params(r, set);
   replace_params(r);
+  if (!keep_if(r)) return;
   if (!strcmp(word, "input")) { read_input(r); return; }
   for (int i = 2; i < r->words; i++)
     if (!strcmp(r->word[i - 1], "units") && !strcmp(r->word[i], "classes")) r->word[i] = classes;
