@@ -19,6 +19,25 @@ static size_t count_of(const net *n, const char *name)
   return 0;
 }
 
+/* The net without its first two lines, which name it. */
+static const char *layers_of(const net *n) { return strchr(strchr(n->text, '\n') + 1, '\n') + 1; }
+
+/* experiments/nets/family.net is WBCsNet-2 as it stands; with every switch off it has WBCsNet's layers under its own names. */
+static void the_family(void)
+{
+  net *all = net_load("experiments/nets/family.net", NULL, 5), *two = net_load("experiments/nets/wbcsnet2.net", NULL, 5);
+  net *none = net_load("experiments/nets/family.net", "block1=0,norm=0,drop=0", 5), *one = net_load("experiments/nets/wbcsnet.net", NULL, 5);
+  net *deep = net_load("experiments/nets/family.net", "shortcut=0,block3=1,relu=1", 5);
+  ok(!strcmp(layers_of(all), layers_of(two)), "the family's net is WBCsNet-2, line for line");
+  bool same = none->layers == one->layers && none->learnables == one->learnables && none->flop == one->flop;
+  for (int i = 0; same && i < one->layers; i++) same = none->layer[i].kind == one->layer[i].kind && !memcmp(&none->layer[i].out, &one->layer[i].out, sizeof(shape));
+  ok(same, "with every part switched off it is WBCsNet, layer for layer");
+  ok(net_layer(deep, "conv1c") > 0 && net_layer(deep, "add1") < 0 && net_layer(deep, "conv3c") > 0 && net_layer(deep, "conv2b") < 0 && net_layer(deep, "relufc1") > 0,
+     "conditions are read one by one, and two on a line both count");
+  ok(!strstr(deep->text, " if ") && !strstr(deep->text, "add1"), "the text that is kept holds only the layers that remain");
+  net_free(all), net_free(two), net_free(none), net_free(one), net_free(deep);
+}
+
 /* The paper's net at 70x70: 70 -> 35 -> 17, FC1 reads 17 * 17 * 512 = 147968 values.
    Conv1a 5*5*3*64 + 64 = 4864; Conv1b, c 5*5*64*64 + 64 = 102464 each; Conv2 5*5*64*256 + 256 = 409856; Conv3 3*3*256*512 + 512 = 1180160;
    BN 2 * (3 * 64 + 256 + 512) = 1920; FC1 147968 * 512 + 512 = 75760128; FC2 512 * 5 + 5 = 2565. Together 77564421. */
@@ -124,6 +143,6 @@ static void plans(void)
 
 int main(void)
 {
-  the_papers_net(), readings(), padding(), plans();
+  the_papers_net(), the_family(), readings(), padding(), plans();
   return done_testing();
 }
