@@ -9,6 +9,9 @@
 #   ARCHS=          compute capabilities that the GPU engine is built for (default: 75 80 86 89 90, and PTX of the last)
 #   NVCC=           CUDA's compiler (default: on the PATH, or in /usr/local/cuda); without one there is no GPU engine
 #   SEED=1          the seed of every random number: folds, weights, order, dropout, drawn cells
+#   SEEDS=          how many seeds each experiment runs, from SEED on, where its own number is smaller
+#   RUNS=           an archive of finished runs, as gpu-paper leaves it: the paper is made from them, nothing is trained
+#   TIME_LIMIT=     seconds after which gpu-paper stops; the same command goes on
 #   JOBS=           how many processes run side by side (default: one per core)
 #   THREADS=        threads of one training job (default: cores / JOBS)
 #   V=0             1 prints each command in full
@@ -17,11 +20,17 @@
 #   TESTS=          the tests to run, e.g. TESTS=tests/01-tangle.t (default: all); FAST=1 leaves the slow ones out
 #   CC CFLAGS       the compiler and its flags; nothing here assumes gcc beyond OpenMP
 
+# What make gpu-bundle says about the cells it packed; absent in a plain checkout.
+-include bundle.mk
+
 SCALE ?= quick
 DATA1 ?=
 DATA2 ?=
 DEVICE ?= cpu
 SEED ?= 1
+SEEDS ?=
+RUNS ?=
+TIME_LIMIT ?= 0
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 V ?= 0
 LINES ?= 0
@@ -109,7 +118,7 @@ $(B)/obj/%.o: $(GEN)/%.c $(B)/config.mk
 
 
 # The version lives in one small object, so that a commit does not compile everything again.
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1)
+VERSION := $(or $(BUNDLE_VERSION),$(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1))
 ifneq ($(VERSION),$(shell cat $(B)/version 2>/dev/null))
 .PHONY: $(B)/version
 endif
@@ -216,6 +225,8 @@ test: $(B)/wbcsnet $(TEST_C:tests/%.c=$(B)/tests/%.t) $(EMU_PLUGIN) $(EMU_FAULTS
 -include paper/book.mk
 # ---- experiments, results, figures, the paper ----
 -include experiments/jobs.mk
+# ---- checks and runs on a machine with a GPU ----
+-include tools/gpu.mk
 
 ## data: verify the data sets that DATA1 and DATA2 name: every cell's hash, size, counts (5 s)
 .PHONY: data

@@ -6,6 +6,9 @@
 #   build/figures/SCALE/NAME           the figures
 #   build/paper/SCALE/NAME             where LaTeX works
 #
+# With RUNS=archive.tar.gz (made by gpu-paper, on whatever machine) all but the cells stands under build/archived/HASH instead,
+# runs and Fig. 9 come from the archive, and nothing is trained.
+#
 # WORK=build PAPER=paper/paper.pdf THREADS=: where all this goes, and threads of one job (default: cores / JOBS)
 
 WORK ?= build
@@ -13,9 +16,19 @@ PAPER ?= paper/paper.pdf
 WBCSNET := $(B)/wbcsnet
 THREADS ?= $(shell n=`nproc 2>/dev/null || echo 2`; t=$$((n / $(JOBS))); [ $$t -gt 0 ] && echo $$t || echo 1)
 
+# Scale, seeds and device of archived runs are theirs; a knob that says otherwise is a mistake.
+ifneq ($(RUNS),)
+ARCHIVED := $(shell experiments/archive show $(RUNS))
+$(if $(ARCHIVED),,$(error RUNS=$(RUNS) is no archive of runs))
+archived = $(patsubst $(1)=%,%,$(filter $(1)=%,$(ARCHIVED)))
+$(foreach k,SCALE SEED SEEDS DEVICE,$(if $(filter command environment,$(firstword $(origin $(k)))),$(if $(filter-out x$(call archived,$(k)),x$($(k))),\
+  $(error RUNS=$(RUNS) was run with $(k)=$(call archived,$(k)); found $(k)=$($(k)); leave it away)),$(eval $(k) := $(call archived,$(k)))))
+endif
+
 # Knobs that make or a shell would misread are refused before anything is made.
-$(foreach d,DATA1 DATA2,$(if $(word 2,x$($(d))x),$(error $(d)=$($(d)): expected a path without spaces)))
+$(foreach d,DATA1 DATA2 RUNS,$(if $(word 2,x$($(d))x),$(error $(d)=$($(d)): expected a path without spaces)))
 $(if $(shell case '$(SEED)' in (''|*[!0-9]*|??????????*) echo bad;; esac),$(error SEED=$(SEED): expected a whole number of at most nine digits))
+$(if $(shell case '$(SEEDS)' in (*[!0-9]*|????*) echo bad;; esac),$(error SEEDS=$(SEEDS): expected a whole number of at most three digits))
 
 SEEDED := $(if $(filter-out 1,$(SEED)),-seed$(SEED))
 DRAWN := synthetic$(SEEDED)
@@ -28,17 +41,19 @@ SYNTH_smoke_2 := --counts 20,20,20,20,20 --size 60
 CELLS_IN := $(WORK)/data/$(DRAWN)$(if $(SYNTH_$(SCALE)_1),-$(SCALE))
 SET1 := $(or $(patsubst %/,%,$(DATA1)),$(CELLS_IN)/dataset1)
 SET2 := $(or $(patsubst %/,%,$(DATA2)),$(CELLS_IN)/dataset2)
-RUNS1 := $(WORK)/runs/$(SCALE)/$(NAME1)$(SEEDED)
-RUNS2 := $(WORK)/runs/$(SCALE)/$(NAME)
-RESULTS := $(WORK)/results/$(SCALE)/$(NAME)
-FIGURES := $(WORK)/figures/$(SCALE)/$(NAME)
-SHEETS := $(WORK)/paper/$(SCALE)/$(NAME)
+PLACE := $(WORK)$(if $(RUNS),/archived/$(call archived,HASH))
+RUNS1 := $(PLACE)/runs/$(SCALE)/$(NAME1)$(SEEDED)
+RUNS2 := $(PLACE)/runs/$(SCALE)/$(NAME)
+RESULTS := $(PLACE)/results/$(SCALE)/$(NAME)
+FIGURES := $(PLACE)/figures/$(SCALE)/$(NAME)
+SHEETS := $(PLACE)/paper/$(SCALE)/$(NAME)
 JOBLIST := $(RESULTS)/jobs.txt
+INPUTS := $(PLACE)/inputs.txt
 
 CLAIMS := ablation place readings size recipe significance
-.PHONY: paper begin scratch cv transfer claims $(CLAIMS) features samples diagrams figures plan data-drawn
+.PHONY: paper begin scratch cv transfer claims $(CLAIMS) features samples diagrams figures plan data-drawn runs cells
 
-EXPERIMENT_GOALS := paper begin scratch cv transfer claims $(CLAIMS) features samples diagrams figures plan
+EXPERIMENT_GOALS := paper begin scratch cv transfer claims $(CLAIMS) features samples diagrams figures plan runs
 ifneq ($(filter $(EXPERIMENT_GOALS) $(WORK)/%,$(MAKECMDGOALS)),)
 
 # Side by side without being asked: JOBS jobs at a time, unless the user gave -j.
@@ -46,10 +61,10 @@ ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(JOBS)
 endif
 
-RULES := $(WORK)/jobs-$(SCALE)-seed$(SEED).mk
+RULES := $(PLACE)/jobs-$(SCALE)-seed$(SEED)$(SEEDS:%=-x%).mk
 $(RULES): experiments/jobs $(wildcard experiments/*.conf) $(wildcard experiments/scales/*.conf)
 	@mkdir -p $(@D)
-	@SEED=$(SEED) experiments/jobs $(SCALE) >$@.new && if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@SEED=$(SEED) SEEDS=$(SEEDS) experiments/jobs $(if $(RUNS),--archived) $(SCALE) >$@.new && if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 include $(RULES)
 endif
 
@@ -71,6 +86,19 @@ endef
 $(if $(DATA1),$(eval $(call own_cells,DATA1,$(SET1))))
 $(if $(DATA2),$(if $(filter $(SET1),$(SET2)),,$(eval $(call own_cells,DATA2,$(SET2)))))
 
+# Both sets, drawn where none was given.
+cells: $(SET1)/dataset.json $(SET2)/dataset.json
+
+# ---- archived runs ----
+ifneq ($(RUNS),)
+UNPACKED := $(PLACE)/unpacked
+# The stamp is older than what was unpacked, which is therefore up to date.
+$(UNPACKED): $(RUNS) $(INPUTS) experiments/archive
+	@mkdir -p $(@D) && touch $@.new
+	$(call say,UNPACK,$<) RUNS1=$(RUNS1) RUNS2=$(RUNS2) experiments/archive unpack $< $(SET1) $(SET2) $(FIGURES)/fig9
+	@mv $@.new $@
+endif
+
 # ---- experiments: runs, then results ----
 $(JOBLIST): $(RULES)
 	@mkdir -p $(@D)
@@ -78,15 +106,16 @@ $(JOBLIST): $(RULES)
 # What a run's path does not say: whose cells they are (two folders may share a name, and cells may be imported again), the engine,
 # the seed. This file says it, is looked at every time, and is written only when that has changed; one file for all scales and names,
 # since several reports share runs.
-INPUTS := $(WORK)/inputs.txt
 .PHONY: always
 $(INPUTS): always | $(SET1)/dataset.json $(SET2)/dataset.json
 	@mkdir -p $(@D)
 	@for d in $(SET1) $(SET2); do realpath $$d; [ ! -e $$d/labels.csv ] || sha256sum <$$d/labels.csv; done >$@.new; \
-	echo device $(DEVICE) seed $(SEED) >>$@.new; if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	echo device $(DEVICE) seed $(SEED) $(SEEDS) >>$@.new; if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 # When the rules change (another scale file, another arm) or the inputs do, every job is looked at again; only those whose own
 # command has changed are run.
-$(JOBS_ALL): $(RULES) $(INPUTS) | $(JOBLIST)
+# A record is written whole or not at all, so a stopped make need not remove it.
+.PRECIOUS: $(JOBS_ALL)
+$(JOBS_ALL): $(if $(RUNS),,$(RULES) $(INPUTS)) | $(JOBLIST)
 
 # A change in how runs are summed up makes the results again; it trains nothing.
 SUMMARY_C := $(foreach c,stats values summarise verdict,generated/$(c).c)
@@ -162,12 +191,17 @@ $(FIGURES)/fig3.tex: $(FIGURES)/wbcsnet.json $(FIGURES)/wbcsnet2.json experiment
 
 # The mosaics of one neutrophil through the trained WBCsNet-2, and the LaTeX that places them.
 NINE_RUN := $(RUNS1)/scratch/wbcsnet2/seed$(SEED)/foldall
-$(FIGURES)/fig9.tex: $(NINE_RUN)/run.json experiments/fig9 | $(SET1)/dataset.json $(WBCSNET)
-	@mkdir -p $(@D)
-	@rm -rf $(FIGURES)/fig9 && mkdir -p $(FIGURES)/fig9
-	$(call say,DRAW,$@) w=$(NINE_RUN)/weights.safetensors; [ ! -e $$w ] || \
-	  $(WBCSNET) features --weights $$w --data $(SET1) --out $(FIGURES)/fig9 --device $(DEVICE) --threads $(THREADS) >$(@:.tex=.txt)
+$(FIGURES)/fig9.tex: $(FIGURES)/fig9/done experiments/fig9
 	@experiments/fig9 $(FIGURES)/fig9 >$@
+ifeq ($(RUNS),)
+$(FIGURES)/fig9/done: $(NINE_RUN)/run.json | $(SET1)/dataset.json $(WBCSNET)
+	@rm -rf $(@D) && mkdir -p $(@D)
+	$(call say,DRAW,$(@D)) w=$(NINE_RUN)/weights.safetensors; [ ! -e $$w ] || \
+	  $(WBCSNET) features --weights $$w --data $(SET1) --out $(@D) --device $(DEVICE) --threads $(THREADS) >$(@D).txt
+	@touch $@
+else
+$(FIGURES)/fig9/done: $(UNPACKED) ;
+endif
 
 # The claims share one table and one figure, made of the labels in their confs.
 $(RESULTS)/%/arms.tex $(RESULTS)/%/arms.dat: $(RESULTS)/%/results.json experiments/%.conf experiments/arms
@@ -181,12 +215,15 @@ CLAIM_FIGURES := $(CLAIMS:%=$(FIGURES)/%.tex)
 figures: $(CLAIM_FIGURES) $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex)
 
 # ---- the report ----
-ifeq ($(SCALE),full)
+ifeq ($(SCALE)$(RUNS)$(PLAN),full)
 $(JOBS_ALL): | plan
 endif
 ## plan: say which jobs are left at this SCALE and how long they take here (a minute; for full it goes before paper)
 plan: | $(SET1)/dataset.json $(SET2)/dataset.json $(WBCSNET)
-	@SEED=$(SEED) RUNS1=$(RUNS1) RUNS2=$(RUNS2) experiments/plan $(SCALE) $(WBCSNET) $(JOBS) $(THREADS) $(SET1) $(SET2)
+	@SEED=$(SEED) SEEDS=$(SEEDS) DEVICE=$(DEVICE) RUNS1=$(RUNS1) RUNS2=$(RUNS2) experiments/plan $(SCALE) $(WBCSNET) $(JOBS) $(THREADS) $(SET1) $(SET2)
+
+# Every run, and the mosaics, which need a run's weights: all that cannot be made again without training.
+runs: $(JOBS_ALL) $(FIGURES)/fig9/done
 
 PAPER_PARTS := $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) $(CLAIMS:%=$(RESULTS)/%/arms.tex) $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/verdict/verdict.tex
 $(SHEETS)/paper.pdf: paper/paper.tex paper/refs.bib paper/diagram.sty experiments/typeset $(PAPER_PARTS)

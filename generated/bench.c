@@ -1,6 +1,7 @@
 /* bench.c: wbcsnet bench. Timings are reports; nothing depends on them. */
-#include "host.h"
+#include "engine.h"
 #include "base.h"
+#include "host.h"                                    /* host_room alone */
 #include "options.h"
 #include "rng.h"
 #include "simd.h"
@@ -22,7 +23,7 @@ void sgemm_(const char *, const char *, const int *, const int *, const int *, c
 #endif
 
 /* bench: measure the machine */
-typedef struct { double sgemm, memory; const char *library; } limits;   /* FLOP/s, bytes/s */
+typedef struct { double flop, memory; const char *library; } limits;    /* FLOP/s, bytes/s */
 
 enum { GEMM = 2048 };
 
@@ -43,7 +44,7 @@ static double gemm_seconds(int library, int threads, const float *a, const float
 }
 
 /* The fastest of a few tries of each, and of what *m knows. */
-static void measure_machine(int threads, limits *m)
+static void measure_processor(int threads, limits *m)
 {
   static const char *const name[] = { HAVE_DNNL ? "oneDNN" : NULL,
                                       HAVE_OPENBLAS ? "OpenBLAS" : NULL };
@@ -54,7 +55,7 @@ static void measure_machine(int threads, limits *m)
   for (int i = 0; i < 8; i++) {
     if (!name[i % 2]) continue;
     const double rate = 2.0 * GEMM * GEMM * GEMM / gemm_seconds(i % 2, threads, a, b, c);
-    if (rate > m->sgemm) m->sgemm = rate, m->library = name[i % 2];
+    if (rate > m->flop) m->flop = rate, m->library = name[i % 2];
   }
   for (int i = 0; i < 4; i++) {
     const double start = seconds();
@@ -64,6 +65,14 @@ static void measure_machine(int threads, limits *m)
     if (rate > m->memory) m->memory = rate;
   }
   host_release(x, many);
+}
+
+static void measure_machine(engine *e, int threads, limits *m)
+{
+  double flop, memory;
+  if (!e->kind->ceilings) { measure_processor(threads, m); return; }
+  e->kind->ceilings(e, &flop, &memory);
+  m->flop = fmax(m->flop, flop), m->memory = fmax(m->memory, memory), m->library = "cuBLAS";
 }
 
 /* bench: set up a net */
@@ -78,14 +87,15 @@ typedef struct {
   sgd rule;
 } bench;
 
-static bench bench_open(const char *path, const char *set, int images, int threads)
+static bench bench_open(const char *device, const char *path, const char *set, int images, int threads)
 {
+  const engine_kind *kind = engine_find(device);
   if (!strncmp(path, "experiments/", 12) && access(path, R_OK))
     die(EXIT_DATA, path, "no such file", "a net file", "run in the repository's root, or give --net");
   bench b = { .net = net_load(path, set, 5), .rule = { .rate = 0.001f, .momentum = 0.9f,
                                                        .l2 = 1e-4f } };
   b.plan = plan_make(b.net, images);
-  b.e = engine_cpu.open(b.plan, threads);
+  b.e = kind->open(b.plan, threads);
   const size_t pixels = shape_floats(b.plan->tensor[0].s);
   b.pixels = NEW(uint8_t, pixels * (size_t)images), b.mean = NEW(float, pixels);
   b.label = NEW(int, images), b.row = NEW(int, images);
@@ -115,26 +125,35 @@ static void bench_close(bench *b)
 }
 
 /* bench: time steps */
-static double one_step(bench *b, bool train)
+/* Seconds of a step, of n that were not waited for one by one. */
+static double run_steps(bench *b, bool train, int n)
 {
+  double loss;
+  int correct;
   const double start = seconds();
-  if (train) b->e->kind->train_step(b->e, &b->at, &b->rule);
-  else b->e->kind->infer(b->e, &b->at, NULL);
-  return seconds() - start;
+  for (int i = 0; i < n; i++)
+    if (train) b->e->kind->train_step(b->e, &b->at, &b->rule);
+    else b->e->kind->infer(b->e, &b->at, NULL);
+  b->e->kind->result(b->e, 0, &loss, &correct);
+  return (seconds() - start) / n;
 }
 
-/* Median seconds of n steps after one more. */
+/* Median seconds of a step, over n samples after two warming steps (a graph is captured in the first). */
 static double step_seconds(bench *b, bool train, int n)
 {
   double *t = NEW(double, n);
-  one_step(b, train);
-  for (int i = 0; i < n; i++) t[i] = one_step(b, train);
+  run_steps(b, train, 1);
+  const double once = run_steps(b, train, 1);
+  const int together = once > 0.02 ? 1 : once > 0.02 / 64 ? (int)ceil(0.02 / once) : 64;
+  for (int i = 0; i < n; i++) t[i] = run_steps(b, train, together);
   const double s = median(t, n);
   free(t);
   return s;
 }
 
-static double step_bytes(const plan *p, int i, bool backward)
+/* bench: count what cannot be avoided */
+/* word: bytes of a number in a tensor */
+static double step_bytes(const plan *p, int i, bool backward, int word)
 {
   const step *s = &p->step[i];
   const layer *l = s->layer;
@@ -148,7 +167,7 @@ static double step_bytes(const plan *p, int i, bool backward)
     if (s->need_dr) act += (double)p->tensor[s->r].floats;
     weights *= s->kind == STEP_FC ? 4 : 2;
   }
-  return 4 * (act + weights);
+  return word * act + 4 * weights;
 }
 
 static double step_flop(const plan *p, int i, bool backward)
@@ -159,9 +178,120 @@ static double step_flop(const plan *p, int i, bool backward)
   return !backward ? flop : !product ? 0 : s->need_dx ? 2 * flop : flop;
 }
 
+/* A byte a pixel is read, a number written. */
+static double gather_bytes(const plan *p, int word) { return (1.0 + word) * (double)p->tensor[0].floats; }
+
+/* Weight, velocity and gradient are read; weight and velocity written. */
+static double update_bytes(const plan *p)
+{
+  double n = (double)p->net->learnables;
+  for (int i = 0; i < p->steps; i++)
+    if (p->step[i].kind == STEP_FC) n -= (double)p->net->param[p->step[i].layer->weight].count;
+  return 5 * 4 * n;
+}
+
+/* bench: floors */
+enum { UNITS = 3 };
+static const char *const unit_name[UNITS] = { "fp32", "tf32", "bf16" };
+
+/* "cuda-tf32" computes in tf32; an engine without a suffix in fp32. */
+static const char *unit_of(const engine_kind *kind)
+{
+  for (int u = 1; u < UNITS; u++) if (strstr(kind->name, unit_name[u])) return unit_name[u];
+  return unit_name[0];
+}
+
+/* Bytes of a number in a tensor */
+static int word_of(const char *unit) { return strcmp(unit, "bf16") ? 4 : 2; }
+
+static double floor_seconds(double flop, double bytes, const limits *m)
+{
+  return fmax(m->flop > 0 ? flop / m->flop : 0, m->memory > 0 ? bytes / m->memory : 0);
+}
+
+/* Units that are not named keep a rate of 0 and get no column. */
+static void read_ceilings(const char *text, double flop[UNITS], double *memory)
+{
+  const char *s = text;
+  while (*s) {
+    const size_t n = strcspn(s, "=");
+    char *end = NULL;
+    const double v = s[n] ? strtod(s + n + 1, &end) : 0;
+    double *to = n == 6 && !strncmp(s, "memory", 6) ? memory : NULL;
+    for (int u = 0; u < UNITS; u++) if (n == 4 && !strncmp(s, unit_name[u], 4)) to = &flop[u];
+    if (!to || !end || !(v > 0 && v < 1e6) || (*end && *end != ','))
+      die(EXIT_USAGE, "--ceilings", say("'%s'", s), "fp32, tf32, bf16 or memory, =, and a rate",
+          "--ceilings fp32=67,memory=3.35, in TFLOP/s and TB/s");
+    *to = v * 1e12, s = *end ? end + 1 : end;
+  }
+  if (*memory <= 0 || flop[0] + flop[1] + flop[2] <= 0)
+    die(EXIT_USAGE, "--ceilings", say("'%s'", text), "memory and at least one of fp32, tf32, bf16", NULL);
+}
+
+typedef struct { double flop[UNITS], memory, sum[2][UNITS]; } floors;
+
+/* bytes4, bytes2: with 4 and 2 bytes a number; half: 0 forward, 1 backward */
+static void floor_cells(floors *f, int half, double flop, double bytes4, double bytes2)
+{
+  printf(" %8.2f %7.1f", flop * 1e-9, bytes4 * 1e-6);
+  for (int u = 0; u < UNITS; u++) {
+    if (!(f->flop[u] > 0)) continue;
+    const limits m = { f->flop[u], f->memory, NULL };
+    const double s = floor_seconds(flop, u == 2 ? bytes2 : bytes4, &m);
+    printf(" %7.1f", s * 1e6), f->sum[half][u] += s;
+  }
+  printf(" |");
+}
+
+static void print_floors(const plan *p, floors *f)
+{
+  printf("\n%s, %dx%dx%d, batches of %d; floors in microseconds\n\n  %-24s|", p->net->title, p->tensor[0].s.h,
+         p->tensor[0].s.w, p->tensor[0].s.c, p->batch, "step           output");
+  for (int half = 0; half < 2; half++) {
+    printf(" %8s %7s", "GFLOP", "MB");
+    for (int u = 0; u < UNITS; u++) if (f->flop[u] > 0) printf(" %7s", unit_name[u]);
+    printf(" |");
+  }
+  printf("\n");
+  /* print the rows of floors */
+  for (int i = 0; i < p->steps; i++) {
+    printf("  %-14s %-9s|", step_word(&p->step[i]), p->tensor[p->step[i].y].name);
+    for (int half = 0; half < 2; half++)
+      floor_cells(f, half, step_flop(p, i, half), step_bytes(p, i, half, 4), step_bytes(p, i, half, 2));
+    printf("\n");
+  }
+  printf("  %-14s %-9s|", "gather", "input");
+  printf("%*s |", 17 + 8 * ((f->flop[0] > 0) + (f->flop[1] > 0) + (f->flop[2] > 0)), "");
+  floor_cells(f, 1, 0, gather_bytes(p, 4), gather_bytes(p, 2)), printf("\n");
+  printf("  %-14s %-9s|", "update", "weights");
+  printf("%*s |", 17 + 8 * ((f->flop[0] > 0) + (f->flop[1] > 0) + (f->flop[2] > 0)), "");
+  floor_cells(f, 1, 0, update_bytes(p), update_bytes(p)), printf("\n");
+  printf("  %-24s|", "together");
+  for (int half = 0; half < 2; half++) {
+    printf(" %16s", "");
+    for (int u = 0; u < UNITS; u++) if (f->flop[u] > 0) printf(" %7.1f", f->sum[half][u] * 1e6);
+    printf(" |");
+  }
+  for (int u = 0; u < UNITS; u++)
+    if (f->flop[u] > 0)
+      printf("\n  at the floor, %s: training %.0f images/s, inference %.0f images/s", unit_name[u],
+             p->batch / (f->sum[0][u] + f->sum[1][u]), p->batch / f->sum[0][u]);
+  printf("\n");
+}
+
 /* bench: run a peer beside */
-typedef struct { const char *layout, *allocator; pid_t pid; FILE *to, *from; double train, infer;
-                 } peer;
+typedef struct { const char *program, *word[3]; pid_t pid; FILE *to, *from; double train, infer; } peer;
+
+/* PROGRAM WORD... BATCH THREADS, in tools/peer */
+static void peer_exec(const peer *q, int images, int threads)
+{
+  const char *const path = say("tools/peer/%s", q->program), *argv[8] = { q->program };
+  int n = 1;
+  for (int i = 0; i < 3; i++) if (q->word[i]) argv[n++] = q->word[i];
+  argv[n++] = say("%d", images), argv[n++] = say("%d", threads);
+  execv(path, (char **)(uintptr_t)argv);
+  _exit(127);
+}
 
 static bool peer_open(peer *q, const bench *b, int threads)
 {
@@ -172,9 +302,7 @@ static bool peer_open(peer *q, const bench *b, int threads)
   if (!q->pid) {
     dup2(in[0], 0), dup2(out[1], 1);
     for (int i = 3; i < 256; i++) close(i);
-    execl("tools/peer/torch-peer", "torch-peer", q->layout, q->allocator,
-          say("%d", b->plan->batch), say("%d", threads), (char *)NULL);
-    _exit(127);
+    peer_exec(q, b->plan->batch, threads);
   }
   close(in[0]), close(out[1]);
   q->to = fdopen(in[1], "w"), q->from = fdopen(out[0], "r");
@@ -194,7 +322,7 @@ static double peer_step(peer *q, bool train, int n)
 {
   char line[256] = "";
   fprintf(q->to, "%s %d\n", train ? "train" : "infer", n), fflush(q->to);
-  return fgets(line, sizeof line, q->from) ? atof(line) / n : NAN;
+  return fgets(line, sizeof line, q->from) && atof(line) > 0 ? atof(line) / n : NAN;
 }
 
 /* images/s; ours / theirs */
@@ -203,16 +331,26 @@ typedef struct {
   char settings[64];
 } rivalry;
 
+/* Setting i of a peer for this engine; false behind the last. */
+static bool peer_setting(const engine_kind *kind, int i, peer *q)
+{
+  static const char *const layout[] = { "nchw", "nhwc" }, *const allocator[] = { "tuned", "jemalloc" },
+    *const launch[] = { "eager", "graph", "compile", "compile+graph" };
+  const bool beside = kind->ceilings;
+  *q = (peer){ .program = beside ? "torch-gpu-peer" : "torch-peer", .word = { layout[i % 2], NULL } };
+  if (i >= (beside ? 8 : 4)) return false;
+  q->word[1] = beside ? launch[i / 2] : allocator[i / 2], q->word[2] = beside ? unit_of(kind) : NULL;
+  return true;
+}
+
 static bool best_peer(peer *best, const bench *b, int threads)
 {
-  static const char *const layout[] = { "nchw", "nhwc" },
-      *const allocator[] = { "tuned", "jemalloc" };
+  peer q;
   best->train = INFINITY;
-  for (int i = 0; i < 4; i++) {
-    peer q = { .layout = layout[i % 2], .allocator = allocator[i / 2] };
+  for (int i = 0; peer_setting(b->e->kind, i, &q); i++) {
     if (peer_open(&q, b, threads)) {
       peer_step(&q, true, 2);
-      q.train = peer_step(&q, true, 3);
+      q.train = peer_step(&q, true, b->e->kind->ceilings ? 30 : 3);
       if (q.train < best->train) { peer_close(best), *best = q; continue; }
     }
     peer_close(&q);
@@ -229,14 +367,15 @@ static bool run_peer(bench *b, int threads, int repeat, rivalry *r)
   for (int k = 0; found && k < 2; k++) {
     const int n = 2 + (int)(0.4 / step_seconds(b, !k, 1));
     for (int i = 0; i < repeat; i++) {
-      ours[i] = step_seconds(b, !k, n);
+      run_steps(b, !k, 1), ours[i] = run_steps(b, !k, n);
       peer_step(&q, !k, 1), theirs[i] = peer_step(&q, !k, n);
       ratio[i] = theirs[i] / ours[i];
     }
     r->ours[k] = b->plan->batch / median(ours, repeat), r->theirs[k] = b->plan->batch / median(theirs, repeat);
     r->ratio[k] = median(ratio, repeat);
   }
-  if (found) snprintf(r->settings, sizeof r->settings, "%s, %s", q.layout, q.allocator);
+  if (found) snprintf(r->settings, sizeof r->settings, "%s, %s%s%s", q.word[0], q.word[1], q.word[2] ? ", " : "",
+                      q.word[2] ? q.word[2] : "");
   if (found) peer_close(&q);
   free(ours), free(theirs), free(ratio);
   return found;
@@ -246,42 +385,58 @@ static bool run_peer(bench *b, int threads, int repeat, rivalry *r)
 /* seconds of a step */
 typedef struct { double train, infer, *forward, *backward; bool rival; rivalry peer; } figures;
 
-static void print_half(const plan *p, int i, bool backward, double s, const limits *m)
+/* On the processor: milliseconds, GFLOP/s, their share of sgemm, GB/s. On a device: milliseconds, TFLOP/s, the floor's share of
+   the time, GB/s. */
+static void print_half(const engine *e, int i, bool backward, double s, const limits *m)
 {
-  const double flop = step_flop(p, i, backward), bytes = step_bytes(p, i, backward);
+  const plan *p = e->plan;
+  const bool beside = e->kind->ceilings;
+  const double flop = step_flop(p, i, backward), bytes = step_bytes(p, i, backward, word_of(unit_of(e->kind)));
   const step_kind kind = p->step[i].kind;
-  printf(" %8.2f", s * 1e3);
-  if (flop > 0 && (kind == STEP_CONV || kind == STEP_FC)) printf(" %8.1f %5.0f%%", flop / s * 1e-9,
-        m->sgemm > 0 ? 100 * flop / s / m->sgemm : 0);
-  else printf(" %8s %6s", "", "");
-  printf(" %6.1f |", bytes / s * 1e-9);
+  const bool product = flop > 0 && (kind == STEP_CONV || kind == STEP_FC);
+  printf(beside ? " %8.3f" : " %8.2f", s * 1e3);
+  if (product) printf(beside ? " %8.2f" : " %8.1f", flop / s * (beside ? 1e-12 : 1e-9));
+  else printf(" %8s", "");
+  if (beside) printf(" %5.0f%%", 100 * floor_seconds(flop, bytes, m) / s);
+  else if (product) printf(" %5.0f%%", m->flop > 0 ? 100 * flop / s / m->flop : 0);
+  else printf(" %6s", "");
+  printf(" %6.*f |", beside ? 0 : 1, bytes / s * 1e-9);
+}
+
+static void print_totals(const bench *b, const figures *f)
+{
+  const plan *p = b->plan;
+  const bool beside = b->e->kind->ceilings;
+  const double unit = beside ? 1e-12 : 1e-9;
+  const char *const name = beside ? "TFLOP/s" : "GFLOP/s";
+  printf("\n%s, %dx%dx%d, batches of %d\n", b->net->title, p->tensor[0].s.h, p->tensor[0].s.w,
+         p->tensor[0].s.c, p->batch);
+  printf("  training  %8.1f images/s  %7.1f %s\n", p->batch / f->train,
+         b->net->train_flop * p->batch / f->train * unit, name);
+  printf("  inference %8.1f images/s  %7.1f %s\n", p->batch / f->infer,
+         b->net->flop * p->batch / f->infer * unit, name);
+  if (f->rival)
+    for (int k = 0; k < 2; k++)
+      printf("  in turns with PyTorch (%s), %s: ours %.1f, PyTorch %.1f images/s, median ratio %.2f\n",
+             f->peer.settings, k ? "inference" : "training", f->peer.ours[k], f->peer.theirs[k], f->peer.ratio[k]);
 }
 
 static void print_net(const bench *b, const figures *f, const limits *m)
 {
   const plan *p = b->plan;
-  const double flop = b->net->train_flop * p->batch;
-  printf("\n%s, %dx%dx%d, batches of %d\n", b->net->title, p->tensor[0].s.h, p->tensor[0].s.w,
-         p->tensor[0].s.c, p->batch);
-  printf("  training  %8.1f images/s  %7.1f GFLOP/s\n", p->batch / f->train,
-         flop / f->train * 1e-9);
-  printf("  inference %8.1f images/s  %7.1f GFLOP/s\n", p->batch / f->infer,
-         b->net->flop * p->batch / f->infer * 1e-9);
-  if (f->rival)
-    for (int k = 0; k < 2; k++)
-      printf("  in turns with PyTorch (%s), %s: ours %.1f, PyTorch %.1f images/s, median ratio %.2f\n",
-             f->peer.settings, k ? "inference" : "training", f->peer.ours[k], f->peer.theirs[k], f->peer.ratio[k]);
-  printf("\n  %-14s %-10s|%8s %8s %6s %6s |%9s %8s %6s %6s |\n", "step", "output", "forward",
-         "GFLOP/s", "sgemm", "GB/s",
-         "backward", "GFLOP/s", "sgemm", "GB/s");
+  const bool beside = b->e->kind->ceilings;
+  const char *const rate = beside ? "TFLOP/s" : "GFLOP/s", *const share = beside ? "floor" : "sgemm";
+  print_totals(b, f);
+  printf("\n  %-14s %-10s|%8s %8s %6s %6s |%9s %8s %6s %6s |\n", "step", "output", "forward", rate, share, "GB/s",
+         "backward", rate, share, "GB/s");
   double all[2] = { 0, 0 };
   for (int i = 0; i < p->steps; i++) {
     printf("  %-14s %-10s|", step_word(&p->step[i]), p->tensor[p->step[i].y].name);
-    print_half(p, i, false, f->forward[i], m), print_half(p, i, true, f->backward[i], m);
+    print_half(b->e, i, false, f->forward[i], m), print_half(b->e, i, true, f->backward[i], m);
     printf("\n");
     all[0] += f->forward[i], all[1] += f->backward[i];
   }
-  printf("  %-25s| %7.2f ms %36.2f ms\n", "together", all[0] * 1e3, all[1] * 1e3);
+  printf("  %-25s| %7.*f ms %36.*f ms\n", "together", beside ? 3 : 2, all[0] * 1e3, beside ? 3 : 2, all[1] * 1e3);
 }
 
 static void print_json(const bench *b, const figures *f)
@@ -307,28 +462,32 @@ static void print_json(const bench *b, const figures *f)
 
 /* bench: the subcommand */
 typedef struct {
-  const char *net, *set, *vectors;
+  const char *device, *net, *set, *vectors, *ceilings;
   int batch, threads, repeat;
   double estimate;
-  bool quick, json, peer;
+  bool quick, json, peer, floor;
 } bench_flags;
 
 /* The machine's limits are measured before and after the net; the better counts. */
 static void bench_net(const char *path, const bench_flags *o, limits *m, bool first)
 {
-  bench b = bench_open(path, o->set, o->batch, o->threads);
+  bench b = bench_open(o->device, path, o->set, o->batch, o->threads);
   figures f = { .forward = NEW(double, b.plan->steps), .backward = NEW(double, b.plan->steps) };
-  measure_machine(o->threads, m);
+  measure_machine(b.e, o->threads, m);
   f.train = step_seconds(&b, true, o->repeat), f.infer = step_seconds(&b, false, o->repeat);
   b.e->kind->seconds_of(b.e, &b.at, &b.rule, o->repeat, f.forward, f.backward);
-  measure_machine(o->threads, m);
+  measure_machine(b.e, o->threads, m);
   if (o->peer) f.rival = run_peer(&b, o->threads, o->repeat, &f.peer);
-  if (o->peer && !f.rival) warn("tools/peer/torch-peer", "PyTorch did not answer",
-                               "apt-get install --no-install-recommends python3-torch; run in the repository's root");
+  if (o->peer && !f.rival)
+    warn(b.e->kind->ceilings ? "tools/peer/torch-gpu-peer" : "tools/peer/torch-peer", "PyTorch did not answer",
+         b.e->kind->ceilings ? "PYTHON=... names a python with PyTorch for this GPU; run in the repository's root" :
+         "apt-get install --no-install-recommends python3-torch; run in the repository's root");
   if (o->json) printf("%s", first ? "" : ",\n  "), print_json(&b, &f);
   else {
-    printf("%d threads, %s; sgemm (%s) %.1f GFLOP/s, memory %.1f GB/s\n", o->threads, simd_best()->name,
-           m->library, m->sgemm * 1e-9, m->memory * 1e-9);
+    if (b.e->kind->ceilings) printf("%s; matrix product (%s) %.1f TFLOP/s, memory %.0f GB/s\n", b.e->kind->name, m->library,
+                                    m->flop * 1e-12, m->memory * 1e-9);
+    else printf("%d threads, %s; sgemm (%s) %.1f GFLOP/s, memory %.1f GB/s\n", o->threads, simd_best()->name,
+                m->library, m->flop * 1e-9, m->memory * 1e-9);
     print_net(&b, &f, m);
   }
   fflush(stdout);
@@ -339,7 +498,7 @@ static void bench_net(const char *path, const bench_flags *o, limits *m, bool fi
 /* How long training that many images takes here: two steps after a warming one. */
 static int estimate(const bench_flags *o)
 {
-  bench b = bench_open(o->net ? o->net : "experiments/nets/wbcsnet2.net", o->set, o->batch,
+  bench b = bench_open(o->device, o->net ? o->net : "experiments/nets/wbcsnet2.net", o->set, o->batch,
                        o->threads);
   printf("%.1f\n", step_seconds(&b, true, 2) * o->estimate / o->batch);
   bench_close(&b);
@@ -357,8 +516,10 @@ static void choose_vectors(const char *name)
 
 int cmd_bench(int argc, char **argv)
 {
-  bench_flags o = { .batch = 32, .repeat = 7 };
+  static const char *const both[] = { "experiments/nets/wbcsnet2.net", "experiments/nets/wbcsnet.net" };
+  bench_flags o = { .device = "cpu", .batch = 32, .repeat = 7 };
   const option table[] = {
+    { "device", OPTION_TEXT, &o.device, "NAME", "engine: ref, cpu, cuda, cuda-tf32, cuda-bf16, each with :N for the Nth GPU (cpu)" },
     { "net", OPTION_TEXT, &o.net, "FILE", "the net (default: both nets of the paper)" },
     { "set", OPTION_TEXT, &o.set, "NAME=VALUE,...", "replace the net file's parameters" },
     { "batch", OPTION_INT, &o.batch, "N", "images in a batch (32)" },
@@ -371,29 +532,53 @@ int cmd_bench(int argc, char **argv)
     { "estimate", OPTION_REAL, &o.estimate, "IMAGES",
       "print only the seconds that training so many images would take" },
     { "peer", OPTION_FLAG, &o.peer, NULL, "run PyTorch on the same net in turns (tools/peer)" },
+    { "floor", OPTION_FLAG, &o.floor, NULL, "print the least time that each operator can take, and run nothing" },
+    { "ceilings", OPTION_TEXT, &o.ceilings, "UNIT=RATE,...",
+      "for --floor: fp32, tf32, bf16 in TFLOP/s, memory in TB/s (measured on the device)" },
     { "quick", OPTION_FLAG, &o.quick, NULL, "two steps instead of seven" },
     { "json", OPTION_FLAG, &o.json, NULL, "print JSON" }, {0}
   };
   options_read(argc, argv, table, "bench [--net FILE] [flags]",
-               "Time training, inference and every operator, beside this machine's sgemm and memory.",
+               "Time training, inference and every operator, beside this machine's limits.",
                "  wbcsnet bench --peer\n"
+               "  wbcsnet bench --device cuda-tf32 --peer\n"
+               "  wbcsnet bench --floor --ceilings fp32=67,tf32=495,bf16=989,memory=3.35\n"
                "  wbcsnet bench --net experiments/nets/wbcsnet2.net --set size=35,f1=16,f2=64,f3=128,fc1=128\n", NULL, NULL, 0);
   if (o.quick) o.repeat = 2;
   if (o.batch < 1 || o.repeat < 1 || o.threads < 0 || o.estimate < 0) die(EXIT_USAGE, "bench",
         "a count below 1", "positive counts", NULL);
   if (!o.threads) o.threads = omp_get_max_threads();
   choose_vectors(o.vectors);
+  if (o.ceilings && !o.floor) die(EXIT_USAGE, "--ceilings", "no --floor", "both, or neither", NULL);
   if (o.estimate > 0) return estimate(&o);
+  /* print floors and be done, when asked for */
+  for (int i = 0; o.floor && i < (o.net ? 1 : 2); i++) {
+    floors f = {0};
+    net *n = net_load(o.net ? o.net : both[i], o.set, 5);
+    plan *p = plan_make(n, o.batch);
+    if (o.ceilings) read_ceilings(o.ceilings, f.flop, &f.memory);
+    else {
+      bench b = bench_open(o.device, o.net ? o.net : both[i], o.set, o.batch, o.threads);
+      limits m = {0};
+      measure_machine(b.e, o.threads, &m);
+      for (int u = 0; u < UNITS; u++) if (!strcmp(unit_name[u], unit_of(b.e->kind))) f.flop[u] = m.flop;
+      f.memory = m.memory;
+      bench_close(&b);
+    }
+    print_floors(p, &f);
+    plan_free(p), net_free(n);
+  }
+  if (o.floor) return 0;
   /* bench both nets, or the one asked for */
-  static const char *const both[] = { "experiments/nets/wbcsnet2.net",
-                                      "experiments/nets/wbcsnet.net" };
   limits m = { 0, 0, "no library" };
   if (o.json) printf("{\"nets\": [");
   for (int i = 0; i < (o.net ? 1 : 2); i++) bench_net(o.net ? o.net : both[i], &o, &m, i == 0);
   if (o.json)
     printf("],\n \"version\": \"%s\", \"threads\": %d, \"batch\": %d, \"vectors\": \"%s\", "
-           "\"sgemm_gflops\": %.1f, \"sgemm_library\": \"%s\", \"memory_gbs\": %.1f}\n",
-           wbcsnet_version, o.threads, o.batch, simd_best()->name, m.sgemm * 1e-9, m.library, m.memory * 1e-9);
+           "\"device\": \"%s\", \"sgemm_gflops\": %.1f, \"sgemm_library\": \"%s\", \"memory_gbs\": %.1f}\n",
+           wbcsnet_version, o.threads, o.batch, simd_best()->name, o.device, m.flop * 1e-9, m.library, m.memory * 1e-9);
+  else if (engine_find(o.device)->ceilings) printf("floor: FLOP over the product's rate or bytes over the memory's, the larger, "
+                                                   "as a share of the time\n");
   else printf("GFLOP/s count a convolution's multiplications as if done one by one; "
               "Winograd's transforms do fewer,\nso a share of sgemm can pass 100 %%.\n");
   return 0;
