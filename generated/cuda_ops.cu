@@ -1,6 +1,5 @@
 /* cuda_ops.cu: the passes over memory: gather, normalise, pool, element by element, fully connected, loss, update. */
 #include "cuda_device.h"
-#include "net.h"
 #include "rules.h"
 
 /* ops: packs */
@@ -977,16 +976,16 @@ template <int N> WORD void move(const cuda_args *args, float rate, float l2, con
 
 /* blockIdx.y: the piece */
 __global__ void __launch_bounds__(THREADS)
-sgd_update(const sgd_piece *pieces, const cuda_args *args, const float *factor, float *param, const float *dparam,
+sgd_update(const sgd_piece *pieces, const cuda_args *args, const float *factor, float *weight, const float *dweight,
            float *velocity)
 {
   const sgd_piece p = pieces[blockIdx.y];
   const float rate = args->rate * (factor ? factor[p.tensor] : 1), l2 = args->l2 * p.decay;
   for (size_t i = ((size_t)blockIdx.x * THREADS + threadIdx.x) * 4; i < p.count; i += (size_t)gridDim.x * THREADS * 4) {
     const size_t k = p.offset + i;
-    if (i + 4 <= p.count && k % 4 == 0) move<4>(args, rate, l2, dparam + k, param + k, velocity + k);
+    if (i + 4 <= p.count && k % 4 == 0) move<4>(args, rate, l2, dweight + k, weight + k, velocity + k);
     else for (size_t j = k; j < k + 4 && j < p.offset + p.count; j++)
-      move<1>(args, rate, l2, dparam + j, param + j, velocity + j);
+      move<1>(args, rate, l2, dweight + j, weight + j, velocity + j);
   }
 }
 void cuda_sgd(int pieces, const sgd_piece *piece, size_t largest, const cuda_args *args, const float *factor,

@@ -79,7 +79,4 @@ int net_layer(const net *, const char *name);        /* index or -1 */
 const char *layer_word(layer_kind);                  /* "conv", as in the file */
 
 static inline size_t shape_floats(shape s) { return (size_t)s.h * (size_t)s.w * (size_t)s.c; }
-
-/* The constants that every engine shares. */
-#define NORM_EPSILON 1e-5f
 #endif

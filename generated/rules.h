@@ -3,6 +3,8 @@
 #define RULES_H
 #include "rng.h"
 
+#define NORM_EPSILON 1e-5f                           /* MATLAB's: what a batch norm adds to the variance */
+
 /* Bit j of the result: element 4 * block + j of this cell is kept. l: index in net.layer. */
 static inline DEVICE unsigned dropout_keeps(double p, uint64_t seed, int l, uint32_t epoch, uint32_t row,
                                             uint32_t block)
