@@ -91,7 +91,7 @@ $(B)/config.mk: tools/probe
 	@mkdir -p $(@D)
 	$(Q)CC='$(CC)' tools/probe >$@
 
-SRC := $(filter-out $(GEN)/cuda.c,$(wildcard $(GEN)/*.c))
+SRC := $(filter-out $(GEN)/cuda.c $(GEN)/cuda_probe.c,$(wildcard $(GEN)/*.c))
 OBJ := $(SRC:$(GEN)/%.c=$(B)/obj/%.o)
 PARTS := $(filter-out $(B)/obj/main.o,$(OBJ)) $(B)/obj/version.o
 WARN := -Wall -Wextra -Wshadow
@@ -159,7 +159,7 @@ $(B)/obj/%.cu.o: $(GEN)/%.cu
 	  >$(@:.cu.o=.ptxas) 2>&1 || { grep -v '^ptxas info' $(@:.cu.o=.ptxas) >&2; rm -f $@; exit 1; }; \
 	! grep -i warning $(@:.cu.o=.ptxas) >&2
 
-$(B)/obj/cuda.o: $(GEN)/cuda.c $(B)/config.mk
+$(B)/obj/cuda.o $(B)/obj/cuda_probe.o: $(B)/obj/%.o: $(GEN)/%.c $(B)/config.mk
 	@mkdir -p $(@D)
 	$(call say,CC,$<) $(CC) $(ALLC) $(CPPFLAGS) -fPIC -isystem $(CUDA_INCLUDE) -MMD -MP -c -o $@ $<
 
@@ -168,7 +168,7 @@ $(B)/obj/plugin_version.o: $(B)/version
 	@echo 'const char wbcsnet_cuda_version[] = "$(VERSION)";' >$(@:.o=.c)
 	$(Q)$(CC) $(ALLC) -fPIC -c -o $@ $(@:.o=.c)
 
-$(B)/libwbcsnet_cuda.so: $(B)/obj/cuda.o $(B)/obj/plugin_version.o $(KERNELS:$(GEN)/%=$(B)/obj/%.o)
+$(B)/libwbcsnet_cuda.so: $(B)/obj/cuda.o $(B)/obj/cuda_probe.o $(B)/obj/plugin_version.o $(KERNELS:$(GEN)/%=$(B)/obj/%.o)
 	$(call say,LINK,$@) $(NVCC) -shared -cudart static $(foreach a,$(lastword $(ARCHS)),-arch=sm_$(a)) -o $@ $^ -L$(CUDA_LIB) -lcublas \
 	  -Xlinker -rpath=$(CUDA_LIB)
 
@@ -188,18 +188,18 @@ $(B)/emu/%.o: tests/emu/%.cc
 	@mkdir -p $(@D)
 	$(call say,CXX,$<) $(CXX) $(ALLCXX) -MMD -MP -c -o $@ $<
 
-$(B)/emu/cuda.o: $(GEN)/cuda.c $(B)/config.mk
+$(B)/emu/cuda.o $(B)/emu/cuda_probe.o: $(B)/emu/%.o: $(GEN)/%.c $(B)/config.mk
 	@mkdir -p $(@D)
 	$(call say,CC,$<) $(CC) $(ALLC) $(CPPFLAGS) -fPIC $(EMULATED) -MMD -MP -c -o $@ $<
 
-$(B)/emu/libwbcsnet_cuda.so: $(B)/emu/cuda.o $(B)/obj/plugin_version.o $(KERNELS:$(GEN)/%=$(B)/emu/%.o) $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
+$(B)/emu/libwbcsnet_cuda.so: $(B)/emu/cuda.o $(B)/emu/cuda_probe.o $(B)/obj/plugin_version.o $(KERNELS:$(GEN)/%=$(B)/emu/%.o) $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
 	$(call say,LINK,$@) $(CXX) $(ALLCXX) -shared -o $@ $^
 
 $(B)/emu/faults: tests/emu/faults.cu $(GEN)/cuda_device.h $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
 	@mkdir -p $(@D)
 	$(call say,CXX,$<) $(CXX) $(ALLCXX) -MMD -MP -o $@ -x c++ $< -x none $(filter %.o,$^)
 
--include $(OBJ:.o=.d) $(wildcard $(B)/tests/*.d $(B)/emu/*.d $(B)/obj/*.cu.d) $(B)/obj/cuda.d
+-include $(OBJ:.o=.d) $(wildcard $(B)/tests/*.d $(B)/emu/*.d $(B)/obj/*.cu.d) $(B)/obj/cuda.d $(B)/obj/cuda_probe.d
 
 ## tangle: write generated/ from src.nw (2 s)
 tangle:

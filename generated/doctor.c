@@ -111,12 +111,12 @@ static void look_at_libraries(void)
 /* look at the engines */
 static void look_at_engines(void)
 {
-  const engine_kind *const kinds[] = { &engine_ref, &engine_cpu };
-  for (int i = 0; i < 2; i++) {
-    const char *why = kinds[i]->why_off ? kinds[i]->why_off() : NULL;
-    find("engines", kinds[i]->name, why ? say("off: %s", why) : "usable");
+  for (int i = 0; engine_kinds[i]; i++) {
+    const char *why = engine_kinds[i]->why_off();
+    find("engines", engine_kinds[i]->name, why ? say("off: %s", why) : "usable");
   }
-  find("engines", "cuda", "off: this version has no GPU engine");
+  const char *device;
+  for (int i = 0; (device = engine_cuda_device(i)); i++) find("gpu", copy_text(say("%d", i)), device);
 }
 
 /* measure a matrix product */

@@ -1,6 +1,7 @@
 #include "engine.h"
 #include "base.h"
 #include "options.h"
+#include <stdlib.h>
 #include <string.h>
 
 int engine_gpu;
@@ -8,28 +9,48 @@ const engine_kind *const engine_kinds[] = {
   /* the engines, slowest first */
   &engine_ref,
   &engine_cpu,
+  &engine_cuda_bf16,
+  &engine_cuda_tf32,
+  &engine_cuda,
   NULL
 };
+
+/* split a device's name */
+/* The engine's name in "cuda:1"; the number goes to engine_gpu. */
+static const char *split_name(const char *name)
+{
+  static char base[32];
+  const size_t length = strcspn(name, ":");
+  engine_gpu = 0;
+  if (!name[length] || strncmp(name, "cuda", 4) || length >= sizeof base) return name;
+  memcpy(base, name, length), base[length] = 0;
+  char *end;
+  const long n = strtol(name + length + 1, &end, 10);
+  if (end == name + length + 1 || *end || n < 0 || n > 1023)
+    die(EXIT_USAGE, "--device", say("'%s'", name), say("%s:N, with N counted from 0", base), NULL);
+  engine_gpu = (int)n;
+  return base;
+}
 
 const engine_kind *engine_find(const char *name)
 {
   const engine_kind *fastest = NULL;
-  const char *names[16] = { "auto", "cuda" };
+  const char *names[16] = { "auto" }, *base = split_name(name);
+  const bool any = !strcmp(base, "auto"), likely = !any || engine_cuda_likely();
   for (int i = 0; engine_kinds[i]; i++) {
     const engine_kind *k = engine_kinds[i];
+    const bool gpu = !strncmp(k->name, "cuda", 4);
+    names[i + 1] = k->name;
+    if (any && !strchr(k->name, '-') && (!gpu || likely) && !k->why_off()) fastest = k;
+    if (strcmp(base, k->name)) continue;
     const char *off = k->why_off();
-    if (!strcmp(name, k->name) && off)
+    if (off)
       die(EXIT_NODEVICE, say("--device %s", name), off, "a machine that can run it",
-          "--device auto takes the fastest usable engine");
-    if (!strcmp(name, k->name)) return k;
-    if (!off) fastest = k;
-    names[i + 2] = k->name;
+          "wbcsnet doctor lists the engines; --device auto takes the fastest usable one");
+    return k;
   }
-  if (!strcmp(name, "auto")) return fastest;
-  if (!strcmp(name, "cuda"))
-    die(EXIT_NODEVICE, "--device cuda", "no GPU engine in this version", "auto, cpu or ref",
-        "--device auto takes the fastest usable engine");
-  const char *near = nearest(name, names);
-  die(EXIT_USAGE, "--device", say("'%s'", name), "auto, cpu or ref",
+  if (any) return fastest;
+  const char *near = nearest(base, names);
+  die(EXIT_USAGE, "--device", say("'%s'", name), "auto, cpu, cuda, cuda-tf32, cuda-bf16 or ref",
       near ? say("did you mean %s?", near) : NULL);
 }

@@ -1,4 +1,4 @@
-/* engine.h: what an engine must do. ref and cpu share host.c; there is no GPU engine. */
+/* engine.h: what an engine must do. ref and cpu share host.c; the GPU engine is a plugin. */
 #ifndef ENGINE_H
 #define ENGINE_H
 #include "plan.h"
@@ -74,7 +74,11 @@ struct engine { const engine_kind *kind; const plan *plan; };        /* the firs
 
 extern const engine_kind engine_ref, engine_cpu;
 extern const engine_kind *const engine_kinds[];      /* all of this build, slowest first, NULL behind */
+extern engine_kind engine_cuda_bf16, engine_cuda_tf32, engine_cuda;  /* filled by why_off() from the plugin */
+bool engine_cuda_likely(void);                       /* false: there is no driver, so that why_off() need not be asked */
+const char *engine_cuda_device(int n);               /* a line on GPU n, NULL beyond the last or when the plugin is off */
 extern int engine_gpu;                               /* N of --device cuda:N, set by engine_find */
-/* by name; "auto" is the fastest usable. Dies with EXIT_NODEVICE when it is off, EXIT_USAGE when unknown. */
+/* by name; "auto" is the faster of cpu and cuda that is usable. Dies with EXIT_NODEVICE when it is off, EXIT_USAGE
+   when unknown. */
 const engine_kind *engine_find(const char *name);
 #endif

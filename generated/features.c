@@ -280,7 +280,7 @@ int cmd_features(int argc, char **argv)
     { "class", OPTION_TEXT, &class_word, "NAME", "class whose surest cell is taken (neutrophil)" },
     { "after", OPTION_TEXT, &after, "conv|unit",
      "show the convolution's own output, with sign, or its unit's, behind the ReLU (conv)" },
-    { "device", OPTION_TEXT, &device, "NAME", "engine: auto, cpu, ref (auto)" },
+    { "device", OPTION_TEXT, &device, "NAME", "engine: auto, cpu, ref, cuda[:N], cuda-tf32, cuda-bf16 (auto)" },
     { "threads", OPTION_INT, &threads, "T", "threads (0: one a core)" },
     { "out", OPTION_TEXT, &out, "FOLDER",
      "where to write CONV.png for each convolution, cell.png, features.csv, features.json" },

@@ -154,7 +154,7 @@ int cmd_predict(int argc, char **argv)
     { "csv", OPTION_FLAG, &as_csv, NULL, "print CSV with every probability" },
     { "json", OPTION_FLAG, &as_json, NULL, "print one JSON object a line" },
     { "crop", OPTION_INT, &crop, "N", "take the centred N x N pixels (0: the largest centred square)" },
-    { "device", OPTION_TEXT, &device, "NAME", "engine: auto, cpu, ref (auto)" },
+    { "device", OPTION_TEXT, &device, "NAME", "engine: auto, cpu, ref, cuda[:N], cuda-tf32, cuda-bf16 (auto)" },
     { "threads", OPTION_INT, &threads, "T", "threads (0: one a core)" },
     {0}
   };

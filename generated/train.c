@@ -785,7 +785,7 @@ static void read_flags(job *j, int argc, char **argv)
     { "init", OPTION_TEXT, &j->init_path, "WEIGHTS",
         "fine-tune: begin with these weights, the last layer drawn anew" },
     { "init-all", OPTION_FLAG, &j->init_all, NULL, "with --init: keep the last layer too" },
-    { "device", OPTION_TEXT, &j->device, "NAME", "engine: auto, cpu, ref (auto)" },
+    { "device", OPTION_TEXT, &j->device, "NAME", "engine: auto, cpu, ref, cuda[:N], cuda-tf32, cuda-bf16 (auto)" },
     { "threads", OPTION_INT, &j->threads, "T", "threads (0: one a core); no result depends on it" },
     { "out", OPTION_TEXT, &j->out, "FOLDER", "run folder" },
     { "checkpoint", OPTION_REAL, &j->every, "SECONDS",
