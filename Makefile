@@ -175,10 +175,10 @@ $(B)/libwbcsnet_cuda.so: $(B)/obj/cuda.o $(B)/obj/cuda_probe.o $(B)/obj/plugin_v
 # build/emu/libwbcsnet_cuda.so: the same text compiled as C++ with the emulator's headers, for tests without a GPU.
 EMULATOR := $(wildcard tests/emu/*.cc)
 EMULATED := -DEMULATED -Itests/emu -I$(GEN)
-ALLCXX = $(CFLAGS) -std=c++17 $(WARN) -ffp-contract=off -fopenmp $(SANITIZER) -fPIC $(EMULATED)
+ALLCXX = $(CFLAGS) -std=c++17 $(WARN) -Wno-unknown-pragmas -ffp-contract=off -fopenmp $(SANITIZER) -fPIC $(EMULATED)
 HAVE_CXX := $(shell command -v $(firstword $(CXX)) 2>/dev/null)
 EMU_PLUGIN := $(if $(HAVE_CXX),$(if $(wildcard $(GEN)/cuda.c),$(B)/emu/libwbcsnet_cuda.so))
-EMU_FAULTS := $(if $(HAVE_CXX),$(B)/emu/faults)
+EMU_FAULTS := $(if $(HAVE_CXX),$(B)/emu/faults $(B)/emu/conv)
 
 $(B)/emu/%.cu.o: $(GEN)/%.cu
 	@mkdir -p $(@D)
@@ -196,6 +196,10 @@ $(B)/emu/libwbcsnet_cuda.so: $(B)/emu/cuda.o $(B)/emu/cuda_probe.o $(B)/obj/plug
 	$(call say,LINK,$@) $(CXX) $(ALLCXX) -shared -o $@ $^
 
 $(B)/emu/faults: tests/emu/faults.cu $(GEN)/cuda_device.h $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
+	@mkdir -p $(@D)
+	$(call say,CXX,$<) $(CXX) $(ALLCXX) -MMD -MP -o $@ -x c++ $< -x none $(filter %.o,$^)
+
+$(B)/emu/conv: tests/emu/conv.cu $(GEN)/cuda_conv.cu $(GEN)/cuda_device.h $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
 	@mkdir -p $(@D)
 	$(call say,CXX,$<) $(CXX) $(ALLCXX) -MMD -MP -o $@ -x c++ $< -x none $(filter %.o,$^)
 

@@ -114,7 +114,7 @@ void cuda_move_statistics(size_t count, const cuda_args *, const float *batch_st
 void cuda_join_statistics(int c, double before, double n, const float *batch_stat, double *gathered, cudaStream_t);
 /* cuda.h: convolution */
 /* x (n, h, w, c) with c_pitch elements from a pixel to the next; y (n, oh, ow, o) with o_pitch. Weights (o, kernel, kernel, c). Grouped
-   convolution is one call a group, with shifted pointers. */
+   convolution is one call a group, with shifted pointers. c 3 with c_pitch 4 is the padded image, its fourth channel zero. */
 typedef struct { int n, h, w, c, c_pitch, oh, ow, o, o_pitch, kernel, stride, pad_top, pad_left; } conv_shape;
 /* The weights as the kernels read them: a copy in act, (o, k, k, c), and one with its axes turned for the input gradient, (c, k, k, o).
    What else is in there (padding) is the kernels' business. conv_packed: bytes. */
@@ -131,6 +131,9 @@ typedef struct { const act *z; const float *coef; float *partial; } norm_tail;
 int conv_dx_tiles(precision, conv_shape);
 void cuda_conv_input_gradient(precision, conv_shape, const act *dy, const void *packed, bool add, act *dx, const norm_tail *tail,
                               cudaStream_t);
+/* Either, one thread an output element: slow, a second answer for tests. bias may be NULL. */
+void cuda_conv_plain(precision, conv_shape, bool gradient, const act *from, const void *packed, const float *bias, act *to,
+                     cudaStream_t);
 /* dw (o, k, k, c) float. room: conv_room() bytes of partial sums, added up in a fixed order. The split depends on the shape alone. */
 size_t conv_room(precision, conv_shape);
 void cuda_conv_weight_gradient(precision, conv_shape, const act *x, const act *dy, void *room, float *dw, cudaStream_t);

@@ -1,0 +1,520 @@
+/* cuda_conv.cu: convolution forward and the gradient of its input, as one gathered matrix product. */
+#include "cuda.h"
+#include "cuda_device.h"
+
+/* convolution: the product */
+/* target(row, q) = sum over (ky, kx, c) of source((u a + ky - pad_top) / d, (v a + kx - pad_left) / d, c) weight(q, ky, kx, c);
+   row = (image, u, v). All pixel counts are below 2^31; offsets in elements are size_t. */
+typedef struct {
+  const void *source, *weight;
+  int h, w, c, pitch;                                /* source (n, h, w, c), pitch elements from a pixel to the next */
+  int rows, u, v, columns;                           /* targets: rows = n u v */
+  int kernel, a, d, pad_top, pad_left;
+  int line, depth;                                   /* a row of weights: elements, tiles of K */
+  int step_y, step_x, step_c;                        /* what one tile of K adds to (ky, kx, c) */
+} gather;
+
+/* What becomes of the sums; NULL: not asked for. partial: statistics, or the gradient sums when there is a z. */
+typedef struct {
+  void *target;
+  int pitch;
+  bool relu, add, wide;                              /* wide: four neighbouring columns can be stored at once */
+  const float *bias, *coef;
+  const void *z;
+  float *partial;
+} ending;
+enum { K_BYTES = 64 };
+
+static int channels(int c, int pitch) { return c == 3 && pitch == 4 ? 4 : c; }
+
+static void split_depth(precision p, gather *g)
+{
+  int k = K_BYTES / (int)act_bytes(p), taps = k / g->c;
+  g->depth = (g->kernel * g->kernel * g->c + k - 1) / k;
+  g->line = g->depth * k;
+  g->step_c = k % g->c, g->step_y = taps / g->kernel, g->step_x = taps % g->kernel;
+}
+
+static gather forward_gather(precision p, conv_shape s)
+{
+  gather g = { NULL, NULL, s.h, s.w, channels(s.c, s.c_pitch), s.c_pitch, s.n * s.oh * s.ow, s.oh, s.ow, s.o,
+               s.kernel, s.stride, 1, s.pad_top, s.pad_left, 0, 0, 0, 0, 0 };
+  split_depth(p, &g);
+  return g;
+}
+
+static gather backward_gather(precision p, conv_shape s)
+{
+  gather g = { NULL, NULL, s.oh, s.ow, channels(s.o, s.o_pitch), s.o_pitch, s.n * s.h * s.w, s.h, s.w, s.c,
+               s.kernel, 1, s.stride, s.kernel - 1 - s.pad_top, s.kernel - 1 - s.pad_left, 0, 0, 0, 0, 0 };
+  split_depth(p, &g);
+  return g;
+}
+/* Where a row's window begins. The plain case (d = 1, kernel at most 15): pixel is the window's first, bits ky and 16 + kx of taps say
+   which taps are inside. Otherwise pixel is the image's first and (y, x) the window's corner. */
+typedef struct __align__(16) { int pixel; uint32_t taps; int y, x; } place;
+
+template <bool PLAIN> WORD place find_row(const gather &g, int row)
+{
+  place p = { 0, 0, -(1 << 30), 0 };
+  if (row >= g.rows) return p;
+  int image = row / (g.u * g.v), rest = row - image * g.u * g.v, u = rest / g.v;
+  p.y = u * g.a - g.pad_top, p.x = (rest - u * g.v) * g.a - g.pad_left, p.pixel = image * g.h * g.w;
+  if (!PLAIN) return p;
+  p.pixel += p.y * g.w + p.x;
+  for (int k = 0; k < g.kernel; k++) {
+    if ((unsigned)(p.y + k) < (unsigned)g.h) p.taps |= 1u << k;
+    if ((unsigned)(p.x + k) < (unsigned)g.w) p.taps |= 65536u << k;
+  }
+  return p;
+}
+
+template <bool PLAIN> WORD bool find_pixel(const gather &g, const place &p, int ky, int kx, int *pixel)
+{
+  if (PLAIN) {
+    *pixel = p.pixel + ky * g.w + kx;
+    return p.taps >> ky & p.taps >> (16 + kx) & 1;
+  }
+  int y = p.y + ky, x = p.x + kx, sy = y / g.d, sx = x / g.d;
+  bool inside = ky < g.kernel && y >= 0 && x >= 0 && sy * g.d == y && sx * g.d == x && sy < g.h && sx < g.w;
+  *pixel = inside ? p.pixel + sy * g.w + sx : 0;
+  return inside;
+}
+/* convolution: the first kernel */
+template <precision P> __global__ void conv_plain(gather g, ending e)
+{
+  size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= (size_t)g.rows * (size_t)g.columns) return;
+  int row = (int)(i / (size_t)g.columns), q = (int)(i % (size_t)g.columns), pixel;
+  place p = find_row<false>(g, row);
+  size_t w = (size_t)q * (size_t)g.line, to = (size_t)row * (size_t)e.pitch + (size_t)q;
+  float sum = 0;
+  for (int ky = 0; ky < g.kernel; ky++)
+    for (int kx = 0; kx < g.kernel; kx++, w += g.c)
+      if (find_pixel<false>(g, p, ky, kx, &pixel))
+        for (int c = 0; c < g.c; c++)
+          sum = fmaf(load1<P>(g.source, (size_t)pixel * (size_t)g.pitch + (size_t)c), load1<P>(g.weight, w + (size_t)c), sum);
+  if (e.bias) sum += e.bias[q];
+  if (e.add) sum += load1<P>(e.target, to);
+  store1<P>(e.target, to, e.relu ? fmaxf(sum, 0) : sum);
+}
+/* convolution: tiles in shared memory */
+enum { PITCH = K_BYTES + 16, STAGES = 3 };
+
+/* A tile of BM x BN sums: stage s holds BM rows of X, then BN rows of W; behind the stages stands the table of rows. */
+template <precision P, int BM, int BN> struct tile {
+  typedef typename stored<P>::word word;
+  enum { THREADS = BM * BN / 64, STAGE = (BM + BN) * PITCH, BYTES = STAGES * STAGE + BM * (int)sizeof(place),
+         K = K_BYTES / (int)sizeof(word), ACROSS = BN / 32, DOWN = BM / 64 };
+};
+typedef struct { int y, x, c; } cursor;              /* the tap and channel at which a chunk begins */
+
+WORD cursor cursor_at(const gather &g, int k)
+{
+  int tap = k / g.c, y = tap / g.kernel;
+  cursor at = { y, tap - y * g.kernel, k - tap * g.c };
+  return at;
+}
+
+WORD void advance(const gather &g, cursor *at)
+{
+  at->c += g.step_c, at->x += g.step_x, at->y += g.step_y;
+  if (at->c >= g.c) at->c -= g.c, at->x++;
+  if (at->x >= g.kernel) at->x -= g.kernel, at->y++;
+}
+template <int BYTES> WORD void copy_chunk(void *to, const void *from, bool valid)
+{
+  if (BYTES == 16) copy_async16(to, from, valid);
+  else if (BYTES == 8) copy_async8(to, from, valid);
+  else if (BYTES == 4) copy_async4(to, from, valid);
+  else *(uint16_t *)to = valid ? *(const uint16_t *)from : (uint16_t)0;
+}
+template <precision P, int BM, int BN, int CHUNK, bool PLAIN>
+WORD void load_left(const gather &g, cursor *at, const place *table, unsigned char *to)
+{
+  typedef tile<P, BM, BN> T;
+  typedef typename T::word word;
+  enum { CHUNKS = K_BYTES / CHUNK };
+  int column = threadIdx.x % CHUNKS, first = threadIdx.x / CHUNKS, pixel;
+  const word *source = (const word *)g.source + at->c;
+#pragma unroll
+  for (int i = 0; i < BM; i += T::THREADS / CHUNKS) {
+    bool inside = find_pixel<PLAIN>(g, table[first + i], at->y, at->x, &pixel);
+    copy_chunk<CHUNK>(to + (first + i) * PITCH + column * CHUNK, source + (ptrdiff_t)pixel * g.pitch, inside);
+  }
+  advance(g, at);
+}
+template <precision P, int BM, int BN>
+WORD void load_right(const gather &g, int n0, int k, unsigned char *to)
+{
+  typedef tile<P, BM, BN> T;
+  typedef typename T::word word;
+  int column = threadIdx.x % 4, first = threadIdx.x / 4;
+  const word *w = (const word *)g.weight + k + column * (16 / (int)sizeof(word));
+#pragma unroll
+  for (int r = first; r < BN; r += T::THREADS / 4)
+    copy_async16(to + r * PITCH + column * 16, w + (size_t)(n0 + r) * (size_t)g.line, n0 + r < g.columns);
+}
+/* convolution: multiply a tile */
+/* sum[mi][f][2 h + e] += row 16 mi + 8 h + g of a, column 8 f + 2 t + e of b, over one tile of K; a and b: the warp's first rows */
+WORD void multiply_ffma(const unsigned char *a, const unsigned char *b, float sum[4][4][4])
+{
+  int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+#pragma unroll 1
+  for (int k = 0; k < K_BYTES; k += 16) {
+    float4 x[8];
+#pragma unroll
+    for (int i = 0; i < 8; i++) x[i] = *(const float4 *)(a + (g + 8 * i) * PITCH + k);
+#pragma unroll
+    for (int j = 0; j < 8; j++) {
+      float4 w = *(const float4 *)(b + (j / 2 * 8 + 2 * t + j % 2) * PITCH + k);
+#pragma unroll
+      for (int i = 0; i < 8; i++) {
+        float *s = &sum[i / 2][j / 2][i % 2 * 2 + j % 2];
+        *s = fmaf(x[i].w, w.w, fmaf(x[i].z, w.z, fmaf(x[i].y, w.y, fmaf(x[i].x, w.x, *s))));
+      }
+    }
+  }
+}
+template <precision P> WORD void multiply_add(float d[4], const uint32_t a[4], const uint32_t b[2])
+{
+  if (P == BF16) mma_bf16(d, a, b);
+  else mma_tf32(d, a, b);
+}
+
+template <precision P> WORD void multiply_mma(const unsigned char *a, const unsigned char *b, float sum[4][4][4])
+{
+  int lane = threadIdx.x % 32;
+  a += lane % 16 * PITCH + lane / 16 * 16;
+  b += (lane % 8 + lane / 16 * 8) * PITCH + lane / 8 % 2 * 16;
+#pragma unroll
+  for (int k = 0; k < K_BYTES; k += 32) {
+    uint32_t x[4][4], w[2][4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) load_matrix_x4(x[i], a + 16 * i * PITCH + k);
+#pragma unroll
+    for (int j = 0; j < 2; j++) load_matrix_x4(w[j], b + 16 * j * PITCH + k);
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+#pragma unroll
+      for (int f = 0; f < 4; f++) multiply_add<P>(sum[i][f], x[i], &w[f / 2][f % 2 * 2]);
+  }
+}
+/* convolution: endings */
+enum { REGROUP = 40 };                               /* floats from a row to the next */
+
+/* sum: 16 rows; afterwards thread l holds sum[r][0..3] = row 4 r + l / 8, columns 4 (l % 8) .. + 3 of its warp's 32 */
+WORD void regroup(float sum[4][4], float *corner)
+{
+  int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+#pragma unroll
+  for (int f = 0; f < 4; f++) {
+    *(float2 *)(corner + g * REGROUP + 8 * f + 2 * t) = make_float2(sum[f][0], sum[f][1]);
+    *(float2 *)(corner + (g + 8) * REGROUP + 8 * f + 2 * t) = make_float2(sum[f][2], sum[f][3]);
+  }
+  __syncwarp();
+#pragma unroll
+  for (int r = 0; r < 4; r++) {
+    float4 v = *(const float4 *)(corner + (4 * r + lane / 8) * REGROUP + lane % 8 * 4);
+    sum[r][0] = v.x, sum[r][1] = v.y, sum[r][2] = v.z, sum[r][3] = v.w;
+  }
+  __syncwarp();
+}
+template <precision P> WORD void get_four(const void *from, size_t at, int count, bool wide, float v[4])
+{
+  if (wide) {
+    float4 u = load4<P>(from, at);
+    v[0] = u.x, v[1] = u.y, v[2] = u.z, v[3] = u.w;
+  } else
+#pragma unroll
+    for (int i = 0; i < 4; i++) v[i] = i < count ? load1<P>(from, at + i) : 0;
+}
+
+template <precision P> WORD void put_four(void *to, size_t at, int count, bool wide, const float v[4])
+{
+  if (wide) store4<P>(to, at, make_float4(v[0], v[1], v[2], v[3]));
+  else
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+      if (i < count) store1<P>(to, at + i, v[i]);
+}
+
+WORD void get_floats(const float *from, int count, float v[4])
+{
+#pragma unroll
+  for (int i = 0; i < 4; i++) v[i] = from && i < count ? from[i] : 0;
+}
+/* s[0..3]: this thread's sums of its four columns; afterwards those of the whole tile. room: BM / 64 x BN floats of its own */
+template <precision P, int BM, int BN> WORD void column_totals(float s[4], float *room)
+{
+  typedef tile<P, BM, BN> T;
+  int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  float *mine = room + warp % T::ACROSS * 32 + lane % 8 * 4;
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    s[i] += __shfl_xor_sync(0xffffffffu, s[i], 8);
+    s[i] += __shfl_xor_sync(0xffffffffu, s[i], 16);
+    if (lane < 8) mine[warp / T::ACROSS * BN + i] = s[i];
+  }
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < 4; i++) s[i] = T::DOWN == 1 ? mine[i] : mine[i] + mine[BN + i];
+}
+template <precision P, int BM, int BN>
+WORD void finish(const gather &g, const ending &e, float sum[4][4][4], unsigned char *room, int m0, int n0)
+{
+  typedef tile<P, BM, BN> T;
+  int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  float *totals = (float *)room + T::THREADS / 32 * 16 * REGROUP;
+  int first = m0 + warp / T::ACROSS * 64 + lane / 8, q = n0 + warp % T::ACROSS * 32 + lane % 8 * 4, count = g.columns - q;
+  /* convolution: fetch what belongs to the columns */
+  float bias[4], mean[4], a[4], b[4], offset[4] = { 0, 0, 0, 0 }, scale[4] = { 0, 0, 0, 0 };
+  if (e.z) {
+    get_floats(e.coef + q, count, mean);
+    get_floats(e.coef + 2 * g.columns + q, count, a), get_floats(e.coef + 3 * g.columns + q, count, b);
+  } else get_floats(e.bias ? e.bias + q : NULL, count, bias);
+#pragma unroll
+  for (int mi = 0; mi < 4; mi++) {
+    regroup(sum[mi], (float *)room + warp * 16 * REGROUP);
+#pragma unroll
+    for (int r = 0; r < 4; r++) {
+      int row = first + 16 * mi + 4 * r;
+      float *v = sum[mi][r];
+      size_t at = (size_t)row * (size_t)e.pitch + (size_t)q;
+      if (row >= g.rows || count <= 0) v[0] = v[1] = v[2] = v[3] = 0;
+      else if (e.z) {
+        /* convolution: mask a gradient and add it up */
+        float z[4];
+        get_four<P>(e.z, at, count, e.wide, z);
+        #pragma unroll
+        for (int j = 0; j < 4; j++) {
+          v[j] = fmaf(z[j], a[j], b[j]) > 0 ? store_round<P>(v[j]) : 0;
+          offset[j] += v[j], scale[j] = fmaf(v[j], z[j] - mean[j], scale[j]);
+        }
+        put_four<P>(e.target, at, count, e.wide, v);
+      } else {
+        /* convolution: finish four sums and store them */
+        float before[4] = { 0, 0, 0, 0 };
+        if (e.add) get_four<P>(e.target, at, count, e.wide, before);
+        #pragma unroll
+        for (int j = 0; j < 4; j++) {
+          v[j] += bias[j] + before[j];
+          if (e.relu) v[j] = fmaxf(v[j], 0);
+          v[j] = store_round<P>(v[j]);
+        }
+        put_four<P>(e.target, at, count, e.wide, v);
+      }
+    }
+  }
+  /* convolution: reduce over the tile */
+  if (!e.partial) return;
+  float *to = e.partial + (size_t)(m0 / BM) * 2 * (size_t)g.columns + q;
+  bool leader = warp < T::ACROSS && lane < 8;
+  if (e.z) {
+    column_totals<P, BM, BN>(offset, totals);
+    column_totals<P, BM, BN>(scale, totals + T::DOWN * BN);
+    for (int j = 0; j < 4; j++)
+      if (leader && j < count) to[j] = offset[j], to[g.columns + j] = scale[j] * e.coef[g.columns + q + j];
+  } else {
+    /* convolution: statistics of the tile */
+    int rows = g.rows - m0 < BM ? g.rows - m0 : BM;
+    float average[4] = { 0, 0, 0, 0 }, square[4] = { 0, 0, 0, 0 };
+    #pragma unroll
+    for (int i = 0; i < 16; i++)
+    #pragma unroll
+      for (int j = 0; j < 4; j++) average[j] += sum[i / 4][i % 4][j];
+    column_totals<P, BM, BN>(average, totals);
+    #pragma unroll
+    for (int j = 0; j < 4; j++) average[j] /= (float)rows;
+    #pragma unroll
+    for (int i = 0; i < 16; i++)
+    #pragma unroll
+      for (int j = 0; j < 4; j++) {
+        float d = first + 4 * i < g.rows ? sum[i / 4][i % 4][j] - average[j] : 0;
+        square[j] = fmaf(d, d, square[j]);
+      }
+    column_totals<P, BM, BN>(square, totals + T::DOWN * BN);
+    for (int j = 0; j < 4; j++)
+      if (leader && j < count) to[j] = average[j], to[g.columns + j] = square[j];
+  }
+}
+/* convolution: the kernel */
+template <precision P, int BM, int BN, int CHUNK, bool PLAIN>
+__global__ void __launch_bounds__(BM * BN / 64, 32768 / (BM * BN)) conv_tiles(gather g, ending e)
+{
+  typedef tile<P, BM, BN> T;
+  SHARED_ROOM(room);
+  place *table = (place *)(room + STAGES * T::STAGE);
+  int across = (g.columns + BN - 1) / BN, m0 = (int)blockIdx.x / across, n0 = ((int)blockIdx.x - m0 * across) * BN;
+  int warp = threadIdx.x / 32, down = warp / T::ACROSS * 64, right = warp % T::ACROSS * 32;
+  float sum[4][4][4] = {};
+  m0 *= BM;
+  /* convolution: decode the rows of the tile */
+  for (int r = threadIdx.x; r < BM; r += T::THREADS) table[r] = find_row<PLAIN>(g, m0 + r);
+  __syncthreads();
+  cursor at = cursor_at(g, threadIdx.x % (K_BYTES / CHUNK) * (CHUNK / (int)sizeof(typename T::word)));
+  /* convolution: walk along K */
+  for (int k = 0; k < STAGES - 1; k++) {
+    if (k < g.depth) {
+      load_left<P, BM, BN, CHUNK, PLAIN>(g, &at, table, room + k * T::STAGE);
+      load_right<P, BM, BN>(g, n0, k * T::K, room + k * T::STAGE + BM * PITCH);
+    }
+    copy_commit();
+  }
+  for (int k = 0, full = 0, free = STAGES - 1; k < g.depth; k++) {
+    copy_wait<STAGES - 2>();
+    __syncthreads();
+    if (k + STAGES - 1 < g.depth) {
+      load_left<P, BM, BN, CHUNK, PLAIN>(g, &at, table, room + free * T::STAGE);
+      load_right<P, BM, BN>(g, n0, (k + STAGES - 1) * T::K, room + free * T::STAGE + BM * PITCH);
+    }
+    copy_commit();
+    const unsigned char *left = room + full * T::STAGE + down * PITCH, *top = room + full * T::STAGE + (BM + right) * PITCH;
+    if (P == FP32) multiply_ffma(left, top, sum);
+    else multiply_mma<P>(left, top, sum);
+    free = full, full = full + 1 == STAGES ? 0 : full + 1;
+  }
+  copy_wait<0>();
+  __syncthreads();
+  finish<P, BM, BN>(g, e, sum, room, m0, n0);
+}
+/* convolution: which tile */
+#ifndef ENOUGH_BLOCKS
+#define ENOUGH_BLOCKS 264                            /* tests are content with fewer */
+#endif
+typedef enum { TILE_128_128, TILE_128_64, TILE_64_64, TILE_8_BYTES, TILE_GENERAL, TILE_SINGLE } tile_kind;
+
+static int blocks(const gather *g, int bm, int bn) { return (g->rows + bm - 1) / bm * ((g->columns + bn - 1) / bn); }
+
+static tile_kind which_tile(precision p, const gather *g)
+{
+  int bytes = (int)act_bytes(p), odd = (g->c | g->pitch) * bytes;
+  bool plain = g->d == 1 && g->kernel <= 15;
+  if (odd % 16) return plain && odd % 8 == 0 ? TILE_8_BYTES : TILE_SINGLE;
+  if (!plain) return TILE_GENERAL;
+  if (g->columns > 64 && blocks(g, 128, 128) >= ENOUGH_BLOCKS) return TILE_128_128;
+  return blocks(g, 128, 64) >= ENOUGH_BLOCKS ? TILE_128_64 : TILE_64_64;
+}
+
+static int tile_rows(tile_kind t) { return t == TILE_128_128 || t == TILE_128_64 || t == TILE_8_BYTES ? 128 : 64; }
+template <precision P, int BM, int BN, int CHUNK, bool PLAIN> static void start(const gather *g, const ending *e, cudaStream_t stream)
+{
+  typedef tile<P, BM, BN> T;
+  LAUNCH_BIG((conv_tiles<P, BM, BN, CHUNK, PLAIN>), blocks(g, BM, BN), T::THREADS, T::BYTES, stream, *g, *e);
+}
+
+template <precision P> static void start_tile(const gather *g, const ending *e, cudaStream_t stream)
+{
+  enum { ONE = sizeof(typename stored<P>::word) };
+  switch (which_tile(P, g)) {
+  case TILE_128_128: start<P, 128, 128, 16, true>(g, e, stream); break;
+  case TILE_128_64: start<P, 128, 64, 16, true>(g, e, stream); break;
+  case TILE_64_64: start<P, 64, 64, 16, true>(g, e, stream); break;
+  case TILE_8_BYTES: start<P, 128, 64, 8, true>(g, e, stream); break;
+  case TILE_GENERAL: start<P, 64, 64, 16, false>(g, e, stream); break;
+  case TILE_SINGLE: start<P, 64, 64, ONE, false>(g, e, stream); break;
+  }
+}
+
+static void start_product(precision p, gather g, ending e, cudaStream_t stream)
+{
+  e.wide = (g.columns | e.pitch) % 4 == 0;
+  if (g.rows <= 0) return;
+  if (p == FP32) start_tile<FP32>(&g, &e, stream);
+  else if (p == TF32) start_tile<TF32>(&g, &e, stream);
+  else start_tile<BF16>(&g, &e, stream);
+}
+/* convolution: weights */
+template <precision P> __global__ void pack_weights(int o, int c, int taps, gather ahead, gather back, const float *w, act *forward, act *turned)
+{
+  SHARED_ROOM(room);
+  float (*t)[33] = (float (*)[33])room;
+  int tap = blockIdx.z, c0 = blockIdx.x * 32, o0 = blockIdx.y * 32, x = threadIdx.x;
+  bool real = tap < taps;
+  int width = real ? ahead.c : ahead.line - taps * ahead.c, height = real ? back.c : back.line - taps * back.c;
+  for (int y = threadIdx.y; y < 32; y += 8) {
+    int q = o0 + y, k = c0 + x;
+    float v = real && q < o && k < c ? w[((size_t)q * (size_t)taps + (size_t)tap) * (size_t)c + (size_t)k] : 0;
+    t[y][x] = v;
+    if (q < o && k < width) store1<P>(forward, (size_t)q * (size_t)ahead.line + (size_t)(tap * ahead.c + k), v);
+  }
+  __syncthreads();
+  for (int y = threadIdx.y; y < 32; y += 8) {
+    int k = c0 + y, q = o0 + x, turn = real ? taps - 1 - tap : taps;
+    if (k < c && q < height) store1<P>(turned, (size_t)k * (size_t)back.line + (size_t)(turn * back.c + q), t[x][y]);
+  }
+}
+
+template <precision P> static void start_pack(conv_shape s, gather ahead, gather back, const float *w, act *packed, cudaStream_t stream)
+{
+  act *turned = (typename stored<P>::word *)packed + (size_t)s.o * (size_t)ahead.line;
+  dim3 grid((unsigned)(ahead.c + 31) / 32, (unsigned)(back.c + 31) / 32, (unsigned)(s.kernel * s.kernel + 1));
+  LAUNCH((pack_weights<P>), grid, dim3(32, 8), 32 * 33 * sizeof(float), stream, s.o, s.c, s.kernel * s.kernel, ahead, back, w,
+         packed, turned);
+}
+/* convolution: functions */
+size_t conv_packed(precision p, conv_shape s)
+{
+  gather ahead = forward_gather(p, s), back = backward_gather(p, s);
+  return ((size_t)s.o * (size_t)ahead.line + (size_t)s.c * (size_t)back.line) * act_bytes(p);
+}
+
+void cuda_conv_pack(precision p, conv_shape s, const float *w, void *packed, cudaStream_t stream)
+{
+  gather ahead = forward_gather(p, s), back = backward_gather(p, s);
+  if (p == FP32) start_pack<FP32>(s, ahead, back, w, packed, stream);
+  else if (p == TF32) start_pack<TF32>(s, ahead, back, w, packed, stream);
+  else start_pack<BF16>(s, ahead, back, w, packed, stream);
+}
+
+int conv_tile_rows(precision p, conv_shape s)
+{
+  gather g = forward_gather(p, s);
+  return tile_rows(which_tile(p, &g));
+}
+
+int conv_dx_tiles(precision p, conv_shape s)
+{
+  gather g = backward_gather(p, s);
+  int rows = tile_rows(which_tile(p, &g));
+  return (g.rows + rows - 1) / rows;
+}
+void cuda_conv_forward(precision p, conv_shape s, const act *x, const void *packed, const float *bias, bool relu, act *y,
+                       float *statistics, cudaStream_t stream)
+{
+  gather g = forward_gather(p, s);
+  ending e = { y, s.o_pitch, relu, false, false, bias, NULL, NULL, statistics };
+  g.source = x, g.weight = packed;
+  start_product(p, g, e, stream);
+}
+
+static const void *turned_weights(precision p, conv_shape s, const void *packed)
+{
+  return (const char *)packed + (size_t)s.o * (size_t)forward_gather(p, s).line * act_bytes(p);
+}
+
+void cuda_conv_input_gradient(precision p, conv_shape s, const act *dy, const void *packed, bool add, act *dx, const norm_tail *tail,
+                              cudaStream_t stream)
+{
+  gather g = backward_gather(p, s);
+  ending e = { dx, s.c_pitch, false, add, false, NULL, NULL, NULL, NULL };
+  g.source = dy, g.weight = turned_weights(p, s, packed);
+  if (tail) e.z = tail->z, e.coef = tail->coef, e.partial = tail->partial;
+  start_product(p, g, e, stream);
+}
+template <precision P> static void start_plain(gather g, ending e, cudaStream_t stream)
+{
+  size_t count = (size_t)g.rows * (size_t)g.columns;
+  LAUNCH((conv_plain<P>), (unsigned)((count + 255) / 256), 256, 0, stream, g, e);
+}
+
+void cuda_conv_plain(precision p, conv_shape s, bool gradient, const act *from, const void *packed, const float *bias,
+                     act *to, cudaStream_t stream)
+{
+  gather g = gradient ? backward_gather(p, s) : forward_gather(p, s);
+  ending e = { to, gradient ? s.c_pitch : s.o_pitch, false, false, false, bias, NULL, NULL, NULL };
+  g.source = from, g.weight = gradient ? turned_weights(p, s, packed) : packed;
+  if (p == FP32) start_plain<FP32>(g, e, stream);
+  else if (p == TF32) start_plain<TF32>(g, e, stream);
+  else start_plain<BF16>(g, e, stream);
+}
