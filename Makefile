@@ -203,6 +203,12 @@ $(B)/emu/conv: tests/emu/conv.cu $(GEN)/cuda_conv.cu $(GEN)/cuda_device.h $(EMUL
 	@mkdir -p $(@D)
 	$(call say,CXX,$<) $(CXX) $(ALLCXX) -MMD -MP -o $@ -x c++ $< -x none $(filter %.o,$^)
 
+# tests/NN-topic.cu: tests of kernels, here linked with the emulated ones
+KERNEL_TESTS := $(if $(HAVE_CXX),$(patsubst tests/%.cu,$(B)/tests/%.t,$(wildcard tests/*.cu)))
+$(KERNEL_TESTS): $(B)/tests/%.t: tests/%.cu $(KERNELS:$(GEN)/%=$(B)/emu/%.o) $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
+	@mkdir -p $(@D)
+	$(call say,CXX,$<) $(CXX) $(ALLCXX) -Itests -MMD -MP -MF $(@:.t=.d) -o $@ -x c++ $< -x none $(filter %.o,$^)
+
 -include $(OBJ:.o=.d) $(wildcard $(B)/tests/*.d $(B)/emu/*.d $(B)/obj/*.cu.d) $(B)/obj/cuda.d $(B)/obj/cuda_probe.d
 
 ## tangle: write generated/ from src.nw (2 s)
@@ -211,10 +217,10 @@ tangle:
 
 # ---- tests ----
 TEST_C := $(wildcard tests/*.c)
-TEST_T := $(wildcard tests/*.t) $(TEST_C:tests/%.c=$(B)/tests/%.t)
+TEST_T := $(wildcard tests/*.t) $(TEST_C:tests/%.c=$(B)/tests/%.t) $(KERNEL_TESTS)
 ifeq ($(FAST),1)
-SLOW := $(shell grep -lE '^(#|/\*) slow' tests/*.t tests/*.c 2>/dev/null)
-TEST_T := $(filter-out $(SLOW) $(SLOW:tests/%.c=$(B)/tests/%.t),$(TEST_T))
+SLOW := $(shell grep -lE '^(#|/\*) slow' tests/*.t tests/*.c tests/*.cu 2>/dev/null)
+TEST_T := $(filter-out $(SLOW) $(SLOW:tests/%.c=$(B)/tests/%.t) $(SLOW:tests/%.cu=$(B)/tests/%.t),$(TEST_T))
 endif
 
 $(B)/tests/%.t: tests/%.c $(PARTS)
@@ -222,7 +228,7 @@ $(B)/tests/%.t: tests/%.c $(PARTS)
 	$(call say,CC,$<) $(CC) $(ALLC) $(CPPFLAGS) -Itests -MMD -MP -MF $(@:.t=.d) -rdynamic -Wl,--as-needed -o $@ $< $(PARTS) $(LIBS)
 
 ## test: build everything and run every test (2-3 min)
-test: $(B)/wbcsnet $(TEST_C:tests/%.c=$(B)/tests/%.t) $(EMU_PLUGIN) $(EMU_FAULTS)
+test: $(B)/wbcsnet $(TEST_C:tests/%.c=$(B)/tests/%.t) $(KERNEL_TESTS) $(EMU_PLUGIN) $(EMU_FAULTS)
 	$(Q)WBCSNET=$(B)/wbcsnet WBCSNET_B=$(B) ASAN_OPTIONS=detect_leaks=0 tools/runtests -j $(JOBS) $(or $(TESTS),$(TEST_T))
 
 # ---- the book ----

@@ -333,7 +333,6 @@ wgrad_kernel(conv_shape s, int column_tiles, int stages, const number<T> *x, con
     multiply<T>(sum, at + row, at + T::y_size + column);
     take = take + 1 < T::stages ? take + 1 : 0, put = put + 1 < T::stages ? put + 1 : 0;
   }
-  __syncthreads();
   to += (size_t)blockIdx.y * (size_t)s.o * (size_t)(s.kernel * s.kernel * s.c);
   write_tile<T>(s, first_row, row, column, table, sum, to);
 }

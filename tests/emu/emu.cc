@@ -48,6 +48,7 @@ struct machine {
   gate gates[BARRIERS];
   room shared;
   const std::function<void()> *body;
+  const allocation *copied_from;                     /* the last copy's source, while the kernel runs */
   const char *kernel;
   place launched;
   fiber *now;
@@ -285,7 +286,7 @@ void order_copy(void *to, const void *from, unsigned bytes, bool valid, place at
   fiber *f = here->now;
   must_be_shared(to, bytes, "copy_async", at);
   if (valid) {
-    static __attribute__((tls_model("initial-exec"))) thread_local const allocation *last;
+    const allocation *&last = here->copied_from;
     const unsigned char *p = (const unsigned char *)from;
     if (!last || p < last->r.data || p + bytes > last->r.data + last->r.bytes) last = allocation_of(from);
     if (!last || p + bytes > last->r.data + last->r.bytes)
@@ -518,7 +519,7 @@ void run(const char *name, place at, dim3 grid, dim3 block, size_t shared, const
   {
     machine *m = my_machine(shared);
     set_up(m, block.x * block.y * block.z);
-    m->kernel = name, m->launched = at, m->body = &body;
+    m->kernel = name, m->launched = at, m->body = &body, m->copied_from = nullptr;
     here = m, block_size = block, grid_size = grid;
 #pragma omp for schedule(dynamic)
     for (long i = 0; i < blocks; i++) {

@@ -1,0 +1,153 @@
+/* The kernels of the weights' gradient (cuda_wgrad.cu) against a double loop: emulated, in two orders of the threads; or, compiled by
+   nvcc and linked with the plugin, on a device. */
+#include "cuda.h"
+#include "tap.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#define NEW(type, count) ((type *)calloc(count, sizeof(type)))
+
+static uint32_t drawn = 1;
+static float draw(void) { return (float)(int32_t)(drawn = drawn * 1664525u + 1013904223u) / 2147483648.0f; }
+
+/* v as precision p stores it */
+static float rounded(precision p, float v)
+{
+  uint32_t u;
+  memcpy(&u, &v, 4);
+  if (p == TF32) u = (u + 0x1000) & 0xffffe000;
+  if (p == BF16) u = (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000;
+  memcpy(&v, &u, 4);
+  return v;
+}
+
+static void put(precision p, void *to, size_t i, float v)
+{
+  uint32_t u;
+  memcpy(&u, &v, 4);
+  if (p == BF16) ((uint16_t *)to)[i] = (uint16_t)(u >> 16);
+  else ((float *)to)[i] = v;
+}
+
+static void *on_device(const void *from, size_t bytes)
+{
+  void *p = NULL;
+  if (cudaMalloc(&p, bytes ? bytes : 16) || cudaMemcpy(p, from, bytes, cudaMemcpyHostToDevice)) {
+    printf("Bail out! no device memory: %s\n", cudaGetErrorString(cudaGetLastError()));
+    exit(1);
+  }
+  return p;
+}
+
+/* A tensor of `pixels` lines of `pitch` numbers, c of them drawn, the others `beyond`. host (pixels, c). */
+static void *tensor(precision p, size_t pixels, int c, int pitch, float beyond, float *host)
+{
+  char *all = NEW(char, pixels * (size_t)pitch * 4);
+  void *device;
+  for (size_t i = 0; i < pixels; i++)
+    for (int j = 0; j < pitch; j++) {
+      const float v = j < c ? rounded(p, draw()) : beyond;
+      if (j < c) host[i * (size_t)c + (size_t)j] = v;
+      put(p, all, i * (size_t)pitch + (size_t)j, v);
+    }
+  device = on_device(all, pixels * (size_t)pitch * act_bytes(p));
+  free(all);
+  return device;
+}
+
+/* dw (o, k, k, c) */
+static void reference(conv_shape s, const float *x, const float *dy, double *dw)
+{
+  for (int n = 0; n < s.n; n++)
+    for (int u = 0; u < s.oh; u++)
+      for (int v = 0; v < s.ow; v++)
+        for (int ky = 0; ky < s.kernel; ky++)
+          for (int kx = 0; kx < s.kernel; kx++) {
+            const int yy = u * s.stride + ky - s.pad_top, xx = v * s.stride + kx - s.pad_left;
+            if (yy < 0 || yy >= s.h || xx < 0 || xx >= s.w) continue;
+            const float *a = dy + ((n * s.oh + u) * s.ow + v) * s.o, *b = x + ((n * s.h + yy) * s.w + xx) * s.c;
+            for (int o = 0; o < s.o; o++)
+              for (int c = 0; c < s.c; c++) dw[((o * s.kernel + ky) * s.kernel + kx) * s.c + c] += (double)a[o] * b[c];
+          }
+}
+
+static double distance(const float *found, const double *expected, size_t count)
+{
+  double d = 0, e = 0;
+  for (size_t i = 0; i < count; i++)
+    d += (found[i] - expected[i]) * (found[i] - expected[i]), e += expected[i] * expected[i];
+  return sqrt(d / e);
+}
+
+typedef struct { precision p; conv_shape s; size_t count, room; void *x, *dy, *work, *dw; double *expected; float *found; } job;
+
+static void poison(job *j)
+{
+  if (j->room) cudaMemset(j->work, 0xff, j->room);
+  cudaMemset(j->dw, 0xff, j->count * 4);
+}
+
+static double fetched(job *j, const char *what)
+{
+  const cudaError_t e = cudaDeviceSynchronize();
+  if (e || cudaGetLastError()) { printf("# %s: %s\n", what, cudaGetErrorString(e)); return NAN; }
+  cudaMemcpy(j->found, j->dw, j->count * 4, cudaMemcpyDeviceToHost);
+  return distance(j->found, j->expected, j->count);
+}
+
+static void one(precision p, conv_shape s, const char *why)
+{
+  static const char *const name[] = { "fp32", "tf32", "bf16" }, *const order[] = { "1", "-1" };
+  const size_t in = (size_t)(s.n * s.h * s.w), out = (size_t)(s.n * s.oh * s.ow);
+  const bool image = s.c == 3 && s.c_pitch == 4;
+  float *x = NEW(float, in * (size_t)s.c), *dy = NEW(float, out * (size_t)s.o), *again;
+  job j = { p, s, (size_t)(s.o * s.kernel * s.kernel * s.c), conv_room(p, s), NULL, NULL, NULL, NULL, NULL, NULL };
+  j.x = tensor(p, in, s.c, s.c_pitch, image ? 0 : NAN, x), j.dy = tensor(p, out, s.o, s.o_pitch, NAN, dy);
+  j.expected = NEW(double, j.count), j.found = NEW(float, j.count), again = NEW(float, j.count);
+  j.work = on_device(again, 0), j.dw = on_device(again, j.count * 4);
+  if (j.room) cudaFree(j.work), cudaMalloc(&j.work, j.room);
+  reference(s, x, dy, j.expected);
+  poison(&j);
+  cuda_conv_weight_gradient_plain(p, s, (const act *)j.x, (const act *)j.dy, (float *)j.dw, 0);
+  const double plain = fetched(&j, "plain");
+  double tiles[2];
+  bool same = true;
+  for (int i = 0; i < 2; i++) {
+    setenv("EMU_ORDER", order[i], 1);
+    poison(&j);
+    cuda_conv_weight_gradient(p, s, (const act *)j.x, (const act *)j.dy, j.work, (float *)j.dw, 0);
+    tiles[i] = fetched(&j, "tiles");
+    if (i) same = !memcmp(again, j.found, j.count * 4);
+    memcpy(again, j.found, j.count * 4);
+  }
+  ok(plain < 1e-7 && tiles[0] < 1e-6 && tiles[1] < 1e-6 && same,
+     "%s %s: %d x %dx%dx%d -> %dx%dx%d kernel %d stride %d: plain %.1e, tiles %.1e, the same bits again, room %zu", name[p], why,
+     s.n, s.h, s.w, s.c, s.oh, s.ow, s.o, s.kernel, s.stride, plain, tiles[0], j.room);
+  cudaFree(j.x), cudaFree(j.dy), cudaFree(j.work), cudaFree(j.dw);
+  free(x), free(dy), free(again), free(j.expected), free(j.found);
+}
+
+int main(void)
+{
+  /* n, h, w, c, c_pitch, oh, ow, o, o_pitch, kernel, stride, pad_top, pad_left */
+  static const struct { const char *why; conv_shape s; } shape[] = {
+    { "five taps", { 2, 17, 18, 64, 64, 17, 18, 64, 64, 5, 1, 2, 2 } },
+    { "five taps, few channels, a group of more", { 1, 16, 17, 24, 40, 16, 17, 40, 48, 5, 1, 2, 2 } },
+    { "five taps without padding", { 1, 12, 21, 8, 8, 8, 17, 8, 8, 5, 1, 0, 0 } },
+    { "three taps", { 3, 9, 9, 32, 32, 9, 9, 64, 64, 3, 1, 1, 1 } },
+    { "three taps, several tiles", { 1, 9, 10, 72, 72, 9, 10, 136, 136, 3, 1, 1, 1 } },
+    { "square", { 2, 7, 6, 40, 40, 4, 3, 72, 72, 3, 2, 1, 1 } },
+    { "square, one tap", { 2, 9, 9, 136, 136, 9, 9, 136, 136, 1, 1, 0, 0 } },
+    { "small, stride 3, padding of its own", { 2, 11, 13, 16, 16, 5, 5, 24, 24, 4, 3, 3, 1 } },
+    { "narrow", { 5, 6, 1, 16, 16, 6, 1, 16, 16, 5, 1, 2, 2 } },
+    { "one pixel", { 1, 1, 1, 8, 8, 1, 1, 8, 8, 1, 1, 0, 0 } },
+    { "image", { 2, 14, 15, 3, 4, 14, 15, 64, 64, 5, 1, 2, 2 } },
+    { "image, stride 2", { 2, 14, 15, 3, 4, 6, 6, 72, 72, 4, 2, 0, 0 } },
+    { "odd", { 2, 9, 8, 5, 5, 9, 8, 7, 7, 3, 1, 1, 1 } },
+    { "odd, a group of more", { 1, 9, 8, 3, 9, 9, 8, 66, 70, 5, 1, 2, 2 } },
+    { "image, odd outputs", { 1, 9, 8, 3, 4, 9, 8, 6, 6, 3, 1, 1, 1 } },
+  };
+  for (size_t i = 0; i < sizeof shape / sizeof *shape; i++)
+    for (int p = FP32; p <= BF16; p++) one((precision)p, shape[i].s, shape[i].why);
+  return done_testing();
+}
