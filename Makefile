@@ -178,7 +178,7 @@ EMULATED := -DEMULATED -Itests/emu -I$(GEN)
 ALLCXX = $(CFLAGS) -std=c++17 $(WARN) -Wno-unknown-pragmas -ffp-contract=off -fopenmp $(SANITIZER) -fPIC $(EMULATED)
 HAVE_CXX := $(shell command -v $(firstword $(CXX)) 2>/dev/null)
 EMU_PLUGIN := $(if $(HAVE_CXX),$(if $(wildcard $(GEN)/cuda.c),$(B)/emu/libwbcsnet_cuda.so))
-EMU_FAULTS := $(if $(HAVE_CXX),$(B)/emu/faults $(B)/emu/conv)
+EMU_FAULTS := $(if $(HAVE_CXX),$(B)/emu/faults $(B)/emu/conv $(B)/emu/conv-planted)
 
 $(B)/emu/%.cu.o: $(GEN)/%.cu
 	@mkdir -p $(@D)
@@ -208,6 +208,11 @@ KERNEL_TESTS := $(if $(HAVE_CXX),$(patsubst tests/%.cu,$(B)/tests/%.t,$(wildcard
 $(KERNEL_TESTS): $(B)/tests/%.t: tests/%.cu $(KERNELS:$(GEN)/%=$(B)/emu/%.o) $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
 	@mkdir -p $(@D)
 	$(call say,CXX,$<) $(CXX) $(ALLCXX) -Itests -MMD -MP -MF $(@:.t=.d) -o $@ -x c++ $< -x none $(filter %.o,$^)
+
+$(B)/emu/conv-planted: tests/emu/conv.cu tests/emu/plant $(GEN)/cuda_conv.cu $(GEN)/cuda_device.h $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
+	@mkdir -p $(B)/emu/planted
+	$(Q)tests/emu/plant $(GEN)/cuda_conv.cu >$(B)/emu/planted/cuda_conv.cu
+	$(call say,CXX,$@) $(CXX) -I$(B)/emu/planted $(ALLCXX) -DPLANTED -o $@ -x c++ $< -x none $(filter %.o,$^)
 
 -include $(OBJ:.o=.d) $(wildcard $(B)/tests/*.d $(B)/emu/*.d $(B)/obj/*.cu.d) $(B)/obj/cuda.d $(B)/obj/cuda_probe.d
 

@@ -374,7 +374,6 @@ __global__ void __launch_bounds__(BM * BN / 64, 32768 / (BM * BN)) conv_tiles(ga
     else multiply_mma<P>(left, top, sum);
     free = full, full = full + 1 == STAGES ? 0 : full + 1;
   }
-  copy_wait<0>();
   __syncthreads();
   finish<P, BM, BN>(g, e, sum, room, m0, n0);
 }

@@ -1,10 +1,13 @@
 /* conv.cu: the convolution kernels against plain loops in double over odd shapes, in every precision.
-   conv [CASE]: TAP; operands are rounded as they are stored, so that what is left to differ is the order of the sums and the
+   conv [CASE...]: TAP; operands are rounded as they are stored, so that what is left to differ is the order of the sums and the
    rounding of the result. Under nvcc it is a program for a GPU. */
 #define ENOUGH_BLOCKS 4
+#include <stdlib.h>
+#ifdef PLANTED                                       /* by tests/emu/plant: PLANTED=n leaves out line n */
+static int planted = getenv("PLANTED") ? atoi(getenv("PLANTED")) : -1;
+#endif
 #include "cuda_conv.cu"
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <vector>
 #include "../tap.h"
@@ -206,8 +209,8 @@ static const struct { int n, h, w, c, c_pitch, o, o_pitch, kernel, stride, pad[4
   { 2, 9, 9, 8, 8, 8, 8, 1, 1, { 0, 0, 0, 0 } },                     /* one tap */
   { 2, 9, 9, 8, 8, 8, 8, 1, 2, { 0, 0, 0, 0 } },
   { 2, 7, 9, 8, 24, 8, 16, 3, 1, { 1, 1, 1, 1 } },                   /* one of several groups */
-  { 1, 20, 19, 8, 8, 16, 16, 17, 1, { 8, 8, 8, 8 } },                /* wider than the masks */
-  { 1, 17, 18, 8, 8, 8, 8, 15, 1, { 7, 7, 7, 7 } },
+  { 1, 10, 9, 8, 8, 16, 16, 17, 1, { 8, 8, 8, 8 } },                /* wider than the masks */
+  { 1, 9, 10, 8, 8, 8, 8, 15, 1, { 7, 7, 7, 7 } },
   { 2, 9, 8, 6, 6, 66, 66, 2, 1, { 0, 0, 1, 1 } },
   { 1, 9, 17, 48, 48, 20, 20, 4, 1, { 0, 3, 2, 1 } },                /* several taps a tile of K, uneven */
   { 1, 1, 1, 8, 8, 8, 8, 3, 1, { 1, 1, 1, 1 } },
@@ -216,10 +219,11 @@ static const struct { int n, h, w, c, c_pitch, o, o_pitch, kernel, stride, pad[4
 
 int main(int argc, char **argv)
 {
-  int only = argc > 1 ? atoi(argv[1]) : -1;
   for (int i = 0; i < (int)(sizeof cases / sizeof *cases); i++) {
     auto k = cases[i];
-    if (only >= 0 && i != only) continue;
+    bool asked = argc == 1;
+    for (int j = 1; j < argc; j++) asked = asked || atoi(argv[j]) == i;
+    if (!asked) continue;
     conv_shape s = { k.n, k.h, k.w, k.c, k.c_pitch, (k.h + k.pad[0] + k.pad[2] - k.kernel) / k.stride + 1,
                      (k.w + k.pad[1] + k.pad[3] - k.kernel) / k.stride + 1, k.o, k.o_pitch, k.kernel, k.stride, k.pad[0], k.pad[1] };
     printf("# %d x %d x %d x %d -> %d x %d x %d, kernel %d, stride %d\n", s.n, s.h, s.w, s.c, s.oh, s.ow, s.o, s.kernel, s.stride);
@@ -230,6 +234,7 @@ int main(int argc, char **argv)
         for (size_t e = 3; e < x.size(); e += 4) x[e] = 0;
       for (int mode = 0; mode < 3; mode++) try_forward(p, s, x, w, mode == 1, mode == 2);
       for (int mode = SET; mode <= PLAIN_KERNEL; mode++) try_gradient(p, s, w, mode);
+      if (tap_failed && getenv("PLANTED")) return done_testing();
     }
   }
   return done_testing();
