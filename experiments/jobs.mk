@@ -49,6 +49,7 @@ FIGURES := $(PLACE)/figures/$(SCALE)/$(NAME)
 SHEETS := $(PLACE)/paper/$(SCALE)/$(NAME)
 JOBLIST := $(RESULTS)/jobs.txt
 INPUTS := $(PLACE)/inputs.txt
+UNPACKED := $(PLACE)/unpacked
 
 CLAIMS := ablation place readings size recipe significance
 .PHONY: paper begin scratch cv transfer claims $(CLAIMS) features samples diagrams figures plan data-drawn runs cells
@@ -91,7 +92,6 @@ cells: $(SET1)/dataset.json $(SET2)/dataset.json
 
 # ---- archived runs ----
 ifneq ($(RUNS),)
-UNPACKED := $(PLACE)/unpacked
 # The stamp is older than what was unpacked, which is therefore up to date.
 $(UNPACKED): $(RUNS) $(INPUTS) experiments/archive
 	@mkdir -p $(@D) && touch $@.new
