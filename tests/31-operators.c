@@ -283,6 +283,7 @@ int main(int argc, char **argv)
   if (argc && !getenv("OMP_WAIT_POLICY") && !setenv("OMP_WAIT_POLICY", "passive", 1)) execv("/proc/self/exe", argv);
   for (int i = 0; engine_kinds[i]; i++) {
     const engine_kind *kind = engine_kinds[i];
+    if (!engine_wanted(kind->name)) continue;
     if (kind->why_off()) { skip(say("engine %s: %s", kind->name, kind->why_off())); continue; }
     tolerance = kind->tolerance;
     const bool ref = kind == &engine_ref;            /* against itself a few cases show that nothing crashes */

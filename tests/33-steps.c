@@ -272,6 +272,7 @@ int main(void)
 {
   for (int i = 0; engine_kinds[i]; i++) {
     const engine_kind *k = engine_kinds[i];
+    if (!engine_wanted(k->name)) continue;
     if (k->why_off()) { skip(say("engine %s: %s", k->name, k->why_off())); continue; }
     update_by_hand(k), statistics_by_hand(k), dropout_masks(k), turns_by_hand(k), loss_by_hand(k), operators_by_hand(k), ties_by_hand(k);
   }

@@ -3,6 +3,8 @@
 #define TAP_H
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static int tap_run, tap_failed;
 
@@ -19,6 +21,16 @@ static int tap_ok(int good, const char *file, int line, const char *format, ...)
 }
 #define ok(condition, ...) tap_ok(!!(condition), __FILE__, __LINE__, __VA_ARGS__)
 #define skip(why) printf("ok %d # SKIP %s\n", ++tap_run, why)
+
+/* WBCSNET_ENGINES="cuda cuda-tf32" restricts a test to those engines; unset or empty: all. */
+__attribute__((unused)) static int engine_wanted(const char *name)
+{
+  const char *list = getenv("WBCSNET_ENGINES");
+  const size_t n = strlen(name);
+  for (const char *at = list; at && (at = strstr(at, name)); at += n)
+    if ((at == list || at[-1] == ' ') && (!at[n] || at[n] == ' ')) return 1;
+  return !list || !*list;
+}
 
 __attribute__((unused)) static int done_testing(void) { printf("1..%d\n", tap_run); return tap_failed > 0; }
 #endif
