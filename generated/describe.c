@@ -1,6 +1,7 @@
 #include "base.h"
 #include "options.h"
 #include "plan.h"
+#include "pretrained.h"
 #include <string.h>
 
 /* describe: words for a layer */
@@ -29,15 +30,15 @@ static const char *shape_text(shape s) { return say("%dx%dx%d", s.h, s.w, s.c); 
 /* describe: print tables */
 static void print_layers(const net *n)
 {
-  printf("%-12s %-8s %-12s %-14s %-28s %12s %10s\n", "layer", "kind", "from", "output", "", "parameters",
+  printf("%-12s %-8s %-12s %-14s %-34s %12s %10s\n", "layer", "kind", "from", "output", "", "parameters",
          "MFLOP");
   for (int i = 0; i < n->layers; i++) {
     const layer *l = &n->layer[i];
     const char *from = l->from < 0 ? "" : n->layer[l->from].name;
-    printf("%-12s %-8s %-12s %-14s %-28s %12zu %10.3f\n", l->name, layer_word(l->kind), from,
+    printf("%-12s %-8s %-12s %-14s %-34s %12zu %10.3f\n", l->name, layer_word(l->kind), from,
            shape_text(l->out), details(n, l), layer_params(n, l), l->flop * 1e-6);
   }
-  printf("%-12s %-8s %-12s %-14s %-28s %12zu %10.3f\n\n", "total", "", "", "", "", n->learnables,
+  printf("%-12s %-8s %-12s %-14s %-34s %12zu %10.3f\n\n", "total", "", "", "", "", n->learnables,
          n->flop * 1e-6);
   printf("A training step costs %.3f GFLOP an image. Architecture %.12s.\n\n", n->train_flop * 1e-9,
          n->sha256);
@@ -109,17 +110,38 @@ static void print_json(const plan *p)
   printf("  ]\n}\n");
 }
 
+/* describe: print what PyTorch's weights give */
+static const char *dims_text(int rank, const int *dim)
+{
+  return say(rank == 4 ? "(%d, %d, %d, %d)" : rank == 2 ? "(%d, %d)" : "(%d)", dim[0], dim[1], dim[2], dim[3]);
+}
+
+static void print_pretrained(const net *n, const char *path)
+{
+  static const char *const words[] = { "taken", "last layer: drawn anew", "another shape: drawn anew",
+                                      "no name for it: drawn anew" };
+  safetensors *file = st_read(path);
+  printf("%-20s %-20s %-34s %s\n", "tensor", "shape", "in PyTorch's file", "");
+  for (int k = 0; k < n->params; k++) {
+    char name[64];
+    const way w = pretrained_way(file, n, k, false, name);
+    printf("%-20s %-20s %-34s %s\n", n->param[k].name, dims_text(n->param[k].rank, n->param[k].dim), name, words[w]);
+  }
+  st_free(file);
+}
+
 /* describe: the subcommand */
 /* wbcsnet describe NET: print a net's layer table, steps and memory. */
 int cmd_describe(int argc, char **argv)
 {
-  const char *set = NULL, *path = NULL;
+  const char *set = NULL, *path = NULL, *weights = NULL;
   int images = 32, classes = 5, n;
   bool as_json = false;
   const option table[] = {
     { "set", OPTION_TEXT, &set, "NAME=VALUE,...", "replace values of the net's params" },
     { "batch", OPTION_INT, &images, "N", "images in a batch (32)" },
     { "classes", OPTION_INT, &classes, "N", "classes of the data (5)" },
+    { "pretrained", OPTION_TEXT, &weights, "WEIGHTS", "print which tensors of a file from PyTorch it would take" },
     { "json", OPTION_FLAG, &as_json, NULL, "print JSON" },
     {0}
   };
@@ -133,6 +155,7 @@ int cmd_describe(int argc, char **argv)
   net *the_net = net_load(path, set, classes);
   plan *p = plan_make(the_net, images);
   if (as_json) print_json(p);
+  else if (weights) print_pretrained(the_net, weights);
   else printf("%s (%s)\n\n", the_net->title, path), print_layers(the_net), print_plan(p);
   plan_free(p), net_free(the_net);
   return 0;

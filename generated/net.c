@@ -198,6 +198,14 @@ static void read_response(net_reader *r, layer *l)
   l->k = real_value(r, "k", 1e-6, 1e6, 0);
 }
 
+static void read_foreign_name(const net_reader *r, layer *l)
+{
+  const char *word = value_of(r, "torch");
+  if (word && strlen(word) >= sizeof l->torch)
+    bad_net(r, say("torch '%.60s'", word), say("a name of at most %zu letters", sizeof l->torch - 1), NULL);
+  snprintf(l->torch, sizeof l->torch, "%s", word ? word : "");
+}
+
 static double read_probability(net_reader *r)
 {
   const char *word = value_of(r, "p");
@@ -224,13 +232,13 @@ static void read_second_term(net_reader *r, layer *l)
 /* net: read a layer's line */
 static void read_layer(net_reader *r, layer_kind kind)
 {
-  static const char *const keys[LAYER_KINDS][8] = {
-    [LAYER_CONV] = { "filters", "kernel", "stride", "pad", "groups", "bias", "from" },
+  static const char *const keys[LAYER_KINDS][9] = {
+    [LAYER_CONV] = { "filters", "kernel", "stride", "pad", "groups", "bias", "torch", "from" },
     [LAYER_POOL] = { "size", "stride", "pad", "from" }, [LAYER_AVERAGE] = { "size", "stride", "pad", "from" },
     [LAYER_LRN] = { "size", "alpha", "beta", "k", "from" },
     [LAYER_TANH] = { "amplitude", "slope", "from" }, [LAYER_SCALE] = { "by", "from" },
-    [LAYER_ADD] = { "with", "from" }, [LAYER_FC] = { "units", "from" }, [LAYER_DROPOUT] = { "p", "from" },
-    [LAYER_NORM] = { "from" }, [LAYER_RELU] = { "from" }, [LAYER_SOFTMAX] = { "from" },
+    [LAYER_ADD] = { "with", "from" }, [LAYER_DROPOUT] = { "p", "from" },
+    [LAYER_FC] = { "units", "torch", "from" }, [LAYER_NORM] = { "torch", "from" }, [LAYER_RELU] = { "from" }, [LAYER_SOFTMAX] = { "from" },
   };
   net *n = r->n;
   if (!n->layers) bad_net(r, say("a %s layer", r->word[0]), "input H W C first", NULL);
@@ -243,6 +251,7 @@ static void read_layer(net_reader *r, layer_kind kind)
   const char *from = value_of(r, "from");
   l.from = from ? earlier_layer(r, from) : n->layers - 1;
   l.in = l.out = n->layer[l.from].out;
+  read_foreign_name(r, &l);
   /* read what this kind of layer needs */
   switch (kind) {
   case LAYER_CONV:
@@ -529,5 +538,18 @@ int net_layer(const net *n, const char *name)
   for (int i = 0; i < n->layers; i++)
     if (!strcmp(n->layer[i].name, name)) return i;
   return -1;
+}
+
+int net_head(const net *n)
+{
+  int i = n->layers - 1;
+  while (i >= 0 && n->layer[i].kind != LAYER_FC) i--;
+  return i;
+}
+
+bool net_in_head(const net *n, int k)
+{
+  const int i = net_head(n);
+  return i >= 0 && (n->layer[i].weight == k || n->layer[i].bias == k);
 }
 

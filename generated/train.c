@@ -3,6 +3,7 @@
 #include "folds.h"
 #include "model.h"
 #include "options.h"
+#include "pretrained.h"
 #include "recipe.h"
 #include "rng.h"
 #include <dirent.h>
@@ -17,7 +18,7 @@
 /* train: a job */
 typedef struct {
   /* what was asked */
-  const char *data, *net_path, *set, *recipe_path, *with, *fold_text, *init_path, *device, *out;
+  const char *data, *net_path, *set, *recipe_path, *with, *fold_text, *init_path, *pretrained_path, *device, *out;
   int folds, fold, subset, threads;                  /* fold: -1 trains on every cell */
   uint64_t seed;
   bool init_all, keep_going, quiet;
@@ -93,6 +94,7 @@ static void order_epoch(job *j, int epoch)
 static void find_mean(job *j)
 {
   size_t n = (size_t)j->ds->h * (size_t)j->ds->w * (size_t)j->ds->c;
+  if (j->pretrained_path) { pretrained_mean(j->net, j->mean = NEW(float, n)); return; }
   if (j->r.normalise == NORMALISE_NONE) return;
   uint64_t *sum = NEW(uint64_t, n);
   for (int i = 0; i < j->trains; i++) {
@@ -152,14 +154,6 @@ static void draw_first_weights(job *j)
   }
 }
 
-static int last_fc(const net *n)
-{
-  int at = -1;
-  for (int i = 0; i < n->layers; i++)
-    if (n->layer[i].kind == LAYER_FC) at = i;
-  return at;
-}
-
 static const param *same_tensor(const net *other, const param *p)
 {
   for (int i = 0; i < other->params; i++) {
@@ -170,7 +164,7 @@ static const param *same_tensor(const net *other, const param *p)
   return NULL;
 }
 
-static void load_statistics(job *j, const model *m)
+static void take_statistics(job *j, const model *m)
 {
   for (int i = 0; i < j->net->layers; i++) {
     const layer *l = &j->net->layer[i];
@@ -181,30 +175,45 @@ static void load_statistics(job *j, const model *m)
   }
 }
 
-static void load_first_weights(job *j)
+/* Tensors of the same name and shape; taken (params) receives which. */
+static void take_model(job *j, bool *taken)
 {
   model *m = model_load(j->init_path);
-  int head = last_fc(j->net), loaded = 0;
-  char fresh[512] = "";
-  bool rates = j->r.head_rate != 1 || j->r.body_rate != 1;
-  if (rates) j->factor = NEW(float, j->net->params);
   for (int i = 0; i < j->net->params; i++) {
     const param *p = &j->net->param[i], *q = same_tensor(m->net, p);
-    bool in_head = head >= 0 && (i == j->net->layer[head].weight || i == j->net->layer[head].bias);
-    if (in_head && !j->init_all) q = NULL;
-    if (q) memcpy(j->state.param + p->offset, m->state.param + q->offset, sizeof(float) * p->count);
-    loaded += q != NULL;
-    if (!q) snprintf(fresh + strlen(fresh), sizeof fresh - strlen(fresh), " %s", p->name);
-    if (rates) j->factor[i] = (float)(q ? j->r.body_rate : j->r.head_rate);
+    taken[i] = q && (j->init_all || !net_in_head(j->net, i));
+    if (taken[i]) memcpy(j->state.param + p->offset, m->state.param + q->offset, sizeof(float) * p->count);
   }
-  load_statistics(j, m);
-  if (!loaded)
-    die(EXIT_DATA, j->init_path, "no tensor of this net's names and shapes",
-        "weights of the same net", NULL);
-  if (!j->quiet)
-    fprintf(stderr, "%s: %d of %d tensors from %s; drawn anew:%s; mean image of the new training cells\n", j->title, loaded,
-            j->net->params, j->init_path, *fresh ? fresh : " none");
+  take_statistics(j, m);
   model_free(m);
+}
+
+static void take_pretrained(job *j, bool *taken)
+{
+  safetensors *file = st_read(j->pretrained_path);
+  pretrained_load(file, j->net, j->init_all, &j->state, taken);
+  st_free(file);
+}
+
+static void load_first_weights(job *j)
+{
+  const net *n = j->net;
+  const char *path = j->init_path ? j->init_path : j->pretrained_path;
+  bool *taken = NEW(bool, n->params), rates = j->r.head_rate != 1 || j->r.body_rate != 1;
+  int loaded = 0;
+  char fresh[512] = "";
+  if (j->init_path) take_model(j, taken); else take_pretrained(j, taken);
+  if (rates) j->factor = NEW(float, n->params);
+  for (int i = 0; i < n->params; i++) {
+    loaded += taken[i];
+    if (!taken[i]) snprintf(fresh + strlen(fresh), sizeof fresh - strlen(fresh), " %s", n->param[i].name);
+    if (rates) j->factor[i] = (float)(taken[i] ? j->r.body_rate : j->r.head_rate);
+  }
+  if (!loaded) die(EXIT_DATA, path, "no tensor of this net's names and shapes", "weights of the same net", NULL);
+  if (!j->quiet)
+    fprintf(stderr, "%s: %d of %d tensors from %s; drawn anew:%s; %s\n", j->title, loaded, n->params, path,
+            *fresh ? fresh : " none", j->init_path ? "mean image of the new training cells" : "mean colour of ImageNet");
+  free(taken);
 }
 
 /* train: the configuration */
@@ -224,8 +233,8 @@ static void write_config(job *j)
   fprintf(f, ", \"folds\": %d, \"fold\": ", j->folds);
   if (j->fold < 0) fputs("\"all\"", f); else fprintf(f, "%d", j->fold);
   fprintf(f, ", \"cells\": %d, \"seed\": %llu, \"init\": ", j->subset, (unsigned long long)j->seed);
-  if (!j->init_path) fputs("null", f);
-  else fprintf(f, "\"%s%s\"", j->init_sha, j->init_all ? " all" : "");
+  if (!*j->init_sha) fputs("null", f);
+  else fprintf(f, "\"%s%s%s\"", j->pretrained_path ? "torch " : "", j->init_sha, j->init_all ? " all" : "");
   fprintf(f, ", \"device\": \"%s\"}", j->kind->name);
   fclose(f);
   sha256_of(j->config, n, j->config_sha);
@@ -689,6 +698,7 @@ static void read_inputs(job *j)
   }
   j->kind = engine_find(j->device);
   if (j->init_path) sha256_of_file(j->init_path, j->init_sha);
+  if (j->pretrained_path) sha256_of_file(j->pretrained_path, j->init_sha);
   snprintf(j->title, sizeof j->title, "%s seed %llu fold %s", j->net->name,
            (unsigned long long)j->seed, j->fold_text);
 }
@@ -703,7 +713,7 @@ static void prepare(job *j)
   j->state.stat = NEW(float, j->net->stat_floats);
   j->loss = NEW(double, j->iterations), j->accuracy = NEW(double, j->iterations);
   draw_first_weights(j);
-  if (j->init_path) load_first_weights(j);
+  if (j->init_path || j->pretrained_path) load_first_weights(j);
 }
 
 static void begin(job *j)
@@ -784,7 +794,9 @@ static void read_flags(job *j, int argc, char **argv)
     { "seed", OPTION_SEED, &j->seed, "S", "seed of folds, first weights, order, dropout, turns (1)" },
     { "init", OPTION_TEXT, &j->init_path, "WEIGHTS",
         "fine-tune: begin with these weights, the last layer drawn anew" },
-    { "init-all", OPTION_FLAG, &j->init_all, NULL, "with --init: keep the last layer too" },
+    { "pretrained", OPTION_TEXT, &j->pretrained_path, "WEIGHTS",
+        "the same with weights that PyTorch wrote, for a net that names its tensors" },
+    { "init-all", OPTION_FLAG, &j->init_all, NULL, "with --init or --pretrained: keep the last layer too" },
     { "device", OPTION_TEXT, &j->device, "NAME", "engine: auto, cpu, ref, cuda[:N], cuda-tf32, cuda-bf16 (auto)" },
     { "threads", OPTION_INT, &j->threads, "T", "threads (0: one a core); no result depends on it" },
     { "out", OPTION_TEXT, &j->out, "FOLDER", "run folder" },
@@ -817,7 +829,9 @@ static void check_flags(job *j)
   if (j->subset < 0) die(EXIT_USAGE, "--cells", say("%d", j->subset), "0 or more", NULL);
   if (j->threads < 0 || j->threads > 4096)
     die(EXIT_USAGE, "--threads", say("%d", j->threads), "0 to 4096", NULL);
-  if (j->init_all && !j->init_path)
+  if (j->init_path && j->pretrained_path)
+    die(EXIT_USAGE, "--pretrained", "--init beside it", "one of the two", NULL);
+  if (j->init_all && !j->init_path && !j->pretrained_path)
     die(EXIT_USAGE, "--init-all", "no --init", "weights to begin with", NULL);
   if (!(j->every >= 0)) die(EXIT_USAGE, "--checkpoint", say("%g", j->every), "seconds, 0 or more", NULL);
 }

@@ -79,6 +79,36 @@ static void readings(void)
   }
 }
 
+/* Nets of other people: the numbers of parameters that are published for them. AlexNet 60,965,224: the grouped net of 2012, as in Caffe's bvlc_reference;
+   61,100,840 (one tower), 138,357,544 and 11,689,512: torchvision's table of weights; LeNet-5's 61,706: 156 + 2416 + 48120 + 10164 + 850. */
+static void other_nets(void)
+{
+  static const struct { const char *name; int classes; size_t params; double giga; const char *layer; int size; } all[] = {
+    { "lenet5", 10, 61706, 0, "c3", 10 }, { "alexnet", 1000, 60965224, 0.724, "pool5", 6 }, { "alexnet-one", 1000, 61100840, 0.714, "relu2", 27 },
+    { "vgg16", 1000, 138357544, 15.47, "pool5", 7 }, { "resnet18", 1000, 11689512, 1.814, "s4b-relu2", 7 }, { "lenet5-colour", 5, 389901, 0, "s4", 14 }, { "alexnet-70", 5, 23334277, 0, "pool5", 2 },
+  };
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+    net *n = net_load(say("experiments/nets/%s.net", all[i].name), NULL, all[i].classes);
+    const layer *l = &n->layer[net_layer(n, all[i].layer)];
+    ok(n->learnables == all[i].params && !strcmp(n->name, all[i].name), "%s: %zu parameters at %d classes", n->name, n->learnables, all[i].classes);
+    ok(l->out.h == all[i].size && l->out.w == all[i].size, "%s: %s is %dx%d", n->name, l->name, l->out.h, l->out.w);
+    /* published in multiply-adds, without the small operators */
+    if (all[i].giga > 0) ok(fabs(n->flop / 2e9 / all[i].giga - 1) < 0.015, "%s: %.4g billion multiply-adds, published %.4g", n->name, n->flop / 2e9, all[i].giga);
+    net_free(n);
+  }
+  net *n = net_load("experiments/nets/resnet18.net", "size=70", 5);
+  plan *p = plan_make(n, 4);
+  int convs = 0, norms = 0, sums = 0, adds = 0, scaled = 0;
+  for (int i = 0; i < p->steps; i++) {
+    const step *s = &p->step[i];
+    convs += s->kind == STEP_CONV, norms += s->kind == STEP_NORM, adds += s->kind == STEP_ADD, sums += s->kind == STEP_NORM && s->r >= 0;
+    scaled += s->kind == STEP_SCALE && !s->need_dx && !p->step[i + 1].need_dx;
+  }
+  ok(convs == 20 && norms == 20 && sums == 8 && !adds, "ResNet-18: 20 convolutions and normalisations, eight of which take in a shortcut");
+  ok(scaled == 1 && count_of(n, "s2a-conv3.weight") == 128 * 64 && !count_of(n, "conv1.bias"), "no gradient for a scaled image; a projection; no biases before normalisations");
+  plan_free(p), net_free(n);
+}
+
 /* ceil(n / s) places, p = max((m - 1) s + k - n, 0) zeros, the odd one behind. */
 static void padding(void)
 {
@@ -97,6 +127,9 @@ static void padding(void)
   }
   ok(good, "pad same: sizes and zeros for odd and even kernels and strides");
   net *n = net_parse("name t\ninput 70 9 3\nconv c filters 2 kernel 5 stride 2 pad valid\nmaxpool p size 3 stride 2\nfc f units classes\nsoftmax l\n", "t", NULL, 2);
+  net *m = net_parse("name t\ninput 224 224 3\nconv c filters 2 kernel 7 stride 2 pad 3\nmaxpool p size 3 stride 2 pad 1\navgpool a size global\nfc f units classes\nsoftmax l\n", "t", NULL, 2);
+  ok(shape_is(m, "c", 112, 112, 2) && m->layer[1].pad_top == 3 && m->layer[1].pad_bottom == 3 && shape_is(m, "p", 56, 56, 2) && shape_is(m, "a", 1, 1, 2), "zeros by number: 224, 112, 56, and one value a channel");
+  net_free(m);
   ok(shape_is(n, "c", 33, 3, 2) && shape_is(n, "p", 16, 1, 2) && n->layer[1].pad_top == 0, "valid: (70-5)/2+1 = 33, (9-5)/2+1 = 3; pools are valid unless said");
   net_free(n);
 }
@@ -143,6 +176,6 @@ static void plans(void)
 
 int main(void)
 {
-  the_papers_net(), the_family(), readings(), padding(), plans();
+  the_papers_net(), the_family(), readings(), padding(), plans(), other_nets();
   return done_testing();
 }

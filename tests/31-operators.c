@@ -216,7 +216,12 @@ static void report(const engine_kind *kind, const char *op, const worst *w)
 }
 
 /* ---- whole nets ---- */
-static const char *const nets[] = { "wbcsnet", "wbcsnet2", "wbcsnet2-v2", "wbcsnet2-v3", "wbcsnet2-v4" };
+#define SMALL "size=12,f1=5,f2=6,f3=7,fc1=9"
+static const struct { const char *name, *set; } nets[] = {
+  { "wbcsnet", SMALL }, { "wbcsnet2", SMALL }, { "wbcsnet2-v2", SMALL }, { "wbcsnet2-v3", SMALL }, { "wbcsnet2-v4", SMALL },
+  { "lenet5", NULL }, { "lenet5-colour", "size=20,f1=3,f2=4" }, { "alexnet-70", "f1=4,f2=6,f3=8,f4=8,f5=6,fc=10" },
+  { "alexnet-one", "size=63,f1=4,f2=5,f3=6,f4=7,f5=6,fc=10" }, { "vgg16", "size=32,f1=3,f2=4,f3=5,f4=16,f5=17,fc=9" }, { "resnet18", "size=64,f1=3,f2=4,f3=16,f4=17" },
+};
 
 static void fill_state(const net *n, net_state *s)
 {
@@ -230,7 +235,7 @@ static void fill_state(const net *n, net_state *s)
 static float *train_a_little(const engine_kind *kind, const plan *p, const net_state *start, int threads, int steps, size_t *count)
 {
   const net *n = p->net;
-  static uint8_t pixels[8 * 12 * 12 * 3];
+  static uint8_t pixels[8 * 70 * 70 * 3];
   static const int label[8] = { 0, 1, 2, 3, 4, 0, 1, 2 };
   int row[BATCH] = { 7, 3, 1, 0, 2, 6, 5 };
   const uint8_t turn[BATCH] = { 0, 1, 2, 3, 4, 5, 6 };
@@ -259,19 +264,20 @@ static float *train_a_little(const engine_kind *kind, const plan *p, const net_s
 static void whole_nets(const engine_kind *kind)
 {
   for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
-    net *n = net_load(say("experiments/nets/%s.net", nets[i]), "size=12,f1=5,f2=6,f3=7,fc1=9", 5);
+    const char *name = nets[i].name;
+    net *n = net_load(say("experiments/nets/%s.net", name), nets[i].set, 5);
     plan *p = plan_make(n, BATCH);
     net_state start;
     size_t count;
     fill_state(n, &start);
     float *one = train_a_little(kind, p, &start, 1, 3, &count), *again = train_a_little(kind, p, &start, 1, 3, &count);
     float *two = train_a_little(kind, p, &start, 2, 3, &count), *three = train_a_little(kind, p, &start, 3, 3, &count);
-    ok(!memcmp(one, again, count * sizeof *one), "%s %s: the same bits twice", kind->name, nets[i]);
-    ok(!memcmp(one, two, count * sizeof *one) && !memcmp(one, three, count * sizeof *one), "%s %s: the same bits with 1, 2 and 3 threads", kind->name, nets[i]);
+    ok(!memcmp(one, again, count * sizeof *one), "%s %s: the same bits twice", kind->name, name);
+    ok(!memcmp(one, two, count * sizeof *one) && !memcmp(one, three, count * sizeof *one), "%s %s: the same bits with 1, 2 and 3 threads", kind->name, name);
     float *mine = train_a_little(kind, p, &start, 2, 1, &count), *right = train_a_little(&engine_ref, p, &start, 2, 1, &count);
     const double d = difference(mine, right, n->param_floats), v = difference(mine + n->param_floats, right + n->param_floats, n->param_floats);
     const double f = difference(mine + 2 * n->param_floats, right + 2 * n->param_floats, count - 2 * n->param_floats);
-    ok(d < 1e-5 && v < 1e-3 && f < 1e-3, "%s %s: a step with class weights and turns, against ref: parameters %.2g velocities %.2g the rest %.2g", kind->name, nets[i], d, v, f);
+    ok(d < 1e-5 && v < 1e-3 && f < 1e-3, "%s %s: a step with class weights and turns, against ref: parameters %.2g velocities %.2g the rest %.2g", kind->name, name, d, v, f);
     free(one), free(again), free(two), free(three), free(mine), free(right), free(start.param), free(start.stat);
     plan_free(p), net_free(n);
   }

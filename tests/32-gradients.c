@@ -152,9 +152,9 @@ static double along(engine *e, net_state *s, const float *x, const batch *b, con
   return (l[0] - l[1]) / (2 * h);
 }
 
-static void check_net(const char *name)
+static void check_net(const char *name, const char *set)
 {
-  net *n = net_load(say("experiments/nets/%s.net", name), "size=12,f1=4,f2=5,f3=6,fc1=7", 3);
+  net *n = net_load(say("experiments/nets/%s.net", name), set ? set : "size=12,f1=4,f2=5,f3=6,fc1=7", 3);
   plan *p = plan_make(n, BATCH);
   engine *e = engine_ref.open(p, 1);
   net_state s = { NEW(float, n->param_floats), NULL, NEW(float, n->stat_floats) };
@@ -221,6 +221,8 @@ int main(void)
   check_operator("tanh", "tanh op amplitude 1.7159 slope 0.66666667 from pre", 0.01f, 1e-3);
   check_operator("scale", "scale op by 0.02 from pre", 0.25f, 1e-5);
   check_operator("dropout", "dropout op p 0.4 from pre", 0.25f, 1e-5);
-  check_net("wbcsnet"), check_net("wbcsnet2"), check_net("wbcsnet2-v2"), check_net("wbcsnet2-v3"), check_net("wbcsnet2-v4");
+  check_net("wbcsnet", NULL), check_net("wbcsnet2", NULL), check_net("wbcsnet2-v2", NULL), check_net("wbcsnet2-v3", NULL), check_net("wbcsnet2-v4", NULL);
+  check_net("lenet5", "f1=2,f2=3,fc1=7,fc2=6"), check_net("lenet5-colour", "size=20,f1=2,f2=3,fc1=7,fc2=6"), check_net("alexnet-70", "f1=4,f2=4,f3=6,f4=6,f5=4,fc=7");
+  check_net("alexnet-one", "size=63,f1=3,f2=4,f3=4,f4=4,f5=4,fc=7"), check_net("vgg16", "size=32,f1=2,f2=2,f3=3,f4=3,f5=4,fc=6"), check_net("resnet18", "size=64,f1=2,f2=3,f3=4,f4=5");
   return done_testing();
 }

@@ -1,0 +1,186 @@
+/* Weights that PyTorch wrote: the order of axes by hand, what is drawn anew, what is refused; and PyTorch's own answers for AlexNet, VGG-16 and
+   ResNet-18 of random weights, where PyTorch is installed. */
+#include "pretrained.h"
+#include "tap.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) { return "detect_leaks=0"; }
+
+static char folder[256];
+static const char *in_folder(const char *name) { return say("%s/%s", folder, name); }
+
+static float *counting(size_t n, float first)
+{
+  float *x = NEW(float, n);
+  for (size_t i = 0; i < n; i++) x[i] = first + (float)i;
+  return x;
+}
+
+static net_state state_of(const net *n)
+{
+  return (net_state){ NEW(float, n->param_floats), NULL, NEW(float, n->stat_floats) };
+}
+
+/* A convolution of 2 filters 2x2 over the image, a normalisation, a fully connected layer over 2x1x2, the classes. */
+static const char *const small = "name small\ninput 3 2 3\nscale unit by 0.5\nconv c filters 2 kernel 2 pad valid torch features.0\nbn b torch norm\n"
+  "relu r\nfc f units 3 torch head.1\nfc out units classes torch head.2\nsoftmax loss\n";
+
+/* Each tensor's values count up in PyTorch's order, from another hundred. */
+static void write_small(const char *path, int classes)
+{
+  safetensors *s = st_new();
+  st_add(s, "features.0.weight", ST_F32, 4, (int[]){ 2, 3, 2, 2 }, counting(24, 100));
+  st_add(s, "features.0.bias", ST_F32, 1, (int[]){ 2 }, counting(2, 200));
+  st_add(s, "norm.weight", ST_F32, 1, (int[]){ 2 }, counting(2, 300)), st_add(s, "norm.bias", ST_F32, 1, (int[]){ 2 }, counting(2, 400));
+  st_add(s, "norm.running_mean", ST_F32, 1, (int[]){ 2 }, counting(2, 500)), st_add(s, "norm.running_var", ST_F32, 1, (int[]){ 2 }, counting(2, 600));
+  st_add(s, "head.1.weight", ST_F32, 2, (int[]){ 3, 4 }, counting(12, 700)), st_add(s, "head.1.bias", ST_F32, 1, (int[]){ 3 }, counting(3, 800));
+  st_add(s, "head.2.weight", ST_F32, 2, (int[]){ classes, 3 }, counting((size_t)classes * 3, 900)), st_add(s, "head.2.bias", ST_F32, 1, (int[]){ classes }, counting((size_t)classes, 1000));
+  st_write(s, path, NULL);
+}
+
+static void by_hand(void)
+{
+  char *path = join("%s", in_folder("small.safetensors"));
+  write_small(path, 5);
+  net *n = net_parse(small, "small", NULL, 5);
+  safetensors *file = st_read(path);
+  net_state s = state_of(n);
+  bool taken[16], good = true;
+  pretrained_load(file, n, false, &s, taken);
+  /* filter o, row y, column x, channel c stands at 100 + ((o 3 + c) 2 + y) 2 + x there; 1 / (255 s_c 0.5) of it here */
+  const double deviation[3] = { 0.229, 0.224, 0.225 };
+  const float *w = s.param + n->param[0].offset;
+  for (int o = 0; o < 2; o++)
+    for (int y = 0; y < 2; y++)
+      for (int x = 0; x < 2; x++)
+        for (int c = 0; c < 3; c++) {
+          const double right = (100 + ((o * 3 + c) * 2 + y) * 2 + x) / (255 * deviation[c] * 0.5);
+          good &= fabs(*w++ / right - 1) < 1e-6;
+        }
+  ok(good, "kernels change the order of their axes, and the first ones the unit of the pixels");
+  ok(s.param[n->param[1].offset + 1] == 201 && s.param[n->param[2].offset] == 300 && s.param[n->param[3].offset + 1] == 401, "biases, scales and offsets go over as they are");
+  ok(s.stat[0] == 500 && s.stat[1] == 501 && s.stat[2] == 600 && s.stat[3] == 601, "and so do the statistics");
+  /* the image flattened was 2x1x2: row o there is (c0y0, c0y1, c1y0, c1y1), here (y0c0, y0c1, y1c0, y1c1) */
+  const float *f = s.param + n->param[4].offset;
+  ok(f[0] == 700 && f[1] == 702 && f[2] == 701 && f[3] == 703 && f[5] == 706 && f[11] == 711, "columns of the first fully connected layer run over (H, W, C)");
+  ok(taken[0] && taken[5] && !taken[6] && !taken[7] && s.param[n->param[6].offset] == 0, "the last layer is left to be drawn anew");
+  pretrained_load(file, n, true, &s, taken);
+  ok(taken[6] && taken[7] && s.param[n->param[6].offset + 1] == 901, "unless it is asked for");
+  float mean[18];
+  pretrained_mean(n, mean);
+  ok(fabs(mean[0] - 123.675) < 1e-3 && fabs(mean[4] - 116.28) < 1e-3 && fabs(mean[17] - 103.53) < 1e-3, "the mean colour is ImageNet's");
+  char name[64];
+  net *other = net_parse("name other\ninput 3 3 3\nconv c filters 2 kernel 2 pad valid torch features.0\nbn b\nfc f units 3 torch head.1\nfc out units classes torch head.2\nsoftmax loss\n", "other", NULL, 4);
+  ok(pretrained_way(file, other, 0, false, name) == WAY_TAKEN && pretrained_way(file, other, 2, false, name) == WAY_UNNAMED && pretrained_way(file, other, 4, false, name) == WAY_SHAPE
+     && !strcmp(name, "head.1.weight") && pretrained_way(file, other, 6, false, name) == WAY_HEAD && pretrained_way(file, other, 6, true, name) == WAY_SHAPE, "another size, a layer without a name, another number of classes");
+  net_free(n), net_free(other), st_free(file), free(s.param), free(s.stat), free(path);
+}
+
+/* ---- the program ---- */
+static int run(const char *command)
+{
+  const int status = system(command);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000;
+}
+
+static bool holds(const char *path, const char *text)
+{
+  char *all = file_read(path, NULL, NULL);
+  const bool found = strstr(all, text) != NULL;
+  free(all);
+  return found;
+}
+
+static void through_the_program(void)
+{
+  const char *program = getenv("WBCSNET") ? getenv("WBCSNET") : "build/wbcsnet";
+  char *net_path = join("%s", in_folder("small.net")), *weights = join("%s", in_folder("small.safetensors")), *out = join("%s", in_folder("out"));
+  FILE *f = fopen(net_path, "w");
+  fputs(small, f), fclose(f);
+  char *command = join("%s describe %s --pretrained %s >%s 2>&1", program, net_path, weights, out);
+  ok(!run(command) && holds(out, "features.0.weight") && holds(out, "last layer: drawn anew"), "describe --pretrained shows what would be taken");
+  free(command), command = join("%s synth --counts 8,8,8,8,8 --size 20 --seed 3 %s/set >%s 2>&1 && printf 'batch 8\\nepochs 1\\nlearning_rate 0\\n' >%s/r.conf", program, folder, out, folder);
+  if (run(command)) printf("# %s\n", file_read(out, NULL, NULL));
+  free(command), command = join("%s train --data %s/set --net %s --recipe %s/r.conf --pretrained %s --with normalise=none --out %s/run --quiet >%s 2>&1", program, folder, net_path, folder, weights, folder, out);
+  const int code = run(command);
+  ok(code == 0, "train --pretrained runs (exit %d)", code);
+  if (code) printf("# %s\n", file_read(out, NULL, NULL));
+  if (!code) {
+    safetensors *s = st_read(in_folder("run/weights.safetensors"));
+    float w[12], mean[18];
+    st_copy(s, "f.weight", ST_F32, 12, w), st_copy(s, "input.mean", ST_F32, 18, mean);
+    ok(w[1] == 702 && fabs(mean[3] - 123.675) < 1e-3, "its weights are the file's at a rate of 0, its mean ImageNet's whatever the recipe says");
+    ok(holds(in_folder("run/config.json"), "\"init\": \"torch "), "and its configuration tells");
+    st_free(s);
+  }
+  free(command), command = join("%s train --data %s/set --net experiments/nets/vgg16.net --set size=32,f1=4,f2=4,f3=4,f4=4,f5=4,fc=4 --recipe %s/r.conf --pretrained %s --out %s/no >%s 2>&1", program, folder, folder, weights, folder, out);
+  ok(run(command) == 3 && holds(out, "found no tensor features.2.weight"), "weights of another net are refused by the tensor that is missing");
+  free(command), command = join("%s train --data %s/set --net %s --recipe %s/r.conf --pretrained %s --init %s --out %s/no >%s 2>&1", program, folder, net_path, folder, weights, weights, folder, out);
+  ok(run(command) == 2, "--init and --pretrained together are refused");
+  free(command), free(net_path), free(weights), free(out);
+}
+
+/* ---- PyTorch's own answers ---- */
+static double difference(const float *a, const float *b, size_t n)
+{
+  double d = 0, size = 0;
+  for (size_t i = 0; i < n; i++) d += ((double)a[i] - b[i]) * ((double)a[i] - b[i]), size += (double)b[i] * b[i];
+  return sqrt(d / size);
+}
+
+static void agrees(const char *name, const char *set)
+{
+  enum { CLASSES = 7, IMAGES = 3 };
+  net *n = net_load(say("experiments/nets/%s.net", name), set, CLASSES);
+  plan *p = plan_make(n, IMAGES);
+  safetensors *file = st_read(in_folder(say("%s.safetensors", name))), *answers = st_read(in_folder(say("%s-answers.safetensors", name)));
+  const size_t image = shape_floats(n->layer[0].out);
+  uint8_t *pixels = new_bytes(IMAGES * image);
+  float right[IMAGES * CLASSES], got[IMAGES * CLASSES], *mean = NEW(float, image);
+  bool *taken = NEW(bool, n->params);
+  net_state s = state_of(n);
+  const int row[IMAGES] = { 0, 1, 2 };
+  batch b = { .n = IMAGES, .row = row };
+  st_copy(answers, "pixels", ST_U8, IMAGES * image, pixels), st_copy(answers, "logits", ST_F32, IMAGES * CLASSES, right);
+  pretrained_load(file, n, true, &s, taken), pretrained_mean(n, mean);
+  int all = 0;
+  for (int k = 0; k < n->params; k++) all += taken[k];
+  ok(all == n->params, "%s: all %d tensors are in PyTorch's file", name, n->params);
+  for (int k = 0; engine_kinds[k]; k++) {
+    const engine_kind *kind = engine_kinds[k];
+    if (kind != &engine_ref && kind != &engine_cpu) continue;
+    engine *e = kind->open(p, 2);
+    kind->write_state(e, &s), kind->set_cells(e, pixels, NULL, IMAGES, mean), kind->infer(e, &b, NULL);
+    kind->get(e, plan_tensor(p, n->layer[net_head(n)].name), got, IMAGES);
+    const double d = difference(got, right, IMAGES * CLASSES);
+    ok(d < 1e-4, "%s on %s: PyTorch's answers to %d images, difference %.2g", name, kind->name, IMAGES, d);
+    kind->close(e);
+  }
+  free(pixels), free(mean), free(taken), free(s.param), free(s.stat), st_free(file), st_free(answers), plan_free(p), net_free(n);
+}
+
+static void beside_pytorch(void)
+{
+  const char *python = getenv("PYTHON") ? getenv("PYTHON") : "/usr/bin/python3";
+  char *command = join("%s tools/peer/torch_nets.py %s >%s/torch.txt 2>&1", python, folder, folder);
+  if (run(say("%s -c 'import torch' >/dev/null 2>&1", python))) skip("PyTorch is not installed (Debian: python3-torch), so its answers could not be compared");
+  else if (run(command)) ok(false, "tools/peer/torch_nets.py failed: %s", file_read(in_folder("torch.txt"), NULL, NULL));
+  else {
+    agrees("alexnet-one", "f1=6,f2=18,f3=10,f4=8,f5=7,fc=11"), agrees("vgg16", "size=64,f1=4,f2=5,f3=16,f4=17,f5=8,fc=9");
+    agrees("resnet18", "size=70,f1=4,f2=6,f3=16,f4=17");
+  }
+  free(command);
+}
+
+int main(void)
+{
+  snprintf(folder, sizeof folder, "%s/t55.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+  if (!mkdtemp(folder)) return 99;
+  by_hand(), through_the_program(), beside_pytorch();
+  return run(say("rm -rf '%s'", folder)) + done_testing();
+}
