@@ -13,6 +13,8 @@ int cmd_describe(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_train(int argc, char **argv);
 int cmd_predict(int argc, char **argv);
+int cmd_classical(int argc, char **argv);
+int cmd_frozen(int argc, char **argv);
 int cmd_summarise(int argc, char **argv);
 int cmd_verdict(int argc, char **argv);
 int cmd_features(int argc, char **argv);
@@ -33,6 +35,8 @@ static const struct { const char *name; int (*run)(int, char **); const char *do
   { "predict", cmd_predict, "classify images with trained weights" },
 
 
+  { "classical", cmd_classical, "segment, measure and discriminate: the pipeline before nets" },
+  { "frozen", cmd_frozen, "a trained net's features, a linear classifier" },
   { "summarise", cmd_summarise, "score, pool and compare run folders" },
   { "verdict", cmd_verdict, "hold results against the paper's claims" },
   { "features", cmd_features, "draw what a trained net's filters answer to one cell" },

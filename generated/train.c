@@ -6,6 +6,7 @@
 #include "pretrained.h"
 #include "recipe.h"
 #include "rng.h"
+#include "runfolder.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -597,62 +598,12 @@ static float *classify_held_out(const job *j)
   return prob;
 }
 
-static int best_class(const float *prob, int classes)
-{
-  int best = 0;
-  for (int c = 1; c < classes; c++)
-    if (prob[c] > prob[best]) best = c;
-  return best;
-}
-
-static int write_predictions(const job *j, const float *prob)
-{
-  int k = j->net->classes, correct = 0;
-  char *path = join("%s/predictions.csv", j->out);
-  atomic_file *a = file_create(path);
-  fputs("file,class,predicted", a->f);
-  for (int c = 0; c < k; c++) fputc(',', a->f), csv_put(a->f, j->ds->class_name[c]);
-  fputc('\n', a->f);
-  for (int i = 0; i < j->tests; i++) {
-    const float *p = prob + (size_t)i * (size_t)k;
-    int row = j->test[i], best = best_class(p, k);
-    correct += best == j->ds->label[row];
-    csv_put(a->f, j->ds->file[row]), fputc(',', a->f), csv_put(a->f, j->ds->class_name[j->ds->label[row]]);
-    fputc(',', a->f), csv_put(a->f, j->ds->class_name[best]);
-    for (int c = 0; c < k; c++) fprintf(a->f, ",%.9g", p[c]);
-    fputc('\n', a->f);
-  }
-  file_commit(a);
-  free(path);
-  return correct;
-}
-
 /* train: the record */
-static char *machine_name(void)
-{
-  char line[512], *name = NULL;
-  FILE *f = fopen("/proc/cpuinfo", "r");
-  while (f && !name && fgets(line, sizeof line, f)) {
-    char *colon = strchr(line, ':');
-    if (strncmp(line, "model name", 10) || !colon) continue;
-    colon[1 + strcspn(colon + 1, "\n")] = 0;
-    name = copy_text(colon + 1 + strspn(colon + 1, " "));
-  }
-  if (f) fclose(f);
-  return name ? name : copy_text("unknown");
-}
-
 static double images_seen(const job *j)
 {
   int last = j->trains - (j->per_epoch - 1) * j->r.batch;
   if (last > j->r.batch) last = j->r.batch;
   return (double)(j->at / j->per_epoch) * ((double)(j->per_epoch - 1) * j->r.batch + last) + j->at % j->per_epoch * (double)j->r.batch;
-}
-
-static void put_number(FILE *f, const char *name, double x)
-{
-  if (isfinite(x)) fprintf(f, ", \"%s\": %.9g", name, x);
-  else fprintf(f, ", \"%s\": null", name);
 }
 
 static void write_record(const job *j, int correct, const char *weights_sha)
@@ -667,11 +618,11 @@ static void write_record(const job *j, int correct, const char *weights_sha)
           j->config);
   fprintf(a->f, " \"params\": %zu, \"flop_per_image\": %.0f, \"train_cells\": %d, \"test_cells\": %d, \"iterations\": %d, \"epochs\": %d",
           floats, j->net->flop, j->trains, j->tests, j->at, j->at / j->per_epoch);
-  put_number(a->f, "seconds", j->spent);
-  put_number(a->f, "images_per_second", images_seen(j) / j->stepping);
+  put_member(a->f, "seconds", j->spent);
+  put_member(a->f, "images_per_second", images_seen(j) / j->stepping);
   fprintf(a->f, ", \"threads\": %d,\n", j->threads);
   fprintf(a->f, " \"correct\": %d", correct);
-  put_number(a->f, "final_loss", loss), put_number(a->f, "final_accuracy", accuracy);
+  put_member(a->f, "final_loss", loss), put_member(a->f, "final_accuracy", accuracy);
   fprintf(a->f, ", \"diverged\": %s", j->diverged ? "true" : "false");
   if (j->diverged) fprintf(a->f, ", \"diverged_at\": %d", j->at + !j->bad_weight);
   if (weights_sha) fprintf(a->f, ", \"weights_sha256\": \"%s\"", weights_sha);
@@ -756,7 +707,7 @@ static int finish(job *j)
   else if (!file_exists(say("%s/checkpoint.safetensors", j->out)))
     warn(j->out, "no good checkpoint before the loss broke", NULL);
   float *prob = classify_held_out(j);
-  int correct = write_predictions(j, prob);
+  int correct = predictions_write(j->out, j->ds, j->test, j->tests, prob);
   char *folds = join("%s/folds.csv", j->out), *checkpoint = join("%s/checkpoint.safetensors", j->out);
   folds_write(folds, j->ds, j->fold_of);
   write_log(j);

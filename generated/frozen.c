@@ -1,0 +1,215 @@
+#include "dataset.h"
+#include "fit.h"
+#include "folds.h"
+#include "logistic.h"
+#include "model.h"
+#include "options.h"
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* frozen: read the activations */
+typedef struct {
+  const dataset *ds;
+  const model *m;
+  const char *layer, *device;
+  double *x, seconds, l2;                            /* x (N, features); seconds to compute it; l2: 0 lets a fold choose */
+  int features, folds, subset, threads;
+  uint64_t seed;
+} frozen;
+
+/* The layer that the last FC reads. */
+static const char *last_features(const net *n)
+{
+  for (int i = n->layers - 1; i > 0; i--)
+    if (n->layer[i].kind == LAYER_FC) return n->layer[n->layer[i].from].name;
+  die(EXIT_DATA, n->path, "a net without an FC layer", "one, whose input is read", "name a --layer");
+}
+
+static void read_activations(frozen *z, const engine_kind *kind)
+{
+  enum { AT_ONCE = 32 };
+  const dataset *ds = z->ds;
+  double start = seconds();
+  plan *p = plan_make_unfused(z->m->net, AT_ONCE);
+  int at = plan_tensor(p, z->layer), row[AT_ONCE];
+  if (at < 0) die(EXIT_USAGE, "--layer", say("'%s'", z->layer), "a layer of the net", "wbcsnet describe lists them");
+  z->features = (int)shape_floats(p->tensor[at].s);
+  if (z->features > 16384) die(EXIT_USAGE, "--layer", say("%d activations", z->features), "16384 at most", "take a later layer");
+  engine *e = kind->open(p, z->threads);
+  float *y = NEW(float, (size_t)z->features * AT_ONCE);
+  z->x = NEW(double, (size_t)ds->n * (size_t)z->features);
+  kind->write_state(e, &z->m->state);
+  kind->set_cells(e, ds->pixels, NULL, ds->n, z->m->mean);
+  for (int i = 0; i < ds->n; i += AT_ONCE) {
+    batch b = { .n = ds->n - i < AT_ONCE ? ds->n - i : AT_ONCE, .row = row };
+    for (int k = 0; k < b.n; k++) row[k] = i + k;
+    kind->infer(e, &b, NULL);
+    kind->get(e, at, y, b.n);
+    for (size_t k = 0; k < (size_t)b.n * (size_t)z->features; k++) z->x[(size_t)i * (size_t)z->features + k] = y[k];
+  }
+  kind->close(e), plan_free(p), free(y);
+  z->seconds = seconds() - start;
+}
+
+/* Did the net learn from cells that this fold holds out? */
+static bool saw_fold(const frozen *z, int fold)
+{
+  const char *data = st_note(z->m->file, "data_sha256"), *text = st_note(z->m->file, "config");
+  if (!data || strcmp(data, z->ds->sha256)) return false;
+  if (!text) return true;
+  json *c = json_parse(text, "config");
+  const json *held_out = json_get(c, "fold");
+  bool same = held_out && held_out->kind == JSON_NUMBER && (int)held_out->number == fold
+    && (int)json_number(c, "folds", 0) == z->folds && (uint64_t)json_number(c, "seed", 0) == z->seed
+    && (int)json_number(c, "cells", 0) == z->subset;
+  json_free(c);
+  return !same;
+}
+
+/* frozen: choose the penalty */
+static const double penalty[] = { 1, 1e-1, 1e-2, 1e-3, 1e-4 };
+enum { PENALTIES = 5, MOST_STEPS = 500 };
+
+static double mean_loss(const frozen *z, const logistic *l, const int *row, int n, double *accuracy)
+{
+  double loss, *prob = NEW(double, (size_t)n * (size_t)l->classes + 1);
+  for (int i = 0; i < n; i++)
+    logistic_posterior(l, z->x + (size_t)row[i] * (size_t)z->features, prob + (size_t)i * (size_t)l->classes);
+  fit_loss(z->ds, row, n, prob, &loss, accuracy);
+  free(prob);
+  return loss;
+}
+
+/* The penalty that does best on the fold after the held-out one; *start receives its fit, to begin the final one with. */
+static double choose_penalty(const frozen *z, const int *fold_of, int fold, logistic **start)
+{
+  int judge = (fold + 1) % z->folds, *learn = NEW(int, z->ds->n), *test = NEW(int, z->ds->n), n = 0;
+  int tests = fold_rows(z->ds, fold_of, judge, true, test);
+  double best = INFINITY, chosen = penalty[0], accuracy;
+  logistic *last = NULL;
+  for (int i = 0; i < z->ds->n; i++)
+    if (fold_of[i] >= 0 && fold_of[i] != fold && fold_of[i] != judge) learn[n++] = i;
+  for (int k = 0; n && tests && k < PENALTIES; k++) {
+    logistic *l = logistic_fit(z->x, z->ds->label, learn, n, z->features, z->ds->classes, penalty[k], last, 1e-4, MOST_STEPS);
+    double loss = mean_loss(z, l, test, tests, &accuracy);
+    if (last && last != *start) logistic_free(last);
+    last = l;
+    if (loss >= best) continue;
+    if (*start) logistic_free(*start);
+    best = loss, chosen = penalty[k], *start = l;
+  }
+  if (last && last != *start) logistic_free(last);
+  free(learn), free(test);
+  return chosen;
+}
+
+/* frozen: a fold */
+typedef struct { logistic *l; double l2, seconds, loss, accuracy, *prob; } fold_fit;  /* loss, accuracy: training cells; prob (tests, classes) */
+
+static fold_fit fit_fold(const frozen *z, const int *fold_of, int fold)
+{
+  double start = seconds();
+  const int K = z->ds->classes;
+  fold_fit t = { .l2 = z->l2 };
+  logistic *first = NULL;
+  int *row = NEW(int, z->ds->n);
+  if (!t.l2) t.l2 = z->folds > 2 ? choose_penalty(z, fold_of, fold, &first) : 0.01;
+  int n = fold_rows(z->ds, fold_of, fold, false, row);
+  t.l = logistic_fit(z->x, z->ds->label, row, n, z->features, K, t.l2, first, 1e-6, MOST_STEPS);
+  t.loss = mean_loss(z, t.l, row, n, &t.accuracy);
+  int tests = fold_rows(z->ds, fold_of, fold, true, row);
+  t.prob = NEW(double, (size_t)tests * (size_t)K + 1);
+  for (int i = 0; i < tests; i++)
+    logistic_posterior(t.l, z->x + (size_t)row[i] * (size_t)z->features, t.prob + (size_t)i * (size_t)K);
+  if (first) logistic_free(first);
+  free(row);
+  t.seconds = seconds() - start;
+  return t;
+}
+
+static int write_fold(const frozen *z, const int *fold_of, int fold, const fold_fit *t, double reading, const char *folder)
+{
+  const net *n = z->m->net;
+  char *title = join("%s, frozen", n->title), *set = join("net=%s,layer=%s", n->name, z->layer);
+  char *with = z->l2 > 0 ? join("l2=%g", z->l2) : copy_text("l2=chosen");
+  fit f = { .ds = z->ds, .fold_of = fold_of, .folds = z->folds, .fold = fold, .subset = z->subset, .threads = z->threads, .seed = z->seed,
+            .name = "frozen", .title = title, .set = set, .sha256 = n->sha256, .recipe = "logistic", .with = with,
+            .device = z->device, .init = z->m->sha256, .flop = n->flop, .seconds = reading + t->seconds,
+            .params = z->ds->classes * (z->features + 1.0), .rate = z->ds->n / fmax(z->seconds, 1e-9),
+            .rows = 1, .loss = &t->loss, .accuracy = &t->accuracy };
+  int right = fit_write(folder, &f, t->prob);
+  free(title), free(set), free(with);
+  return right;
+}
+
+/* frozen: the command */
+static void run_frozen(const frozen *z, const char *fold_text, const char *out)
+{
+  int first, last, right = 0, cells = 0, seen = 0, *fold_of = folds_make(z->ds, z->folds, z->seed, z->subset);
+  fit_folds(fold_text, z->folds, &first, &last);
+  fold_fit *t = NEW(fold_fit, z->folds);
+  int *row = NEW(int, z->ds->n);
+  #pragma omp parallel for schedule(dynamic)
+  for (int f = first; f <= last; f++) t[f] = fit_fold(z, fold_of, f);
+  for (int f = first; f <= last; f++) {
+    char *folder = fit_folder(out, f, last > first);
+    right += write_fold(z, fold_of, f, &t[f], z->seconds / (last - first + 1), folder);
+    cells += fold_rows(z->ds, fold_of, f, true, row);
+    printf("%s: lambda %g, %d steps\n", folder, t[f].l2, t[f].l->steps);
+    seen += saw_fold(z, f);
+    logistic_free(t[f].l), free(t[f].prob), free(folder);
+  }
+  if (seen)
+    warn(out, say("the net was trained on cells held out in %d of these folds", seen), "what is right there may be remembered, not recognised");
+  printf("%s: %d of %d held-out cells right (%.2f %%), %d activations of %s\n", out, right, cells, 100.0 * right / cells, z->features,
+         z->layer);
+  free(t), free(row), free(fold_of);
+}
+
+/* wbcsnet frozen: a trained net's activations and multinomial logistic regression, over folds. */
+int cmd_frozen(int argc, char **argv)
+{
+  frozen z = { .folds = 10, .seed = 1 };
+  const char *weights = NULL, *data = NULL, *fold = "each", *out = NULL, *device = "auto";
+  /* frozen: read the flags */
+  const option table[] = {
+    { "weights", OPTION_TEXT, &weights, "FILE", "weights.safetensors of a run; it names its net" },
+    { "data", OPTION_TEXT, &data, "FOLDER", "data set, as import or synth wrote it" },
+    { "out", OPTION_TEXT, &out, "FOLDER", "run folder of one fold; with each, a folder for folders fold0, fold1, ..." },
+    { "folds", OPTION_INT, &z.folds, "K", "parts of the cross-validation (10)" },
+    { "fold", OPTION_TEXT, &fold, "I|each", "the part held out, 0 to K-1, or each in turn (each)" },
+    { "cells", OPTION_INT, &z.subset, "N", "use a stratified subset of N cells (0: all)" },
+    { "seed", OPTION_SEED, &z.seed, "S", "seed of the folds (1)" },
+    { "layer", OPTION_TEXT, &z.layer, "NAME", "whose output is read (default: what the last fc reads)" },
+    { "l2", OPTION_REAL, &z.l2, "LAMBDA", "penalty (0: chosen on the fold after the held-out one)" },
+    { "device", OPTION_TEXT, &device, "NAME", "engine: auto, cpu, ref (auto)" },
+    { "threads", OPTION_INT, &z.threads, "T", "threads (0: one a core); no result depends on it" },
+    {0}
+  };
+  options_read(argc, argv, table, "frozen --weights FILE --data FOLDER --out FOLDER [flags]",
+               "A trained net's activations as features, and a linear classifier fitted to them.",
+               "  wbcsnet frozen --weights RUN/weights.safetensors --data D2 --folds 5 --out build/runs/frozen/seed1\n", NULL, NULL, 0);
+  if (!weights || !data || !out)
+    die(EXIT_USAGE, "frozen", "a flag missing", "--weights, --data and --out", "wbcsnet frozen --help");
+  if (!(z.l2 >= 0 && z.l2 <= 1e6)) die(EXIT_USAGE, "--l2", say("%g", z.l2), "0 or more", NULL);
+  if (z.subset < 0) die(EXIT_USAGE, "--cells", say("%d", z.subset), "0 or more", NULL);
+  if (z.threads < 0 || z.threads > 4096) die(EXIT_USAGE, "--threads", say("%d", z.threads), "0 to 4096", NULL);
+  int first, last;
+  fit_folds(fold, z.folds, &first, &last);
+  const engine_kind *kind = engine_find(device);
+  model *m = model_load(weights);
+  shape in = m->net->layer[0].out;
+  if (in.c != 3) die(EXIT_DATA, weights, say("a net of %d channels", in.c), "3, as cells have", NULL);
+  if (z.threads) omp_set_num_threads(z.threads);
+  else z.threads = omp_get_max_threads();
+  dataset *ds = dataset_load(data, in.h, in.w);
+  z.ds = ds, z.m = m, z.device = kind->name;
+  if (!z.layer) z.layer = last_features(m->net);
+  read_activations(&z, kind);
+  run_frozen(&z, fold, out);
+  free(z.x), dataset_free(ds), model_free(m);
+  return 0;
+}
+
