@@ -702,7 +702,7 @@ typedef struct {
   direct d, back, plain;
   /* sums of dy: (oc) for each row of tiles (direct: for all) of each image */
   double *bias;
-  float *x, *y, *group_bias;       /* of one group: (batch, in), (batch, out), (oc) and room; one group: NULL */
+  float *x, *y, *group_bias;       /* of one group: (batch, in), (batch, out), (oc); NULL with one group */
 } conv_work;
 
 static void conv_room(host *h, const layer *l, const conv_work *w)
@@ -733,7 +733,8 @@ static void conv_open(host *h, int i)
   else w->d = direct_of(one), w->back = direct_back_of(one), w->plain = direct_plain_of(one);
   w->bias = NEW(double, size(images * (w->winograd ? w->q.t.rows : 1)) * size(one->out.c));
   if (l->groups > 1) {
-    w->x = host_room(size(images) * shape_floats(one->in)), w->y = host_room(size(images) * shape_floats(one->out));
+    w->x = host_room(size(images) * shape_floats(one->in));
+    w->y = host_room(size(images) * shape_floats(one->out));
     w->group_bias = NEW(float, up(one->out.c, LANE));
   }
   conv_room(h, one, w);
@@ -749,8 +750,8 @@ static void conv_close(host *h, int i)
   room_drop(h);
 }
 
-/* Group g of x (n, H, W, G * c) side by side in to (n, H, W, c); one: the shape of a group. With one group it is
-   x itself. */
+/* Group g of x (n, H, W, G * c) side by side in to (n, H, W, c); one: the shape of a group. With one group
+   it is x itself. */
 static float *take_group(host *h, const layer *l, shape one, float *x, int g, float *to)
 {
   const size_t pixels = size(h->n) * size(one.h) * size(one.w), c = size(one.c), all = c * size(l->groups);
@@ -1072,7 +1073,8 @@ static void average_forward(host *h, int i)
   for (int n = 0; n < h->n; n++)
     for (int j = 0; j < outputs; j++) {
       pool_window w;
-      const float *x = host_act(h, s->x) + (ptrdiff_t)(size(n) * shape_floats(l->in)) + window_of_output(l, j, &w);
+      const float *x = host_act(h, s->x) + (ptrdiff_t)(size(n) * shape_floats(l->in))
+          + window_of_output(l, j, &w);
       float *y = host_act(h, s->y) + (size(n) * size(outputs) + size(j)) * c;
       double *sum = (double *)(void *)own(h), share = 1.0 / ((w.y1 - w.y0) * (w.x1 - w.x0));
       memset(sum, 0, sizeof(double) * c);

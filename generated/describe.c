@@ -113,7 +113,8 @@ static void print_json(const plan *p)
 /* describe: print what PyTorch's weights give */
 static const char *dims_text(int rank, const int *dim)
 {
-  return say(rank == 4 ? "(%d, %d, %d, %d)" : rank == 2 ? "(%d, %d)" : "(%d)", dim[0], dim[1], dim[2], dim[3]);
+  if (rank == 1) return say("(%d)", dim[0]);
+  return rank == 2 ? say("(%d, %d)", dim[0], dim[1]) : say("(%d, %d, %d, %d)", dim[0], dim[1], dim[2], dim[3]);
 }
 
 static void print_pretrained(const net *n, const char *path)
@@ -125,7 +126,8 @@ static void print_pretrained(const net *n, const char *path)
   for (int k = 0; k < n->params; k++) {
     char name[64];
     const way w = pretrained_way(file, n, k, false, name);
-    printf("%-20s %-20s %-34s %s\n", n->param[k].name, dims_text(n->param[k].rank, n->param[k].dim), name, words[w]);
+    const param *p = &n->param[k];
+    printf("%-20s %-20s %-34s %s\n", p->name, dims_text(p->rank, p->dim), name, words[w]);
   }
   st_free(file);
 }
@@ -141,7 +143,8 @@ int cmd_describe(int argc, char **argv)
     { "set", OPTION_TEXT, &set, "NAME=VALUE,...", "replace values of the net's params" },
     { "batch", OPTION_INT, &images, "N", "images in a batch (32)" },
     { "classes", OPTION_INT, &classes, "N", "classes of the data (5)" },
-    { "pretrained", OPTION_TEXT, &weights, "WEIGHTS", "print which tensors of a file from PyTorch it would take" },
+    { "pretrained", OPTION_TEXT, &weights, "WEIGHTS",
+        "print which tensors of a file from PyTorch it would take" },
     { "json", OPTION_FLAG, &as_json, NULL, "print JSON" },
     {0}
   };

@@ -176,7 +176,8 @@ static void read_filters(net_reader *r, layer *l)
   if (l->in.c % l->groups || l->out.c % l->groups)
     bad_net(r, say("%d groups of %d channels and %d filters", l->groups, l->in.c, l->out.c),
             "a number of groups that divides both", NULL);
-  if (bias && strcmp(bias, "yes") && strcmp(bias, "no")) bad_net(r, say("bias '%s'", bias), "yes or no", NULL);
+  if (bias && strcmp(bias, "yes") && strcmp(bias, "no"))
+    bad_net(r, say("bias '%s'", bias), "yes or no", NULL);
   l->bias = bias && !strcmp(bias, "no") ? -1 : 0;
 }
 
@@ -238,7 +239,8 @@ static void read_layer(net_reader *r, layer_kind kind)
     [LAYER_LRN] = { "size", "alpha", "beta", "k", "from" },
     [LAYER_TANH] = { "amplitude", "slope", "from" }, [LAYER_SCALE] = { "by", "from" },
     [LAYER_ADD] = { "with", "from" }, [LAYER_DROPOUT] = { "p", "from" },
-    [LAYER_FC] = { "units", "torch", "from" }, [LAYER_NORM] = { "torch", "from" }, [LAYER_RELU] = { "from" }, [LAYER_SOFTMAX] = { "from" },
+    [LAYER_FC] = { "units", "torch", "from" }, [LAYER_NORM] = { "torch", "from" },
+    [LAYER_RELU] = { "from" }, [LAYER_SOFTMAX] = { "from" },
   };
   net *n = r->n;
   if (!n->layers) bad_net(r, say("a %s layer", r->word[0]), "input H W C first", NULL);

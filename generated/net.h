@@ -32,7 +32,7 @@ typedef struct {
   /* NORM: offset of its mean (C) in net.stat_floats; its variance (C) follows */
   size_t stat;
   double flop;                                       /* of one image forward, a multiply-add counted as 2 */
-  char torch[48];                                    /* CONV, NORM, FC: its name in PyTorch's weights, or "" */
+  char torch[48];                                    /* CONV, NORM, FC: its name in PyTorch's files, or "" */
   int line;                                          /* in the .net file */
 } layer;
 
@@ -77,7 +77,7 @@ net *net_load(const char *path, const char *set, int classes);
 net *net_parse(const char *text, const char *where, const char *set, int classes);
 void net_free(net *);
 int net_layer(const net *, const char *name);        /* index or -1 */
-/* The last fully connected layer, whose outputs are the classes: its index or -1; is tensor k its weight or bias? */
+/* The last fully connected layer, whose outputs are the classes: its index, or -1. Is tensor k its weight or bias? */
 int net_head(const net *);
 bool net_in_head(const net *, int k);
 const char *layer_word(layer_kind);                  /* "conv", as in the file */

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ImageNet's pixels, of 0 to 1: mean and standard deviation of red, green and blue, as torchvision has them. */
+/* ImageNet's pixels, of 0 to 1: mean and standard deviation of red, green and blue, as in torchvision. */
 static const double image_mean[3] = { 0.485, 0.456, 0.406 }, image_deviation[3] = { 0.229, 0.224, 0.225 };
 
 /* pretrained: find a tensor */
@@ -19,7 +19,8 @@ static const st_tensor *need(const safetensors *s, const char *name)
   if (!t)
     die(EXIT_DATA, s->path, say("no tensor %s", name), "the tensors that the net's file names with 'torch'",
         "these weights belong to another net, or were not written by PyTorch");
-  if (t->type != ST_F32) die(EXIT_DATA, s->path, say("%s of another type than F32", name), "F32", "net.float() before saving");
+  if (t->type != ST_F32)
+    die(EXIT_DATA, s->path, say("%s of another type than F32", name), "F32", "net.float() before saving");
   return t;
 }
 
@@ -111,6 +112,7 @@ void pretrained_mean(const net *n, float *mean)
   const shape in = n->layer[0].out;
   for (size_t i = 0; i < shape_floats(in); i++) {
     const size_t c = i % (size_t)in.c;
-    mean[i] = (float)(255 * (in.c == 3 ? image_mean[c] : (image_mean[0] + image_mean[1] + image_mean[2]) / 3));
+    const double grey = (image_mean[0] + image_mean[1] + image_mean[2]) / 3;
+    mean[i] = (float)(255 * (in.c == 3 ? image_mean[c] : grey));
   }
 }

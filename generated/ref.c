@@ -313,7 +313,8 @@ typedef struct { int y0, y1, x0, x1; } inside;
 static inside inside_of(const layer *l, int u, int v)
 {
   const int y = u * l->stride - l->pad_top, x = v * l->stride - l->pad_left, k = l->kernel;
-  return (inside){ y < 0 ? 0 : y, y + k < l->in.h ? y + k : l->in.h, x < 0 ? 0 : x, x + k < l->in.w ? x + k : l->in.w };
+  return (inside){ y < 0 ? 0 : y, y + k < l->in.h ? y + k : l->in.h,
+                   x < 0 ? 0 : x, x + k < l->in.w ? x + k : l->in.w };
 }
 static int places(inside w) { return (w.y1 - w.y0) * (w.x1 - w.x0); }
 

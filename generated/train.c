@@ -19,7 +19,8 @@
 /* train: a job */
 typedef struct {
   /* what was asked */
-  const char *data, *net_path, *set, *recipe_path, *with, *fold_text, *init_path, *pretrained_path, *device, *out;
+  const char *data, *net_path, *set, *recipe_path, *with, *fold_text, *init_path, *pretrained_path, *device,
+    *out;
   int folds, fold, subset, threads;                  /* fold: -1 trains on every cell */
   uint64_t seed;
   bool init_all, keep_going, quiet;
@@ -210,10 +211,12 @@ static void load_first_weights(job *j)
     if (!taken[i]) snprintf(fresh + strlen(fresh), sizeof fresh - strlen(fresh), " %s", n->param[i].name);
     if (rates) j->factor[i] = (float)(taken[i] ? j->r.body_rate : j->r.head_rate);
   }
-  if (!loaded) die(EXIT_DATA, path, "no tensor of this net's names and shapes", "weights of the same net", NULL);
+  if (!loaded)
+    die(EXIT_DATA, path, "no tensor of this net's names and shapes", "weights of the same net", NULL);
   if (!j->quiet)
     fprintf(stderr, "%s: %d of %d tensors from %s; drawn anew:%s; %s\n", j->title, loaded, n->params, path,
-            *fresh ? fresh : " none", j->init_path ? "mean image of the new training cells" : "mean colour of ImageNet");
+            *fresh ? fresh : " none",
+            j->init_path ? "mean image of the new training cells" : "mean colour of ImageNet");
   free(taken);
 }
 
@@ -640,7 +643,8 @@ static void read_inputs(job *j)
   j->net = net_load(j->net_path, j->set, 5);
   shape in = j->net->layer[0].out;
   if (in.c != 3 && in.c != 1)
-    die(EXIT_DATA, j->net_path, say("an input of %d channels", in.c), "3: red, green, blue; or 1: grey", NULL);
+    die(EXIT_DATA, j->net_path, say("an input of %d channels", in.c), "3: red, green, blue; or 1: grey",
+        NULL);
   j->ds = dataset_load(j->data, in.h, in.w);
   dataset_channels(j->ds, in.c);
   if (j->ds->classes != j->net->classes) {
