@@ -199,7 +199,8 @@ $(B)/emu/faults: tests/emu/faults.cu $(GEN)/cuda_device.h $(EMULATOR:tests/emu/%
 	@mkdir -p $(@D)
 	$(call say,CXX,$<) $(CXX) $(ALLCXX) -MMD -MP -o $@ -x c++ $< -x none $(filter %.o,$^)
 
-$(B)/emu/conv: tests/emu/conv.cu $(GEN)/cuda_conv.cu $(GEN)/cuda_device.h $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
+$(B)/emu/conv: tests/emu/conv.cu $(GEN)/cuda_conv.cu $(GEN)/cuda_device.h $(B)/emu/cuda_ops.cu.o $(B)/emu/cuda_wgmma.cu.o \
+  $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
 	@mkdir -p $(@D)
 	$(call say,CXX,$<) $(CXX) $(ALLCXX) -MMD -MP -o $@ -x c++ $< -x none $(filter %.o,$^)
 
@@ -209,7 +210,8 @@ $(KERNEL_TESTS): $(B)/tests/%.t: tests/%.cu $(KERNELS:$(GEN)/%=$(B)/emu/%.o) $(E
 	@mkdir -p $(@D)
 	$(call say,CXX,$<) $(CXX) $(ALLCXX) -Itests -MMD -MP -MF $(@:.t=.d) -o $@ -x c++ $< -x none $(filter %.o,$^)
 
-$(B)/emu/conv-planted: tests/emu/conv.cu tests/emu/plant $(GEN)/cuda_conv.cu $(GEN)/cuda_device.h $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
+$(B)/emu/conv-planted: tests/emu/conv.cu tests/emu/plant $(GEN)/cuda_conv.cu $(GEN)/cuda_device.h $(B)/emu/cuda_ops.cu.o \
+  $(B)/emu/cuda_wgmma.cu.o $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
 	@mkdir -p $(B)/emu/planted
 	$(Q)tests/emu/plant $(GEN)/cuda_conv.cu >$(B)/emu/planted/cuda_conv.cu
 	$(call say,CXX,$@) $(CXX) -I$(B)/emu/planted $(ALLCXX) -DPLANTED -o $@ -x c++ $< -x none $(filter %.o,$^)

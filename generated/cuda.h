@@ -139,6 +139,9 @@ size_t conv_room(precision, conv_shape);
 void cuda_conv_weight_gradient(precision, conv_shape, const act *x, const act *dy, void *room, float *dw, cudaStream_t);
 /* The same, one thread a weight, summed in double: slow, a second answer for tests. */
 void cuda_conv_weight_gradient_plain(precision, conv_shape, const act *x, const act *dy, float *dw, cudaStream_t);
+/* Whether convolutions that can use Hopper's products of warp groups (cuda_wgmma.cu) do. Set before a shape's first use, and on a
+   device of capability 9.0 alone. */
+extern bool cuda_group_products;
 #ifdef __cplusplus
 }
 #endif

@@ -1,28 +1,8 @@
 /* cuda_conv.cu: convolution forward and the gradient of its input, as one gathered matrix product. */
-#include "cuda.h"
 #include "cuda_device.h"
+#include "cuda_product.h"
 
 /* convolution: the product */
-/* target(row, q) = sum over (ky, kx, c) of source((u a + ky - pad_top) / d, (v a + kx - pad_left) / d, c) weight(q, ky, kx, c);
-   row = (image, u, v). All pixel counts are below 2^31; offsets in elements are size_t. */
-typedef struct {
-  const void *source, *weight;
-  int h, w, c, pitch;                                /* source (n, h, w, c), pitch elements from a pixel to the next */
-  int rows, u, v, columns;                           /* targets: rows = n u v */
-  int kernel, a, d, pad_top, pad_left;
-  int line, depth;                                   /* a row of weights: elements, tiles of K */
-  int step_y, step_x, step_c;                        /* what one tile of K adds to (ky, kx, c) */
-} gather;
-
-/* What becomes of the sums; NULL: not asked for. partial: statistics, or the gradient sums when there is a z. */
-typedef struct {
-  void *target;
-  int pitch;
-  bool relu, add, wide;                              /* wide: four neighbouring columns can be stored at once */
-  const float *bias, *coef;
-  const void *z;
-  float *partial;
-} ending;
 enum { K_BYTES = 64 };
 
 static int channels(int c, int pitch) { return c == 3 && pitch == 4 ? 4 : c; }
@@ -381,7 +361,7 @@ __global__ void __launch_bounds__(BM * BN / 64, 32768 / (BM * BN)) conv_tiles(ga
 #ifndef ENOUGH_BLOCKS
 #define ENOUGH_BLOCKS 264                            /* tests are content with fewer */
 #endif
-typedef enum { TILE_128_128, TILE_128_64, TILE_64_64, TILE_8_BYTES, TILE_GENERAL, TILE_SINGLE } tile_kind;
+typedef enum { TILE_128_128, TILE_128_64, TILE_64_64, TILE_8_BYTES, TILE_GENERAL, TILE_SINGLE, TILE_GROUP } tile_kind;
 
 static int blocks(const gather *g, int bm, int bn) { return (g->rows + bm - 1) / bm * ((g->columns + bn - 1) / bn); }
 
@@ -389,13 +369,18 @@ static tile_kind which_tile(precision p, const gather *g)
 {
   int bytes = (int)act_bytes(p), odd = (g->c | g->pitch) * bytes;
   bool plain = g->d == 1 && g->kernel <= 15;
+  if (group_fits(p, g)) return TILE_GROUP;
   if (odd % 16) return plain && odd % 8 == 0 ? TILE_8_BYTES : TILE_SINGLE;
   if (!plain) return TILE_GENERAL;
   if (g->columns > 64 && blocks(g, 128, 128) >= ENOUGH_BLOCKS) return TILE_128_128;
   return blocks(g, 128, 64) >= ENOUGH_BLOCKS ? TILE_128_64 : TILE_64_64;
 }
 
-static int tile_rows(tile_kind t) { return t == TILE_128_128 || t == TILE_128_64 || t == TILE_8_BYTES ? 128 : 64; }
+static int tile_rows(tile_kind t)
+{
+  if (t == TILE_GROUP) return NORM_ROWS;
+  return t == TILE_128_128 || t == TILE_128_64 || t == TILE_8_BYTES ? 128 : 64;
+}
 template <precision P, int BM, int BN, int CHUNK, bool PLAIN> static void start(const gather *g, const ending *e, cudaStream_t stream)
 {
   typedef tile<P, BM, BN> T;
@@ -412,6 +397,7 @@ template <precision P> static void start_tile(const gather *g, const ending *e, 
   case TILE_8_BYTES: start<P, 128, 64, 8, true>(g, e, stream); break;
   case TILE_GENERAL: start<P, 64, 64, 16, false>(g, e, stream); break;
   case TILE_SINGLE: start<P, 64, 64, ONE, false>(g, e, stream); break;
+  case TILE_GROUP: group_start(P, g, e, stream); break;
   }
 }
 
