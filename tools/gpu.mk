@@ -13,7 +13,7 @@ gpu-bundle: cells
 
 ## gpu-check: on a machine with a GPU: every operator against ref, same bits twice, GPU beside CPU; a record (10 min)
 gpu-check:
-	@MAKE='$(MAKE)' JOBS=$(JOBS) B=$(B) VERSION='$(VERSION)' tools/gpu-check
+	@JOBS=$(JOBS) B=$(B) VERSION='$(VERSION)' tools/gpu-check
 
 ## gpu-paper: there too: the paper's jobs at SCALE=full, DEVICE=cuda, archived for make paper RUNS=... (TIME_LIMIT= stops it)
 gpu-paper: all
