@@ -895,6 +895,16 @@ static void upload_floats(cuda_engine *e, float *to, const float *from, size_t c
 {
   check(e, cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyHostToDevice, e->stream));
 }
+/* WBCSNET_WGMMA=1: convolutions by warp groups, on devices of compute capability 9.0. */
+static void choose_products(void)
+{
+  const char *asked = getenv("WBCSNET_WGMMA");
+  int major = 0, minor = 0;
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, engine_gpu);
+  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, engine_gpu);
+  cuda_group_products = asked && !strcmp(asked, "1") && major == 9 && minor == 0;
+}
+
 static engine *open_gpu(const engine_kind *kind, precision how, const plan *p)
 {
   cuda_engine *e = NEW(cuda_engine, 1);
@@ -902,6 +912,7 @@ static engine *open_gpu(const engine_kind *kind, precision how, const plan *p)
   e->base = (engine){ kind, p }, e->precision = how;
   doing(e, "choosing the device", NULL);
   check(e, cudaSetDevice(engine_gpu));
+  choose_products();
   check(e, cudaStreamCreateWithFlags(&e->stream, cudaStreamNonBlocking));
   open_blas(e);
   e->ties = find_ties(p);
