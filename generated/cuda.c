@@ -418,9 +418,12 @@ static void run_conv_input(const here *h)
 static const verb conv_input = { "gradient of the input", run_conv_input };
 static const verb conv_input_tail = { "gradient of the input, masked and summed", run_conv_input };
 
+/* What tells where the ReLU let through: without a residual term the input does. */
+static const act *norm_mask(const here *h) { return !h->s->relu ? NULL : h->r ? h->y : h->x; }
+
 static void run_norm_sums(const here *h)
 {
-  cuda_norm_sums(h->p, h->m, h->c, h->x, h->dy, h->s->relu ? h->y : NULL, h->w->coef, h->s->add_dr, h->dr,
+  cuda_norm_sums(h->p, h->m, h->c, h->x, h->dy, norm_mask(h), h->w->coef, h->s->add_dr, h->dr,
                  h->w->partial, h->stream);
 }
 static const verb norm_sums = { "gradient sums", run_norm_sums };
@@ -444,7 +447,7 @@ static const verb norm_sums_finish = { "gradients of scale and offset", run_norm
 static void run_norm_input(const here *h)
 {
   const bool masked = h->t->gets[TAIL] >= 0;
-  cuda_norm_dx(h->p, h->m, h->c, h->x, h->dy, h->s->relu && !masked ? h->y : NULL, h->w->coef, h->dweight,
+  cuda_norm_dx(h->p, h->m, h->c, h->x, h->dy, masked ? NULL : norm_mask(h), h->w->coef, h->dweight,
                h->dbias, h->s->add_dx, h->dx, h->column, h->stream);
 }
 static const verb norm_input = { "gradient of the input", run_norm_input };

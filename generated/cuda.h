@@ -47,7 +47,8 @@ void cuda_norm_stored(int c, const float *stat, const float *scale, const float 
 /* y = relu?(x * a + b + r?); r may be NULL */
 void cuda_norm_apply(precision, int m, int c, const act *x, const act *r, bool relu, const float *coef, act *y, cudaStream_t);
 /* Gradient sums: partial (ceil(m / NORM_ROWS), 2, c): sum of g and of g * (x - mean) * inverse, where g = y > 0 ? dy : 0, or dy when
-   y is NULL. When dr is given: dr = g, or dr += g when add_dr. */
+   y is NULL, or x * a + b > 0 ? dy : 0 when y is x itself: the same for a NORM without a residual term, and one tensor less is read.
+   When dr is given: dr = g, or dr += g when add_dr. */
 void cuda_norm_sums(precision, int m, int c, const act *x, const act *dy, const act *y, const float *coef, bool add_dr, act *dr,
                     float *partial, cudaStream_t);
 /* doffset (c) and dscale (c) = the sums of `tiles` partials, in a fixed order */

@@ -459,6 +459,7 @@ void cuda_norm_apply(precision p, int m, int c, const act *x, const act *r, bool
 /* ops: where a gradient comes from */
 /* g = y > 0 ? dy : 0, or dy when y is NULL */
 struct straight {
+  enum { AGAIN = 0 };
   const act *dy, *y;
   struct cursor {};
   WORD cursor start(int) const { return {}; }
@@ -473,6 +474,20 @@ struct straight {
     return g;
   }
 };
+/* g = x a + b > 0 ? dy : 0: the kernel, which has x, a and b, masks */
+struct again : straight { enum { AGAIN = 1 }; };
+
+template <int V> WORD void mask_again(pack<V> *g, const pack<V> &x, const pack<V> &a, const pack<V> &b)
+{
+  for (int j = 0; j < V; j++) g->v[j] = fmaf(x.v[j], a.v[j], b.v[j]) > 0 ? g->v[j] : 0;
+}
+
+/* f(source): y NULL: no mask; y == x: masked again */
+template <class F> static void by_mask(const act *x, const act *dy, const act *y, F f)
+{
+  if (y && y == x) f(again{ { dy, NULL } });
+  else f(straight{ dy, y });
+}
 template <int V> struct places { uint8_t v[V]; };
 template <int V> WORD places<V> load_places(const uint8_t *p)
 {
@@ -498,6 +513,7 @@ template <int V> WORD void store_places(uint8_t *p, places<V> q)
 }
 /* g: the gradients of the windows whose maximum this element was. K 2: windows of 2 x 2, side by side; K 0: any. */
 template <int K> struct through_pool {
+  enum { AGAIN = 0 };
   pool_shape s;
   const act *dy; const uint8_t *place; const act *pooled;
   struct cursor { int n, y, x; };
@@ -538,8 +554,10 @@ template <precision P, int V, class SOURCE> __global__ void __launch_bounds__(TH
 norm_sums(int m, int c, const act *x, SOURCE from, const float *coef, bool add_dr, act *dr, float *partial)
 {
   const tile<V> w(m);
-  pack<V> sum[2] = {}, mean = {};
+  pack<V> sum[2] = {}, mean = {}, a, b;
   if (w.channel < c) mean = load_floats<V>(coef, (size_t)w.channel);
+  if (SOURCE::AGAIN && w.channel < c)
+    a = load_floats<V>(coef, 2 * (size_t)c + w.channel), b = load_floats<V>(coef, 3 * (size_t)c + w.channel);
   typename SOURCE::cursor at = from.start(w.row);
   for (int first = w.row; first < w.end && w.channel < c; first += 2 * w.LANES) {
     pack<V> z[2] = {}, g[2] = {};
@@ -553,6 +571,7 @@ norm_sums(int m, int c, const act *x, SOURCE from, const float *coef, bool add_d
 #pragma unroll
     for (int u = 0; u < 2; u++) {
       const int row = first + u * w.LANES;
+      if (SOURCE::AGAIN) mask_again(&g[u], z[u], a, b);
       if (dr && row < w.end) give_back<P, V>(dr, (size_t)row * (size_t)c + (size_t)w.channel, add_dr, g[u]);
       for (int j = 0; j < V; j++)
         sum[0].v[j] += g[u].v[j], sum[1].v[j] = fmaf(g[u].v[j], z[u].v[j] - mean.v[j], sum[1].v[j]);
@@ -569,8 +588,10 @@ void cuda_norm_sums(precision p, int m, int c, const act *x, const act *dy, cons
                     act *dr, float *partial, cudaStream_t stream)
 {
   by_kind(p, wide(p, c, at(x) | at(dy) | at(y) | at(coef) | at(dr)), [&](auto k) {
-    LAUNCH((norm_sums<k.P, k.V, straight>), tile_grid<k.V>(m, c), THREADS, (lane_room<2, k.V>::BYTES), stream, m, c, x,
-           (straight{ dy, y }), coef, add_dr, dr, partial);
+    by_mask(x, dy, y, [&](auto from) {
+      LAUNCH((norm_sums<k.P, k.V, decltype(from)>), tile_grid<k.V>(m, c), THREADS, (lane_room<2, k.V>::BYTES), stream,
+             m, c, x, from, coef, add_dr, dr, partial);
+    });
   });
 }
 
@@ -609,6 +630,8 @@ norm_dx(int m, int c, const act *x, SOURCE from, const float *coef, const float 
     pack<V> k1 = load_floats<V>(doffset, (size_t)w.channel), k2 = load_floats<V>(dscale, (size_t)w.channel);
     const pack<V> inverse = load_floats<V>(coef, (size_t)c + w.channel);
     for (int j = 0; j < V; j++) k1.v[j] /= (float)m, k2.v[j] = k2.v[j] / (float)m * inverse.v[j];
+    pack<V> b;
+    if (SOURCE::AGAIN) b = load_floats<V>(coef, 3 * (size_t)c + w.channel);
     typename SOURCE::cursor at = from.start(w.row);
     for (int first = w.row; first < w.end; first += 2 * w.LANES) {
       pack<V> z[2], g[2];
@@ -625,6 +648,7 @@ norm_dx(int m, int c, const act *x, SOURCE from, const float *coef, const float 
         const int row = first + u * w.LANES;
         const size_t i = (size_t)row * (size_t)c + (size_t)w.channel;
         if (row >= w.end) continue;
+        if (SOURCE::AGAIN) mask_again(&g[u], z[u], a, b);
         if (dr) give_back<P, V>(dr, i, add_dr, g[u]);
         for (int j = 0; j < V; j++) {
           g[u].v[j] = a.v[j] * (g[u].v[j] - fmaf(z[u].v[j] - mean.v[j], k2.v[j], k1.v[j]));
@@ -640,8 +664,10 @@ void cuda_norm_dx(precision p, int m, int c, const act *x, const act *dy, const 
                   const float *dscale, const float *doffset, bool add, act *dx, float *column, cudaStream_t stream)
 {
   by_kind(p, wide(p, c, at(x) | at(dy) | at(y) | at(coef) | at(dscale) | at(doffset) | at(dx)), [&](auto k) {
-    LAUNCH((norm_dx<k.P, k.V, straight>), tile_grid<k.V>(m, c), THREADS, (lane_room<1, k.V>::BYTES), stream, m, c, x,
-           (straight{ dy, y }), coef, dscale, doffset, false, (act *)NULL, add, dx, column);
+    by_mask(x, dy, y, [&](auto from) {
+      LAUNCH((norm_dx<k.P, k.V, decltype(from)>), tile_grid<k.V>(m, c), THREADS, (lane_room<1, k.V>::BYTES), stream,
+             m, c, x, from, coef, dscale, doffset, false, (act *)NULL, add, dx, column);
+    });
   });
 }
 
@@ -961,40 +987,57 @@ void cuda_loss_backward(int n, int classes, const float *f, const int *label, co
          class_weight, add, dz);
 }
 /* ops: update */
-enum { SGD_STEPS = 4, SGD_PIECE = THREADS * 4 * SGD_STEPS, SGD_BLOCKS = 1024 };
+enum { SGD_STEPS = 4, SGD_PIECE = THREADS * 4 * SGD_STEPS, SGD_BLOCKS = 256 };
 
-/* the update of N weights from i on */
-template <int N> WORD void move(const cuda_args *args, float rate, float l2, const float *g, float *w, float *v)
+/* the rule, for one pack of gradients, weights and velocities */
+template <int V> WORD void move(const cuda_args *args, float rate, float l2, const pack<V> &g, pack<V> *w, pack<V> *v)
 {
-  pack<N> a = load_floats<N>(g, 0), b = load_floats<N>(w, 0), c = load_floats<N>(v, 0);
-  for (int j = 0; j < N; j++) {
-    c.v[j] = args->momentum * c.v[j] - rate * (a.v[j] + l2 * b.v[j]);
-    b.v[j] += c.v[j];
+  for (int j = 0; j < V; j++) {
+    v->v[j] = args->momentum * v->v[j] - rate * (g.v[j] + l2 * w->v[j]);
+    w->v[j] += v->v[j];
   }
-  store_pack<FP32, N>(v, 0, c), store_pack<FP32, N>(w, 0, b);
 }
 
-/* blockIdx.y: the piece */
+/* blockIdx.y: the tensor */
 __global__ void __launch_bounds__(THREADS)
 sgd_update(const sgd_piece *pieces, const cuda_args *args, const float *factor, float *weight, const float *dweight,
            float *velocity)
 {
   const sgd_piece p = pieces[blockIdx.y];
   const float rate = args->rate * (factor ? factor[p.tensor] : 1), l2 = args->l2 * p.decay;
-  for (size_t i = ((size_t)blockIdx.x * THREADS + threadIdx.x) * 4; i < p.count; i += (size_t)gridDim.x * THREADS * 4) {
-    const size_t k = p.offset + i;
-    if (i + 4 <= p.count && k % 4 == 0) move<4>(args, rate, l2, dweight + k, weight + k, velocity + k);
-    else for (size_t j = k; j < k + 4 && j < p.offset + p.count; j++)
-      move<1>(args, rate, l2, dweight + j, weight + j, velocity + j);
+  float *w = weight + p.offset, *v = velocity + p.offset;
+  const float *g = dweight + p.offset;
+  for (size_t top = (size_t)blockIdx.x * SGD_PIECE; top < p.count; top += (size_t)gridDim.x * SGD_PIECE) {
+    /* move a piece of the weights */
+    pack<4> dw[SGD_STEPS], old[SGD_STEPS], speed[SGD_STEPS];
+    #pragma unroll
+    for (int u = 0; u < SGD_STEPS; u++) {
+      const size_t i = top + ((size_t)u * THREADS + threadIdx.x) * 4;
+      if (i + 4 > p.count) continue;
+      dw[u] = load_floats<4>(g, i), old[u] = load_floats<4>(w, i), speed[u] = load_floats<4>(v, i);
+    }
+    #pragma unroll
+    for (int u = 0; u < SGD_STEPS; u++) {
+      const size_t i = top + ((size_t)u * THREADS + threadIdx.x) * 4;
+      if (i + 4 <= p.count) {
+        move(args, rate, l2, dw[u], &old[u], &speed[u]);
+        store_pack<FP32, 4>(v, i, speed[u]), store_pack<FP32, 4>(w, i, old[u]);
+      } else
+        for (size_t j = i; j < p.count; j++) {
+          pack<1> one = load_floats<1>(w, j), its = load_floats<1>(v, j);
+          move(args, rate, l2, load_floats<1>(g, j), &one, &its);
+          v[j] = its.v[0], w[j] = one.v[0];
+        }
+    }
   }
 }
 void cuda_sgd(int pieces, const sgd_piece *piece, size_t largest, const cuda_args *args, const float *factor,
               float *param, const float *dparam, float *velocity, cudaStream_t stream)
 {
-  const unsigned blocks = pieces_of(largest, THREADS * 4);
+  const unsigned blocks = pieces_of(largest, SGD_PIECE), most = SGD_BLOCKS;
   if (pieces && blocks)
-    LAUNCH((sgd_update), dim3(blocks < SGD_BLOCKS ? blocks : (unsigned)SGD_BLOCKS, (unsigned)pieces), THREADS, 0, stream, piece,
-           args, factor, param, dparam, velocity);
+    LAUNCH((sgd_update), dim3(blocks < most ? blocks : most, (unsigned)pieces), THREADS, 0, stream, piece, args, factor,
+           param, dparam, velocity);
 }
 
 __global__ void move_statistics(size_t count, const cuda_args *args, const float *batch_stat, float *stat)

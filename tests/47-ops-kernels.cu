@@ -339,7 +339,7 @@ static void test_norm(precision p)
       for (size_t i = 0; i < all; i++) g[i] = relu && !(q.y.h[i] > 0) ? 0 : q.dy.h[i], dr_want[i] = g[i] + (residual ? dr.h[i] : 0);
       norm_gradients(&q, g, doffset, dscale, want);
       if (residual) for (size_t i = 0; i < all; i++) want[i] += dx.h[i];
-      const void *mask = relu ? q.y.d : none;
+      const void *mask = relu ? residual || k % 2 ? q.y.d : q.x.d : none;        /* from x alone where there is no residual term */
       cuda_norm_sums(p, m, c, q.x.d, q.dy.d, mask, q.coef.d, residual, mode == 1 ? none : dr.d, partial.d, 0);
       cuda_norm_sums_finish(tiles, c, partial.d, q.dscale.d, q.doffset.d, 0), get(&q.dscale), get(&q.doffset);
       bad_sums = most(bad_sums, most(worst(q.doffset.h, doffset, (size_t)c, sqrt(m)), worst(q.dscale.h, dscale, (size_t)c, sqrt(m))));
