@@ -31,14 +31,14 @@ static void *plugin;
 static const char *open_plugin(void)
 {
   const char *path = plugin_path();
-  if (!path) return "this build has no GPU engine (it needs nvcc and cuBLAS: make says so)";
-  if (!file_exists(path)) return say("there is no %s", path);
+  if (!path) return "no GPU engine in this build (make all says why)";
+  if (!file_exists(path)) return say("no plugin %s", path);
   plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (!plugin) return say("the plugin cannot be loaded: %s", dlerror());
+  if (!plugin) return say("a plugin that cannot be loaded: %s", dlerror());
   const char *version = dlsym(plugin, "wbcsnet_cuda_version");
   if (version && dlsym(plugin, "wbcsnet_cuda_kinds") && !strcmp(version, wbcsnet_version)) return NULL;
-  const char *why = version ? say("%s is of version %s, this program of %s; build both again", path, version, wbcsnet_version)
-                            : say("%s is no plugin of wbcsnet", path);
+  const char *why = version ? say("a plugin of version %s beside a program of version %s; make all builds both", version, wbcsnet_version)
+                            : say("%s, which is no plugin of wbcsnet", path);
   plugin = NULL;                                     /* stays open: its libraries may not survive being closed */
   return why;
 }
@@ -66,7 +66,7 @@ static const char *fill(engine_kind *k)
       *k = **from;
       return k->why_off();
     }
-  return say("the plugin has no %s", k->name);
+  return say("a plugin without the engine %s", k->name);
 }
 
 static const char *bf16_off(void) { return fill(&engine_cuda_bf16); }
