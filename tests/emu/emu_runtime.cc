@@ -231,6 +231,7 @@ cudaError_t cudaPeekAtLastError(void) { return last_error; }
   X(cudaErrorInvalidDevicePointer, "invalid device pointer") \
   X(cudaErrorInsufficientDriver, "CUDA driver version is insufficient for CUDA runtime version") \
   X(cudaErrorDevicesUnavailable, "CUDA-capable device(s) is/are busy or unavailable") \
+  X(cudaErrorNoKernelImageForDevice, "no kernel image is available for execution on the device") \
   X(cudaErrorNoDevice, "no CUDA-capable device is detected") X(cudaErrorInvalidDevice, "invalid device ordinal") \
   X(cudaErrorInvalidResourceHandle, "invalid resource handle") X(cudaErrorNotReady, "device not ready") \
   X(cudaErrorIllegalAddress, "an illegal memory access was encountered") X(cudaErrorLaunchFailure, "unspecified launch failure") \
@@ -239,14 +240,14 @@ cudaError_t cudaPeekAtLastError(void) { return last_error; }
 const char *cudaGetErrorString(cudaError_t e)
 {
 #define X(name, text) case name: return text;
-  switch (e) { EMU_ERRORS(X) }
+  switch ((int)e) { EMU_ERRORS(X) }
 #undef X
   return "unrecognized error code";
 }
 const char *cudaGetErrorName(cudaError_t e)
 {
 #define X(name, text) case name: return #name;
-  switch (e) { EMU_ERRORS(X) }
+  switch ((int)e) { EMU_ERRORS(X) }
 #undef X
   return "unrecognized error code";
 }
