@@ -43,6 +43,7 @@ struct gate { unsigned came, threads; place at; uint3 first; };
 /* One block at a time, on one thread of the CPU. */
 struct machine {
   std::vector<fiber> fibers;
+  std::vector<char *> stacks;
   std::vector<warp> warps;
   group groups[1024 / GROUP];
   gate gates[BARRIERS];
@@ -381,14 +382,13 @@ void multiply_bf16(void *const argument[], unsigned)
 /* ---- a block, a grid ---- */
 static void set_up(machine *m, unsigned threads)
 {
-  const size_t before = m->fibers.size();
-  for (size_t i = threads; i < before; i++) munmap(m->fibers[i].stack, STACK);
-  m->fibers.resize(threads);
-  for (size_t i = before; i < threads; i++) {
+  while (m->stacks.size() < threads) {               /* kept for later grids */
     void *p = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) fail("no memory for the stacks of %u threads", threads);
-    m->fibers[i].stack = (char *)p;
+    m->stacks.push_back((char *)p);
   }
+  m->fibers.resize(threads);
+  for (unsigned i = 0; i < threads; i++) m->fibers[i].stack = m->stacks[i];
   m->warps.assign((threads + LANES - 1) / LANES, warp());
 }
 

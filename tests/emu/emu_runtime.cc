@@ -446,7 +446,9 @@ static cudaError_t take(void **p, size_t bytes, bool host)
   allocation a = { {}, host };
   if ((!host && used + bytes > memory_bytes()) || !room_make(&a.r, bytes, host ? 64 : 256)) return give(cudaErrorMemoryAllocation);
   if (!host) used += bytes;
-  if (bytes <= 64u << 20) memset(a.r.data, EMU_POISON, bytes);       /* larger ones stay unbacked zeros until they are written */
+  const size_t poisoned = bytes < 1 << 20 ? bytes : 256 << 10;       /* of larger ones both ends; the rest costs no pages */
+  memset(a.r.data, EMU_POISON, poisoned);
+  memset(a.r.data + bytes - poisoned, EMU_POISON, poisoned);
   memory[(uintptr_t)a.r.data] = a;
   *p = a.r.data;
   return cudaSuccess;
