@@ -36,7 +36,7 @@ struct fiber : thread {
 
 /* lanes of a warp that meet in one operation */
 struct meeting { unsigned mask, came; const char *what; place at; lanes_work *work; void *argument[LANES]; };
-struct warp { fiber *lane[LANES]; meeting meet[LANES]; int meetings; };
+struct warp { fiber *first; unsigned present; meeting meet[LANES]; int meetings; };
 struct group { unsigned came; const char *what; place at; group_work *work; void *argument[GROUP]; };
 struct gate { unsigned came, threads; place at; uint3 first; };
 
@@ -171,7 +171,7 @@ static void wait_in(const char *what, place at)
 }
 
 /* ---- barriers ---- */
-static bool same_place(place a, place b) { return a.line == b.line && !strcmp(a.file, b.file); }
+static bool same_place(place a, place b) { return a.line == b.line && (a.file == b.file || !strcmp(a.file, b.file)); }
 
 void barrier(int id, unsigned threads, place at)
 {
@@ -201,8 +201,8 @@ void meet(unsigned mask, void *argument, lanes_work *work, const char *what, pla
   fiber *f = here->now;
   warp *w = f->of;
   if (!(mask >> f->lane & 1)) fail("%s at %s:%d: lane %u calls it and is not in its mask %08x", what, at.file, at.line, f->lane, mask);
-  for (int l = 0; l < LANES; l++)
-    if (mask >> l & 1 && !w->lane[l]) fail("%s at %s:%d: mask %08x names lane %d, which the block has not", what, at.file, at.line, mask, l);
+  if (mask & ~w->present)
+    fail("%s at %s:%d: mask %08x names lane %d, which the block has not", what, at.file, at.line, mask, __builtin_ctz(mask & ~w->present));
   int i = 0;
   while (i < w->meetings && w->meet[i].mask != mask) i++;
   meeting *g = &w->meet[i];
@@ -220,8 +220,8 @@ void meet(unsigned mask, void *argument, lanes_work *work, const char *what, pla
   }
   work(g->argument, mask);
   for (int l = 0; l < LANES; l++)
-    if (mask >> l & 1 && w->lane[l] != f) w->lane[l]->state = READY;
-  *g = w->meet[--w->meetings];
+    if (mask >> l & 1) w->first[l].state = READY;
+  if (g != &w->meet[--w->meetings]) *g = w->meet[w->meetings];
 }
 
 void meet_group(void *argument, group_work *work, const char *what, place at)
@@ -336,14 +336,20 @@ void load_matrices_trans(void *const argument[], unsigned)
 }
 
 /* d += a b for row-major a (16, K) and b (K, 8), scattered to the lanes' d */
+typedef float row_of_8 __attribute__((vector_size(32)));
 template <int K> static void multiply(void *const argument[], const float a[16][K], const float b[K][8])
 {
   float d[16][8];
   for (int lane = 0; lane < LANES; lane++)
     for (int i = 0; i < 4; i++) d[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2] = ((product *)argument[lane])->d[i];
-  for (int r = 0; r < 16; r++)
-    for (int k = 0; k < K; k++)
-      for (int c = 0; c < 8; c++) d[r][c] += a[r][k] * b[k][c];
+  row_of_8 row[K];
+  memcpy(row, b, sizeof row);
+  for (int r = 0; r < 16; r++) {
+    row_of_8 sum;
+    memcpy(&sum, d[r], sizeof sum);
+    for (int k = 0; k < K; k++) sum += a[r][k] * row[k];
+    memcpy(d[r], &sum, sizeof sum);
+  }
   for (int lane = 0; lane < LANES; lane++)
     for (int i = 0; i < 4; i++) ((product *)argument[lane])->d[i] = d[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
 }
@@ -428,7 +434,8 @@ static void run_block(machine *m, const std::vector<unsigned> &turn)
     fiber *f = &m->fibers[i];
     f->id = { i % block_size.x, i / block_size.x % block_size.y, i / (block_size.x * block_size.y) };
     f->lane = i % LANES, f->of = &m->warps[i / LANES];
-    f->of->lane[f->lane] = f, f->of->meetings = 0;
+    if (!f->lane) f->of->first = f, f->of->present = 0, f->of->meetings = 0;
+    f->of->present |= 1u << f->lane;
     f->state = READY, f->open_group = 0;
     f->copies.clear();
     set_out(f);
