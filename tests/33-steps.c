@@ -7,10 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+static double slack;                                 /* of an engine that rounds what it stores, relative; else 0 */
+
 static bool near_all(const float *a, const double *b, int n, double tolerance)
 {
   for (int i = 0; i < n; i++)
-    if (!(fabs(a[i] - b[i]) <= tolerance)) return printf("# place %d: %.9g, expected %.9g\n", i, a[i], b[i]), false;
+    if (!(fabs(a[i] - b[i]) <= tolerance + 4 * slack * fabs(b[i]))) return printf("# place %d: %.9g, expected %.9g\n", i, a[i], b[i]), false;
   return true;
 }
 
@@ -45,7 +47,7 @@ static void update_by_hand(const engine_kind *k)
   ok(near_all(velocity, (const double[]){ -0.01456563062, 0.06336873875, -0.17043436938, -0.24836873875 }, 4, 1e-6), "%s: the second step's velocities, with momentum and L2", k->name);
   ok(near_all(weights, (const double[]){ 0.98543436938, 1.11336873875, 0.72956563062, 0.60163126125 }, 4, 1e-6), "%s: the second step's weights", k->name);
   ok(near_all(weights + bias, (const double[]){ 0.13043436938, -0.13043436938 }, 2, 1e-6), "%s: biases have momentum and no L2", k->name);
-  ok(fabs(loss[1] - 0.43748795) < 1e-6, "%s: the second loss", k->name);
+  ok(fabs(loss[1] - 0.43748795) < 1e-6 + slack, "%s: the second loss", k->name);
   state.velocity = NULL, k->write_state(e, &state);
   s.factor = factor, k->train_step(e, &b, &s);
   float held = weights[0], bias_held = weights[bias];
@@ -111,7 +113,7 @@ static void dropout_masks(const engine_kind *k)
   mask_of(k, e, 1, &b, PASS_TRAIN, y);
   int kept = 0, odd = 0, agree = 0;
   for (uint32_t i = 0; i < UNITS; i++) {
-    kept += y[i] != 0, odd += y[i] != 0 && y[i] != 1 / 0.75f;
+    kept += y[i] != 0, odd += y[i] != 0 && fabsf(y[i] * 0.75f - 1) > fmaxf(1e-7f, (float)slack);
     uint32_t word[4];
     rng_block(11, RNG_DROPOUT | 2 << 8, 5, 6, i / 4, word);          /* layer 2, epoch 5, cell 6, as the book says */
     agree += (y[i] != 0) == (word[i % 4] >= 1u << 30);
@@ -279,6 +281,7 @@ int main(void)
     const engine_kind *k = engine_kinds[i];
     if (!engine_wanted(k->name)) continue;
     if (k->why_off()) { skip(say("engine %s: %s", k->name, k->why_off())); continue; }
+    slack = k->tolerance > 1e-4 ? k->tolerance : 0;
     update_by_hand(k), statistics_by_hand(k), dropout_masks(k), turns_by_hand(k), loss_by_hand(k), operators_by_hand(k), ties_by_hand(k);
     if (strncmp(k->name, "cuda", 4)) other_operators_by_hand(k);
     else skip(say("%s: averages, response normalisation, tanh and scale have no GPU kernels yet", k->name));

@@ -1,0 +1,43 @@
+#!/usr/bin/perl
+# The GPU engine without a GPU: its host half and all its kernels, emulated, in the tests that every engine must pass; threads forwards
+# and backwards. A few cases of each operator; make gpu-check runs all of them on a device.
+use strict; use warnings;
+use Cwd 'abs_path';
+my $B = $ENV{WBCSNET_B} // 'build';
+my $plugin = abs_path("$B/emu/libwbcsnet_cuda.so") // '';
+unless (-e $plugin) { print "1..0 # SKIP no C++ compiler here, so there is no emulated GPU engine\n"; exit }
+my $asan = $B =~ /asan/;
+$ENV{WBCSNET_CUDA} = $plugin;
+$ENV{WBCSNET_ENGINES} = 'cuda cuda-tf32 cuda-bf16';
+$ENV{OPERATOR_CASES} //= $asan ? 2 : 8;
+$ENV{ASAN_OPTIONS} = 'detect_leaks=0';
+
+# Side by side, for each waits for nobody: the order of threads, the test.
+my (@jobs, $n);
+for my $order (1, -1) {
+    for my $test ('31-operators', '33-steps') {
+        my $program = "$B/tests/$test.t";
+        next unless -x $program;
+        open my $out, "EMU_ORDER=$order $program 2>&1 |" or die;
+        push @jobs, [$order < 0 ? 'backwards' : 'forwards', $test, $out];
+    }
+}
+my %engines;
+for my $job (@jobs) {
+    my ($order, $test, $out) = @$job;
+    my ($ran, $plan, @bad) = (0, -1);
+    while (<$out>) {
+        $ran++ if /^(not )?ok /;
+        $plan = $1 if /^1\.\.(\d+)/;
+        $engines{$1}++ if /^ok \d+ - (\S+?):? /;
+        if (/^not ok/ || /^emu:|Sanitizer|runtime error|^wbcsnet:/ || (@bad && @bad < 20 && /^#/)) { push @bad, $_ }
+    }
+    close $out;
+    my $good = !@bad && $ran == $plan && !$?;
+    print $good ? '' : 'not ', 'ok ', ++$n, " - $test with threads $order: $ran checks\n", map { s/^(?!#)/# /r } @bad;
+}
+for my $engine (split ' ', $ENV{WBCSNET_ENGINES}) {
+    my $ran = $engines{$engine} // 0;
+    print $ran > 50 ? '' : 'not ', 'ok ', ++$n, " - engine $engine passed $ran checks\n";
+}
+print "1..$n\n";
