@@ -30,18 +30,18 @@ static gather backward_gather(precision p, conv_shape s)
   split_depth(p, &g);
   return g;
 }
-/* Where a row's window begins. The plain case (d = 1, kernel at most 15): pixel is the window's first, bits ky and 16 + kx of taps say
-   which taps are inside. Otherwise pixel is the image's first and (y, x) the window's corner. */
-typedef struct __align__(16) { int pixel; uint32_t taps; int y, x; } place;
+/* Where a row's window begins. The plain case (d = 1, kernel at most 15, fewer than 2^31 elements): at is the element of the window's
+   corner, bits ky and 16 + kx of taps say which taps are inside. Otherwise at is the image's first pixel and (y, x) the corner. */
+typedef struct __align__(16) { int at; uint32_t taps; int y, x; } place;
 
 template <bool PLAIN> WORD place find_row(const gather &g, int row)
 {
   place p = { 0, 0, -(1 << 30), 0 };
   if (row >= g.rows) return p;
   int image = row / (g.u * g.v), rest = row - image * g.u * g.v, u = rest / g.v;
-  p.y = u * g.a - g.pad_top, p.x = (rest - u * g.v) * g.a - g.pad_left, p.pixel = image * g.h * g.w;
+  p.y = u * g.a - g.pad_top, p.x = (rest - u * g.v) * g.a - g.pad_left, p.at = image * g.h * g.w;
   if (!PLAIN) return p;
-  p.pixel += p.y * g.w + p.x;
+  p.at = (p.at + p.y * g.w + p.x) * g.pitch;
   for (int k = 0; k < g.kernel; k++) {
     if ((unsigned)(p.y + k) < (unsigned)g.h) p.taps |= 1u << k;
     if ((unsigned)(p.x + k) < (unsigned)g.w) p.taps |= 65536u << k;
@@ -49,15 +49,12 @@ template <bool PLAIN> WORD place find_row(const gather &g, int row)
   return p;
 }
 
-template <bool PLAIN> WORD bool find_pixel(const gather &g, const place &p, int ky, int kx, int *pixel)
+/* the source pixel under a tap of a row that is not plain; false: there is none */
+WORD bool find_pixel(const gather &g, const place &p, int ky, int kx, int *pixel)
 {
-  if (PLAIN) {
-    *pixel = p.pixel + ky * g.w + kx;
-    return p.taps >> ky & p.taps >> (16 + kx) & 1;
-  }
   int y = p.y + ky, x = p.x + kx, sy = y / g.d, sx = x / g.d;
   bool inside = ky < g.kernel && y >= 0 && x >= 0 && sy * g.d == y && sx * g.d == x && sy < g.h && sx < g.w;
-  *pixel = inside ? p.pixel + sy * g.w + sx : 0;
+  *pixel = inside ? p.at + sy * g.w + sx : 0;
   return inside;
 }
 /* convolution: the first kernel */
@@ -71,7 +68,7 @@ template <precision P> __global__ void conv_plain(gather g, ending e)
   float sum = 0;
   for (int ky = 0; ky < g.kernel; ky++)
     for (int kx = 0; kx < g.kernel; kx++, w += g.c)
-      if (find_pixel<false>(g, p, ky, kx, &pixel))
+      if (find_pixel(g, p, ky, kx, &pixel))
         for (int c = 0; c < g.c; c++)
           sum = fmaf(load1<P>(g.source, (size_t)pixel * (size_t)g.pitch + (size_t)c), load1<P>(g.weight, w + (size_t)c), sum);
   if (e.bias) sum += e.bias[q];
@@ -115,12 +112,18 @@ WORD void load_left(const gather &g, cursor *at, const place *table, unsigned ch
   typedef tile<P, BM, BN> T;
   typedef typename T::word word;
   enum { CHUNKS = K_BYTES / CHUNK };
-  int column = threadIdx.x % CHUNKS, first = threadIdx.x / CHUNKS, pixel;
-  const word *source = (const word *)g.source + at->c;
+  const word *source = (const word *)g.source;
+  int column = threadIdx.x % CHUNKS, first = threadIdx.x / CHUNKS, pixel, move = (at->y * g.w + at->x) * g.pitch + at->c;
+  uint32_t tap = 1u << at->y | 65536u << at->x;
+  to += first * PITCH + column * CHUNK;
 #pragma unroll
   for (int i = 0; i < BM; i += T::THREADS / CHUNKS) {
-    bool inside = find_pixel<PLAIN>(g, table[first + i], at->y, at->x, &pixel);
-    copy_chunk<CHUNK>(to + (first + i) * PITCH + column * CHUNK, source + (ptrdiff_t)pixel * g.pitch, inside);
+    const place *row = table + first + i;
+    if (PLAIN) copy_chunk<CHUNK>(to + i * PITCH, source + (ptrdiff_t)(row->at + move), (row->taps & tap) == tap);
+    else {
+      bool inside = find_pixel(g, *row, at->y, at->x, &pixel);
+      copy_chunk<CHUNK>(to + i * PITCH, source + (size_t)pixel * (size_t)g.pitch + at->c, inside);
+    }
   }
   advance(g, at);
 }
@@ -130,10 +133,11 @@ WORD void load_right(const gather &g, int n0, int k, unsigned char *to)
   typedef tile<P, BM, BN> T;
   typedef typename T::word word;
   int column = threadIdx.x % 4, first = threadIdx.x / 4;
-  const word *w = (const word *)g.weight + k + column * (16 / (int)sizeof(word));
+  const word *w = (const word *)g.weight + (size_t)(n0 + first) * (size_t)g.line + (k + column * (16 / (int)sizeof(word)));
+  to += first * PITCH + column * 16;
 #pragma unroll
-  for (int r = first; r < BN; r += T::THREADS / 4)
-    copy_async16(to + r * PITCH + column * 16, w + (size_t)(n0 + r) * (size_t)g.line, n0 + r < g.columns);
+  for (int i = 0; i < BN; i += T::THREADS / 4)
+    copy_async16(to + i * PITCH, w + (size_t)i * (size_t)g.line, n0 + first + i < g.columns);
 }
 /* convolution: multiply a tile */
 /* sum[mi][f][2 h + e] += row 16 mi + 8 h + g of a, column 8 f + 2 t + e of b, over one tile of K; a and b: the warp's first rows */
@@ -368,7 +372,8 @@ static int blocks(const gather *g, int bm, int bn) { return (g->rows + bm - 1) /
 static tile_kind which_tile(precision p, const gather *g)
 {
   int bytes = (int)act_bytes(p), odd = (g->c | g->pitch) * bytes;
-  bool plain = g->d == 1 && g->kernel <= 15;
+  double images = (double)g->rows / g->u / g->v, size = (images * g->h + 16) * (g->w + 16) * g->pitch;
+  bool plain = g->d == 1 && g->kernel <= 15 && size < 2147483648.0;
   if (group_fits(p, g)) return TILE_GROUP;
   if (odd % 16) return plain && odd % 8 == 0 ? TILE_8_BYTES : TILE_SINGLE;
   if (!plain) return TILE_GENERAL;
