@@ -706,15 +706,17 @@ static void *take(cuda_engine *e, const char *what, size_t bytes)
         "use a smaller batch or net, or --device cuda-bf16, which needs about half");
   }
   check(e, error);
-  check(e, cudaMemsetAsync(p, 0, bytes + !bytes, e->stream));
   e->memory = grow(e->memory, sizeof *e->memory * (size_t)(e->memories + 1));
   e->memory[e->memories++] = p, e->bytes += bytes;
   return p;
 }
 
+/* Zeroed floats. */
 static float *take_floats(cuda_engine *e, const char *what, size_t count)
 {
-  return take(e, what, count * sizeof(float));
+  float *p = take(e, what, count * sizeof(float));
+  check(e, cudaMemsetAsync(p, 0, count * sizeof(float), e->stream));
+  return p;
 }
 
 static int pitch_of(const plan *p, int t)
@@ -860,6 +862,7 @@ static void take_ring(cuda_engine *e)
 {
   e->block_bytes = turn_offset(e) + (size_t)e->base.plan->batch;
   e->block = take(e, "a batch", e->block_bytes), e->result = take(e, "a result", sizeof *e->result);
+  check(e, cudaMemsetAsync(e->result, 0, sizeof *e->result, e->stream));
   e->args = (cuda_args *)(void *)e->block, e->row = (int *)(void *)(e->block + row_offset()),
     e->turn_of = (uint8_t *)e->block + turn_offset(e);
   doing(e, "taking pinned memory", NULL);
@@ -872,14 +875,15 @@ static void take_ring(cuda_engine *e)
   }
 }
 /* cuda.c: open and close */
-enum { BLAS_ROOM = 32 << 20 };
-
 static void open_blas(cuda_engine *e)
 {
+  int major = 0;
   doing(e, "opening cuBLAS", NULL);
+  check(e, cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, engine_gpu));
+  const size_t room = (size_t)(major >= 9 ? 32 : 4) * 1024 * 1024;
   check_blas(e, cublasCreate(&e->blas));
   check_blas(e, cublasSetStream(e->blas, e->stream));
-  check_blas(e, cublasSetWorkspace(e->blas, take(e, "cuBLAS", BLAS_ROOM), BLAS_ROOM));
+  check_blas(e, cublasSetWorkspace(e->blas, take(e, "cuBLAS", room), room));
 }
 
 static void make_lists(cuda_engine *e)

@@ -708,7 +708,7 @@ pool_forward(pool_shape s, const act *x, const act *r, const float *coef, act *y
     for (int ky = 0; ky < kernel; ky++)
     #pragma unroll
       for (int kx = 0; kx < kernel; kx++) {
-        if (!K && (top + ky < 0 || top + ky >= s.h || left + kx < 0 || left + kx >= s.w)) continue;
+        if (top + ky >= s.h || left + kx >= s.w || (!K && (top + ky < 0 || left + kx < 0))) continue;
         const size_t i = (((size_t)n * s.h + (top + ky)) * s.w + (left + kx)) * s.c + w.channel;
         pack<V> v = load_pack<P, V>(x, i), q = {};
         if (NORM && r) q = load_pack<P, V>(r, i);
