@@ -233,7 +233,6 @@ cudaError_t cudaPeekAtLastError(void) { return last_error; }
   X(cudaErrorDevicesUnavailable, "CUDA-capable device(s) is/are busy or unavailable") \
   X(cudaErrorNoKernelImageForDevice, "no kernel image is available for execution on the device") \
   X(cudaErrorNoDevice, "no CUDA-capable device is detected") X(cudaErrorInvalidDevice, "invalid device ordinal") \
-  X(cudaErrorNoKernelImageForDevice, "no kernel image is available for execution on the device") \
   X(cudaErrorInvalidResourceHandle, "invalid resource handle") X(cudaErrorNotReady, "device not ready") \
   X(cudaErrorIllegalAddress, "an illegal memory access was encountered") X(cudaErrorLaunchFailure, "unspecified launch failure") \
   X(cudaErrorNotSupported, "operation not supported") X(cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing") \
