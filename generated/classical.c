@@ -19,7 +19,10 @@ typedef struct {
   uint64_t seed;
 } study;
 
-static const double *features_of(const study *s, int cell) { return s->x + (size_t)cell * (size_t)s->features; }
+static const double *features_of(const study *s, int cell)
+{
+  return s->x + (size_t)cell * (size_t)s->features;
+}
 
 static void measure_all(study *s)
 {
@@ -46,7 +49,8 @@ static void write_measures(const study *s, const char *path)
   fputs("file,class", a->f);
   for (int f = 0; f < s->features; f++) fputc(',', a->f), csv_put(a->f, s->cell[0].name[f]);
   for (int i = 0; i < s->ds->n; i++) {
-    fputc('\n', a->f), csv_put(a->f, s->ds->file[i]), fputc(',', a->f), csv_put(a->f, s->ds->class_name[s->ds->label[i]]);
+    fputc('\n', a->f), csv_put(a->f, s->ds->file[i]), fputc(',', a->f);
+    csv_put(a->f, s->ds->class_name[s->ds->label[i]]);
     for (int f = 0; f < s->features; f++) fprintf(a->f, ",%.9g", features_of(s, i)[f]);
   }
   fputc('\n', a->f), file_commit(a);
@@ -84,7 +88,7 @@ static lda *fit_first(const study *s, const int *row, int n)
   return l;
 }
 
-/* The discriminant of one branch, learned from the training cells that go down it; NULL where they are too few. */
+/* The discriminant of one branch, of the training cells that go down it; NULL where they are too few. */
 static lda *fit_branch(const study *s, const pipeline *p, int branch, const int *row, int n)
 {
   int *label = NEW(int, s->ds->n), cells = 0;
@@ -94,7 +98,8 @@ static lda *fit_branch(const study *s, const pipeline *p, int branch, const int 
       : branch_of(p, features_of(s, r)) == branch;
     label[r] = goes ? s->ds->label[r] : -1, cells += goes;
   }
-  lda *l = cells < 4 * s->ds->classes ? NULL : lda_fit(s->x, label, row, n, s->features, s->ds->classes, s->ridge);
+  lda *l = cells < 4 * s->ds->classes ? NULL
+    : lda_fit(s->x, label, row, n, s->features, s->ds->classes, s->ridge);
   free(label);
   return l;
 }
@@ -107,7 +112,8 @@ static pipeline fit_pipeline(const study *s, const int *row, int n)
     for (int b = 0; b < 2; b++) p.second[b] = fit_branch(s, &p, b, row, n);
   }
   for (int b = 0; b < 2; b++)
-    if (!p.second[b]) p.second[b] = lda_fit(s->x, s->ds->label, row, n, s->features, s->ds->classes, s->ridge);
+    if (!p.second[b])
+      p.second[b] = lda_fit(s->x, s->ds->label, row, n, s->features, s->ds->classes, s->ridge);
   return p;
 }
 
@@ -126,7 +132,8 @@ static void recognise(const study *s, const pipeline *p, int cell, double *prob)
 /* classical: a fold */
 static void name_pipeline(const study *s, fit *t, char sha[65])
 {
-  static const char *const title[STEPS] = { "Classical, two steps", "Classical, two strict steps", "Classical, one step" };
+  static const char *const title[STEPS] = {
+    "Classical, two steps", "Classical, two strict steps", "Classical, one step" };
   sha256 h;
   sha256_start(&h);
   for (int f = 0; f < s->features; f++) sha256_add(&h, s->cell[0].name[f], strlen(s->cell[0].name[f]) + 1);
@@ -142,14 +149,17 @@ static void recognise_all(const study *s, const pipeline *p, const int *row, int
 }
 
 /* Fit on all folds but one, recognise that one, write its run folder. Returns how many of *tests are right. */
-static int run_fold(const study *s, const int *fold_of, int fold, double measuring, const char *folder, int *tests)
+static int run_fold(const study *s, const int *fold_of, int fold, double measuring, const char *folder,
+                    int *tests)
 {
   const dataset *ds = s->ds;
   double start = seconds(), loss, accuracy, *prob = NEW(double, (size_t)ds->n * (size_t)ds->classes);
   int *row = NEW(int, ds->n), n = fold_rows(ds, fold_of, fold, false, row);
-  char sha[65], *set = join("steps=%s,size=%d", step_name[s->steps], ds->h), *with = join("ridge=%g", s->ridge);
-  fit t = { .ds = ds, .fold_of = fold_of, .folds = s->folds, .fold = fold, .subset = s->subset, .threads = s->threads,
-            .seed = s->seed, .set = set, .with = with, .flop = NAN, .rows = 1, .loss = &loss, .accuracy = &accuracy };
+  char sha[65], *with = join("ridge=%g", s->ridge);
+  char *set = join("steps=%s,size=%d", step_name[s->steps], ds->h);
+  fit t = { .ds = ds, .fold_of = fold_of, .folds = s->folds, .fold = fold, .subset = s->subset,
+            .threads = s->threads, .seed = s->seed, .set = set, .with = with, .flop = NAN, .rows = 1,
+            .loss = &loss, .accuracy = &accuracy };
   name_pipeline(s, &t, sha);
   pipeline p = fit_pipeline(s, row, n);
   recognise_all(s, &p, row, n, prob);
@@ -172,15 +182,16 @@ static void run_folds(const study *s, const char *fold_text, const char *out)
     right += run_fold(s, fold_of, f, s->seconds / (last - first + 1), folder, &tests), cells += tests;
     free(folder);
   }
-  printf("%s: %d of %d held-out cells right (%.2f %%), %d cells measured in %.1f s\n", out, right, cells, 100.0 * right / cells,
-         s->ds->n, s->seconds);
+  printf("%s: %d of %d held-out cells right (%.2f %%), %d cells measured in %.1f s\n", out, right, cells,
+         100.0 * right / cells, s->ds->n, s->seconds);
   free(fold_of);
 }
 
 /* classical: pictures */
 static void put_pixel(image *m, int y, int x, const uint8_t colour[3])
 {
-  if (y >= 0 && y < m->h && x >= 0 && x < m->w) memcpy(m->rgb + 3 * ((size_t)y * (size_t)m->w + (size_t)x), colour, 3);
+  if (y >= 0 && y < m->h && x >= 0 && x < m->w)
+    memcpy(m->rgb + 3 * ((size_t)y * (size_t)m->w + (size_t)x), colour, 3);
 }
 
 static void draw_edges(image *m, const segmentation *s, int top, int left, int zoom)
@@ -191,8 +202,9 @@ static void draw_edges(image *m, const segmentation *s, int top, int left, int z
       int here = s->region[y * s->w + x], right = x + 1 < s->w ? s->region[y * s->w + x + 1] : here,
         below = y + 1 < s->h ? s->region[(y + 1) * s->w + x] : here;
       for (int k = 0; k < zoom; k++) {
-        if (right != here) put_pixel(m, top + y * zoom + k, left + x * zoom + zoom - 1, ink[right > here ? right : here]);
-        if (below != here) put_pixel(m, top + y * zoom + zoom - 1, left + x * zoom + k, ink[below > here ? below : here]);
+        int v = top + y * zoom, u = left + x * zoom;
+        if (right != here) put_pixel(m, v + k, u + zoom - 1, ink[right > here ? right : here]);
+        if (below != here) put_pixel(m, v + zoom - 1, u + k, ink[below > here ? below : here]);
       }
     }
 }
@@ -205,7 +217,8 @@ static void draw_cuts(image *m, const lobe_split *s, int top, int left, int zoom
     int steps = (int)(zoom * hypot(a.x - b.x, a.y - b.y)) + 1;
     for (int i = 0; i <= steps; i++) {
       double t = (double)i / steps;
-      put_pixel(m, top + (int)(zoom * (a.y + t * (b.y - a.y))), left + (int)(zoom * (a.x + t * (b.x - a.x))), ink);
+      int y = top + (int)(zoom * (a.y + t * (b.y - a.y))), x = left + (int)(zoom * (a.x + t * (b.x - a.x)));
+      put_pixel(m, y, x, ink), put_pixel(m, y, x + 1, ink);
     }
   }
 }
@@ -229,7 +242,8 @@ enum { PICTURE_GAP = 4 };
 
 static void write_pictures(const dataset *ds, int columns, const char *path)
 {
-  int zoom = ds->w < 140 ? 280 / ds->w : 1, high = ds->h * zoom + PICTURE_GAP, wide = ds->w * zoom + PICTURE_GAP;
+  int zoom = ds->w < 140 ? 280 / ds->w : 1;
+  int high = ds->h * zoom + PICTURE_GAP, wide = ds->w * zoom + PICTURE_GAP;
   image m = image_new(ds->classes * high - PICTURE_GAP, columns * wide - PICTURE_GAP);
   memset(m.rgb, 255, 3 * (size_t)m.h * (size_t)m.w);
   for (int k = 0; k < ds->classes; k++) {
@@ -238,7 +252,8 @@ static void write_pictures(const dataset *ds, int columns, const char *path)
     for (int i = 0; i < ds->n; i++) {
       if (ds->label[i] != k) continue;
       int shown = cells < columns ? cells : columns, at = (int)((long)seen * shown / cells);
-      if (at != (int)(((long)seen - 1) * shown / cells) || !seen) draw_cell(&m, ds, i, k * high, at * wide, zoom);
+      if (!seen || at != (int)((long)(seen - 1) * shown / cells))
+        draw_cell(&m, ds, i, k * high, at * wide, zoom);
       seen++;
     }
   }
@@ -256,10 +271,14 @@ static int steps_of(const char *word)
 static void check_study(const study *s, int size, int columns, const char *data, bool any_output)
 {
   if (!data) die(EXIT_USAGE, "classical", "no data set", "--data FOLDER", "wbcsnet classical --help");
-  if (!any_output) die(EXIT_USAGE, "classical", "nowhere to write", "--out, --pictures or --measures", "wbcsnet classical --help");
-  if (size && (size < 16 || size > 1024)) die(EXIT_USAGE, "--size", say("%d", size), "16 to 1024 pixels, or 0", NULL);
+  if (!any_output)
+    die(EXIT_USAGE, "classical", "nowhere to write", "--out, --pictures or --measures",
+        "wbcsnet classical --help");
+  if (size && (size < 16 || size > 1024))
+    die(EXIT_USAGE, "--size", say("%d", size), "16 to 1024 pixels, or 0", NULL);
   if (s->subset < 0) die(EXIT_USAGE, "--cells", say("%d", s->subset), "0 or more", NULL);
-  if (s->threads < 0 || s->threads > 4096) die(EXIT_USAGE, "--threads", say("%d", s->threads), "0 to 4096", NULL);
+  if (s->threads < 0 || s->threads > 4096)
+    die(EXIT_USAGE, "--threads", say("%d", s->threads), "0 to 4096", NULL);
   if (!(s->ridge >= 0 && s->ridge <= 1e6)) die(EXIT_USAGE, "--ridge", say("%g", s->ridge), "0 or more", NULL);
   if (columns < 1 || columns > 64) die(EXIT_USAGE, "--per-class", say("%d", columns), "1 to 64", NULL);
 }
@@ -273,22 +292,23 @@ int cmd_classical(int argc, char **argv)
   /* classical: read the flags */
   const option table[] = {
     { "data", OPTION_TEXT, &data, "FOLDER", "data set, as import or synth wrote it" },
-    { "out", OPTION_TEXT, &out, "FOLDER", "run folder of one fold; with each, a folder for folders fold0, fold1, ..." },
+    { "out", OPTION_TEXT, &out, "FOLDER", "run folder of one fold; with each, of folders fold0, fold1, ..." },
     { "folds", OPTION_INT, &s.folds, "K", "parts of the cross-validation (10)" },
     { "fold", OPTION_TEXT, &fold, "I|each", "the part held out, 0 to K-1, or each in turn (each)" },
     { "cells", OPTION_INT, &s.subset, "N", "use a stratified subset of N cells (0: all)" },
     { "seed", OPTION_SEED, &s.seed, "S", "seed of the folds (1)" },
     { "size", OPTION_INT, &size, "PIXELS", "resize the cells to this side first (0: as they are)" },
-    { "steps", OPTION_TEXT, &steps, "two|strict|one", "segmented or not first, then all classes or its own; or one step (two)" },
+    { "steps", OPTION_TEXT, &steps, "two|strict|one",
+      "segmented or not first, then all classes or its own; or one step (two)" },
     { "ridge", OPTION_REAL, &s.ridge, "SHARE", "added to each variance, as a share of it (0.01)" },
     { "threads", OPTION_INT, &s.threads, "T", "threads (0: one a core); no result depends on it" },
-    { "pictures", OPTION_TEXT, &pictures, "FILE.png", "a mosaic of cells with nucleus, cytoplasm and cuts outlined" },
+    { "pictures", OPTION_TEXT, &pictures, "FILE.png", "a mosaic of cells, with their outlines and cuts" },
     { "per-class", OPTION_INT, &columns, "CELLS", "cells of each class in the mosaic (8)" },
     { "measures", OPTION_TEXT, &table_path, "FILE.csv", "every measurement of every cell" },
     {0}
   };
   options_read(argc, argv, table, "classical --data FOLDER [--out FOLDER] [flags]",
-               "The pipeline before nets: segmentation, measurements, linear discriminants (Ramesh et al. 2012).",
+               "The pipeline before nets: segmentation, measurements, discriminants (Ramesh et al. 2012).",
                "  wbcsnet classical --data D1 --out build/runs/classical/seed1\n"
                "  wbcsnet classical --data D1 --pictures cells.png\n", NULL, NULL, 0);
   s.steps = steps_of(steps);
@@ -299,7 +319,8 @@ int cmd_classical(int argc, char **argv)
   if (s.threads) omp_set_num_threads(s.threads);
   else s.threads = omp_get_max_threads();
   dataset *ds = dataset_load(data, size, size);
-  if (ds->h < 16 || ds->w < 16) die(EXIT_DATA, data, say("cells of %d x %d pixels", ds->w, ds->h), "16 x 16 or more", NULL);
+  if (ds->h < 16 || ds->w < 16)
+    die(EXIT_DATA, data, say("cells of %d x %d pixels", ds->w, ds->h), "16 x 16 or more", NULL);
   s.ds = ds;
   if (pictures) write_pictures(ds, columns, pictures);
   if (out || table_path) measure_all(&s);

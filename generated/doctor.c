@@ -101,6 +101,7 @@ static void look_at_libraries(void)
   #else
   find("libraries", "oneDNN", "off: bench and doctor cannot measure this machine with it; make deps, then build again");
   #endif
+  find("libraries", "LAPACK", HAVE_LAPACK ? "on" : "off: no linear discriminants (classical); make deps, then build again");
   #if HAVE_OPENBLAS
   find("libraries", "OpenBLAS", openblas_get_config());
   #else

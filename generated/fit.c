@@ -42,8 +42,8 @@ static char *configuration(const fit *t)
   fputs(", \"set\": ", f), json_put_text(f, t->set);
   fprintf(f, ", \"sha256\": \"%s\"}, \"recipe\": {\"name\": ", t->sha256), json_put_text(f, t->recipe);
   fputs(", \"with\": ", f), json_put_text(f, t->with);
-  fprintf(f, "}, \"folds\": %d, \"fold\": %d, \"cells\": %d, \"seed\": %llu, \"init\": ", t->folds, t->fold, t->subset,
-          (unsigned long long)t->seed);
+  fprintf(f, "}, \"folds\": %d, \"fold\": %d, \"cells\": %d, \"seed\": %llu, \"init\": ", t->folds, t->fold,
+          t->subset, (unsigned long long)t->seed);
   if (t->init) json_put_text(f, t->init); else fputs("null", f);
   fputs(", \"device\": ", f), json_put_text(f, t->device), fputc('}', f);
   fclose(f);
@@ -54,12 +54,14 @@ static void refuse_other_run(const char *folder, const char *sha)
 {
   char *path = join("%s/run.json", folder), *config = join("%s/config.json", folder);
   if (file_exists(config))
-    die(EXIT_DATA, folder, "the run of a net that was trained", "a new or empty folder", "choose another --out");
+    die(EXIT_DATA, folder, "the run of a net that was trained", "a new or empty folder",
+        "choose another --out");
   if (file_exists(path)) {
     char *text = file_read(path, NULL, NULL);
     json *j = json_parse(text, path);
     if (strcmp(json_text(j, "config_sha256", ""), sha))
-      die(EXIT_DATA, path, "a run of another configuration", "a new or empty folder", "choose another --out, or remove that folder");
+      die(EXIT_DATA, path, "a run of another configuration", "a new or empty folder",
+          "choose another --out, or remove that folder");
     json_free(j), free(text);
   }
   free(path), free(config);
@@ -71,21 +73,26 @@ static void write_fit_log(const char *folder, const fit *t)
   char *path = join("%s/log.csv", folder);
   atomic_file *a = file_create(path);
   fputs("iteration,epoch,loss,accuracy\n", a->f);
-  for (int i = 0; i < t->rows; i++) fprintf(a->f, "%d,%d,%.9g,%.9g\n", i + 1, i + 1, t->loss[i], t->accuracy[i]);
+  for (int i = 0; i < t->rows; i++)
+    fprintf(a->f, "%d,%d,%.9g,%.9g\n", i + 1, i + 1, t->loss[i], t->accuracy[i]);
   file_commit(a), free(path);
 }
 
-static void write_fit_record(const char *folder, const fit *t, const char *config, const char *sha, int trains, int tests, int correct)
+static void write_fit_record(const char *folder, const fit *t, const char *config, const char *sha, int trains,
+                             int tests, int correct)
 {
   char *path = join("%s/run.json", folder), *machine = machine_name();
   atomic_file *a = file_create(path);
-  fprintf(a->f, "{\"finished\": true, \"config_sha256\": \"%s\",\n \"config\": %s,\n \"train_cells\": %d, \"test_cells\": %d, "
-          "\"iterations\": %d, \"epochs\": %d", sha, config, trains, tests, t->rows, t->rows);
+  fprintf(a->f, "{\"finished\": true, \"config_sha256\": \"%s\",\n \"config\": %s,\n", sha, config);
+  fprintf(a->f, " \"train_cells\": %d, \"test_cells\": %d, \"iterations\": %d, \"epochs\": %d", trains, tests,
+          t->rows, t->rows);
   put_member(a->f, "params", t->params), put_member(a->f, "flop_per_image", t->flop);
   put_member(a->f, "seconds", t->seconds), put_member(a->f, "images_per_second", t->rate);
   fprintf(a->f, ", \"threads\": %d,\n \"correct\": %d", t->threads, correct);
-  put_member(a->f, "final_loss", t->loss[t->rows - 1]), put_member(a->f, "final_accuracy", t->accuracy[t->rows - 1]);
-  fputs(", \"diverged\": false, \"weights_sha256\": null,\n \"machine\": ", a->f), json_put_text(a->f, machine);
+  put_member(a->f, "final_loss", t->loss[t->rows - 1]);
+  put_member(a->f, "final_accuracy", t->accuracy[t->rows - 1]);
+  fputs(", \"diverged\": false, \"weights_sha256\": null,\n \"machine\": ", a->f);
+  json_put_text(a->f, machine);
   fputs(", \"version\": ", a->f), json_put_text(a->f, WBCSNET_VERSION), fputs("}\n", a->f);
   file_commit(a), free(path), free(machine);
 }
@@ -117,9 +124,13 @@ void fit_folds(const char *text, int folds, int *first, int *last)
   if (folds < 2) die(EXIT_USAGE, "--folds", say("%d", folds), "2 or more", NULL);
   *first = 0, *last = folds - 1;
   if (!strcmp(text, "each")) return;
-  if (end == text || *end || f < 0 || f >= folds) die(EXIT_USAGE, "--fold", say("'%s'", text), say("0 to %d, or each", folds - 1), NULL);
+  if (end == text || *end || f < 0 || f >= folds)
+    die(EXIT_USAGE, "--fold", say("'%s'", text), say("0 to %d, or each", folds - 1), NULL);
   *first = *last = (int)f;
 }
 
-char *fit_folder(const char *out, int f, bool each) { return each ? join("%s/fold%d", out, f) : copy_text(out); }
+char *fit_folder(const char *out, int f, bool each)
+{
+  return each ? join("%s/fold%d", out, f) : copy_text(out);
+}
 

@@ -11,19 +11,20 @@ typedef struct {
   const char *name, *title, *set, *sha256;           /* in place of a net */
   const char *recipe, *with, *device;
   const char *init;                                  /* SHA-256 of the weights that it stands on, or NULL */
-  double params, flop, seconds, rate;                /* flop: of one image, NAN where not counted; rate: cells a second */
+  double params, flop, seconds, rate;                /* flop: of an image, or NAN; cells a second */
   int rows;                                          /* of the log, at least 1 */
   const double *loss, *accuracy;                     /* (rows) over the training cells */
 } fit;
 
-/* The rows of the data set inside (or outside) a fold; cells that are not used are in neither. Returns how many; row has room for all. */
+/* The rows of the data set inside (or outside) a fold; cells that are not used are in neither. Returns how many;
+   row has room for all. */
 int fold_rows(const dataset *ds, const int *fold_of, int fold, bool held_out, int *row);
 
 /* Mean cross-entropy and accuracy of prob (n, classes) for the cells row[0..n-1]. */
 void fit_loss(const dataset *ds, const int *row, int n, const double *prob, double *loss, double *accuracy);
 
-/* Write FOLDER: prob (tests, classes) of the held-out cells, in the order of fold_rows. Returns how many are right. Dies with EXIT_DATA
-   where the folder holds a run of another configuration. */
+/* Write FOLDER: prob (tests, classes) of the held-out cells, in the order of fold_rows. Returns how many are
+   right. Dies with EXIT_DATA where the folder holds a run of another configuration. */
 int fit_write(const char *folder, const fit *, const double *prob);
 
 /* The folds that "--fold TEXT" asks for: first to last of 0..folds-1; "each" is all. Dies with EXIT_USAGE. */

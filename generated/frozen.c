@@ -14,7 +14,7 @@ typedef struct {
   const dataset *ds;
   const model *m;
   const char *layer, *device;
-  double *x, seconds, l2;                            /* x (N, features); seconds to compute it; l2: 0 lets a fold choose */
+  double *x, seconds, l2;                            /* x (N, features); its time; l2: 0: chosen */
   int features, folds, subset, threads;
   uint64_t seed;
 } frozen;
@@ -34,9 +34,11 @@ static void read_activations(frozen *z, const engine_kind *kind)
   double start = seconds();
   plan *p = plan_make_unfused(z->m->net, AT_ONCE);
   int at = plan_tensor(p, z->layer), row[AT_ONCE];
-  if (at < 0) die(EXIT_USAGE, "--layer", say("'%s'", z->layer), "a layer of the net", "wbcsnet describe lists them");
+  if (at < 0)
+    die(EXIT_USAGE, "--layer", say("'%s'", z->layer), "a layer of the net", "wbcsnet describe lists them");
   z->features = (int)shape_floats(p->tensor[at].s);
-  if (z->features > 16384) die(EXIT_USAGE, "--layer", say("%d activations", z->features), "16384 at most", "take a later layer");
+  if (z->features > 16384)
+    die(EXIT_USAGE, "--layer", say("%d activations", z->features), "16384 at most", "take a later layer");
   engine *e = kind->open(p, z->threads);
   float *y = NEW(float, (size_t)z->features * AT_ONCE);
   z->x = NEW(double, (size_t)ds->n * (size_t)z->features);
@@ -47,7 +49,8 @@ static void read_activations(frozen *z, const engine_kind *kind)
     for (int k = 0; k < b.n; k++) row[k] = i + k;
     kind->infer(e, &b, NULL);
     kind->get(e, at, y, b.n);
-    for (size_t k = 0; k < (size_t)b.n * (size_t)z->features; k++) z->x[(size_t)i * (size_t)z->features + k] = y[k];
+    for (size_t k = 0; k < (size_t)b.n * (size_t)z->features; k++)
+      z->x[(size_t)i * (size_t)z->features + k] = y[k];
   }
   kind->close(e), plan_free(p), free(y);
   z->seconds = seconds() - start;
@@ -82,7 +85,7 @@ static double mean_loss(const frozen *z, const logistic *l, const int *row, int 
   return loss;
 }
 
-/* The penalty that does best on the fold after the held-out one; *start receives its fit, to begin the final one with. */
+/* The penalty that does best on the fold after the held-out one; *start receives its fit. */
 static double choose_penalty(const frozen *z, const int *fold_of, int fold, logistic **start)
 {
   int judge = (fold + 1) % z->folds, *learn = NEW(int, z->ds->n), *test = NEW(int, z->ds->n), n = 0;
@@ -92,7 +95,8 @@ static double choose_penalty(const frozen *z, const int *fold_of, int fold, logi
   for (int i = 0; i < z->ds->n; i++)
     if (fold_of[i] >= 0 && fold_of[i] != fold && fold_of[i] != judge) learn[n++] = i;
   for (int k = 0; n && tests && k < PENALTIES; k++) {
-    logistic *l = logistic_fit(z->x, z->ds->label, learn, n, z->features, z->ds->classes, penalty[k], last, 1e-4, MOST_STEPS);
+    logistic *l = logistic_fit(z->x, z->ds->label, learn, n, z->features, z->ds->classes, penalty[k], last,
+                               1e-4, MOST_STEPS);
     double loss = mean_loss(z, l, test, tests, &accuracy);
     if (last && last != *start) logistic_free(last);
     last = l;
@@ -106,7 +110,8 @@ static double choose_penalty(const frozen *z, const int *fold_of, int fold, logi
 }
 
 /* frozen: a fold */
-typedef struct { logistic *l; double l2, seconds, loss, accuracy, *prob; } fold_fit;  /* loss, accuracy: training cells; prob (tests, classes) */
+/* loss and accuracy of the training cells; prob (tests, classes) of the others */
+typedef struct { logistic *l; double l2, seconds, loss, accuracy, *prob; } fold_fit;
 
 static fold_fit fit_fold(const frozen *z, const int *fold_of, int fold)
 {
@@ -129,13 +134,15 @@ static fold_fit fit_fold(const frozen *z, const int *fold_of, int fold)
   return t;
 }
 
-static int write_fold(const frozen *z, const int *fold_of, int fold, const fold_fit *t, double reading, const char *folder)
+static int write_fold(const frozen *z, const int *fold_of, int fold, const fold_fit *t, double reading,
+                      const char *folder)
 {
   const net *n = z->m->net;
   char *title = join("%s, frozen", n->title), *set = join("net=%s,layer=%s", n->name, z->layer);
   char *with = z->l2 > 0 ? join("l2=%g", z->l2) : copy_text("l2=chosen");
-  fit f = { .ds = z->ds, .fold_of = fold_of, .folds = z->folds, .fold = fold, .subset = z->subset, .threads = z->threads, .seed = z->seed,
-            .name = "frozen", .title = title, .set = set, .sha256 = n->sha256, .recipe = "logistic", .with = with,
+  fit f = { .ds = z->ds, .fold_of = fold_of, .folds = z->folds, .fold = fold, .subset = z->subset,
+            .threads = z->threads, .seed = z->seed, .name = "frozen", .title = title, .set = set,
+            .sha256 = n->sha256, .recipe = "logistic", .with = with,
             .device = z->device, .init = z->m->sha256, .flop = n->flop, .seconds = reading + t->seconds,
             .params = z->ds->classes * (z->features + 1.0), .rate = z->ds->n / fmax(z->seconds, 1e-9),
             .rows = 1, .loss = &t->loss, .accuracy = &t->accuracy };
@@ -162,9 +169,10 @@ static void run_frozen(const frozen *z, const char *fold_text, const char *out)
     logistic_free(t[f].l), free(t[f].prob), free(folder);
   }
   if (seen)
-    warn(out, say("the net was trained on cells held out in %d of these folds", seen), "what is right there may be remembered, not recognised");
-  printf("%s: %d of %d held-out cells right (%.2f %%), %d activations of %s\n", out, right, cells, 100.0 * right / cells, z->features,
-         z->layer);
+    warn(out, say("the net was trained on cells held out in %d of these folds", seen),
+         "what is right there may be remembered, not recognised");
+  printf("%s: %d of %d held-out cells right (%.2f %%), %d activations of %s\n", out, right, cells,
+         100.0 * right / cells, z->features, z->layer);
   free(t), free(row), free(fold_of);
 }
 
@@ -177,7 +185,7 @@ int cmd_frozen(int argc, char **argv)
   const option table[] = {
     { "weights", OPTION_TEXT, &weights, "FILE", "weights.safetensors of a run; it names its net" },
     { "data", OPTION_TEXT, &data, "FOLDER", "data set, as import or synth wrote it" },
-    { "out", OPTION_TEXT, &out, "FOLDER", "run folder of one fold; with each, a folder for folders fold0, fold1, ..." },
+    { "out", OPTION_TEXT, &out, "FOLDER", "run folder of one fold; with each, of folders fold0, fold1, ..." },
     { "folds", OPTION_INT, &z.folds, "K", "parts of the cross-validation (10)" },
     { "fold", OPTION_TEXT, &fold, "I|each", "the part held out, 0 to K-1, or each in turn (each)" },
     { "cells", OPTION_INT, &z.subset, "N", "use a stratified subset of N cells (0: all)" },
@@ -190,7 +198,8 @@ int cmd_frozen(int argc, char **argv)
   };
   options_read(argc, argv, table, "frozen --weights FILE --data FOLDER --out FOLDER [flags]",
                "A trained net's activations as features, and a linear classifier fitted to them.",
-               "  wbcsnet frozen --weights RUN/weights.safetensors --data D2 --folds 5 --out build/runs/frozen/seed1\n", NULL, NULL, 0);
+               "  wbcsnet frozen --weights RUN/weights.safetensors --data D2 --folds 5 --out runs/frozen/seed1\n",
+               NULL, NULL, 0);
   if (!weights || !data || !out)
     die(EXIT_USAGE, "frozen", "a flag missing", "--weights, --data and --out", "wbcsnet frozen --help");
   if (!(z.l2 >= 0 && z.l2 <= 1e6)) die(EXIT_USAGE, "--l2", say("%g", z.l2), "0 or more", NULL);

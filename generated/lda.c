@@ -5,7 +5,8 @@
 
 /* lda: LAPACK */
 #if HAVE_LAPACK
-void dposv_(const char *uplo, const int *n, const int *nrhs, double *a, const int *lda, double *b, const int *ldb, int *info);
+void dposv_(const char *uplo, const int *n, const int *nrhs, double *a, const int *lda, double *b,
+            const int *ldb, int *info);
 #if HAVE_OPENBLAS
 void openblas_set_num_threads(int);
 #else
@@ -14,7 +15,7 @@ static void openblas_set_num_threads(int threads) { (void)threads; }
 
 const char *lda_why_off(void) { return NULL; }
 
-/* a (n, n) x = b, for each of the `many` rows b (many, n), in place. False where a is not positive definite. */
+/* a (n, n) x = b, for each of the `many` rows b (many, n), in place; false where a is not positive definite. */
 static bool solve(double *a, int n, double *b, int many)
 {
   int info;
@@ -23,7 +24,10 @@ static bool solve(double *a, int n, double *b, int many)
   return info == 0;
 }
 #else
-const char *lda_why_off(void) { return "built without LAPACK (libopenblas-dev); make deps, then build again"; }
+const char *lda_why_off(void)
+{
+  return "built without LAPACK (libopenblas-dev); make deps, then build again";
+}
 
 static bool solve(double *a, int n, double *b, int many)
 {
@@ -33,14 +37,16 @@ static bool solve(double *a, int n, double *b, int many)
 #endif
 
 /* lda: means and covariance */
-typedef struct { double *mean, *sd, *s; int *count, cells; } scatter;  /* mean (K, F), sd (F), s (F, F) standardised, count (K) */
+/* mean (K, F); sd (F); s (F, F), standardised in the end; count (K) */
+typedef struct { double *mean, *sd, *s; int *count, cells; } scatter;
 
 static void centre(const double *x, const double *mean, int features, double *to)
 {
   for (int f = 0; f < features; f++) to[f] = x[f] - mean[f];
 }
 
-static scatter find_scatter(const double *x, const int *label, const int *row, int n, int features, int classes)
+static scatter find_scatter(const double *x, const int *label, const int *row, int n, int features,
+                            int classes)
 {
   size_t F = (size_t)features;
   scatter t = { NEW(double, (size_t)classes * F), NEW(double, F), NEW(double, F * F), NEW(int, classes), 0 };
@@ -65,7 +71,8 @@ static scatter find_scatter(const double *x, const int *label, const int *row, i
 }
 
 /* lda: fit */
-/* S over the standard deviations, both triangles, with the ridge; a feature without variance gets a row of the unit matrix. */
+/* S over the standard deviations, both triangles, with the ridge; a feature without variance gets a row of the
+   unit matrix. */
 static void standardise(scatter *t, int features, int present, double ridge)
 {
   size_t F = (size_t)features;
@@ -78,7 +85,8 @@ static void standardise(scatter *t, int features, int present, double ridge)
     }
 }
 
-lda *lda_fit(const double *x, const int *label, const int *row, int n, int features, int classes, double ridge)
+lda *lda_fit(const double *x, const int *label, const int *row, int n, int features, int classes,
+             double ridge)
 {
   scatter t = find_scatter(x, label, row, n, features, classes);
   size_t F = (size_t)features;
@@ -87,13 +95,16 @@ lda *lda_fit(const double *x, const int *label, const int *row, int n, int featu
   *l = (lda){ features, classes, NEW(double, (size_t)classes * F), NEW(double, classes) };
   for (int k = 0; k < classes; k++) present += t.count[k] > 0;
   if (t.cells <= present)
-    die(EXIT_DATA, "linear discriminant analysis", say("%d cells in %d classes", t.cells, present), "more cells than classes", NULL);
+    die(EXIT_DATA, "linear discriminant analysis", say("%d cells in %d classes", t.cells, present),
+        "more cells than classes", NULL);
   standardise(&t, features, present, ridge);
-  for (size_t i = 0; i < (size_t)classes * F; i++) l->w[i] = t.sd[i % F] > 1e-12 ? t.mean[i] / t.sd[i % F] : 0;
+  for (size_t i = 0; i < (size_t)classes * F; i++)
+    l->w[i] = t.sd[i % F] > 1e-12 ? t.mean[i] / t.sd[i % F] : 0;
   if (!solve(t.s, features, l->w, classes))
     die(EXIT_DATA, "linear discriminant analysis", "measurements that depend on each other",
         "a covariance of full rank", "more cells, or a larger ridge");
-  for (size_t i = 0; i < (size_t)classes * F; i++) l->w[i] = t.sd[i % F] > 1e-12 ? l->w[i] / t.sd[i % F] : 0;
+  for (size_t i = 0; i < (size_t)classes * F; i++)
+    l->w[i] = t.sd[i % F] > 1e-12 ? l->w[i] / t.sd[i % F] : 0;
   for (int k = 0; k < classes; k++) {
     double dot = 0;
     for (size_t f = 0; f < F; f++) dot += t.mean[(size_t)k * F + f] * l->w[(size_t)k * F + f];

@@ -5,7 +5,8 @@
 #include <string.h>
 
 /* logistic: the loss and its gradient */
-typedef struct { const int *label; double *x, l2; int n, features, classes; } problem;     /* x (n, features) standardised; label (n) */
+/* x (n, features), standardised; label (n) */
+typedef struct { const int *label; double *x, l2; int n, features, classes; } problem;
 
 static double dot(const double *a, const double *b, size_t n)
 {
@@ -17,7 +18,10 @@ static double dot(const double *a, const double *b, size_t n)
   return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-static void add_scaled(double *to, double s, const double *x, size_t n) { for (size_t i = 0; i < n; i++) to[i] += s * x[i]; }
+static void add_scaled(double *to, double s, const double *x, size_t n)
+{
+  for (size_t i = 0; i < n; i++) to[i] += s * x[i];
+}
 
 /* J at w (classes * (features + 1)); its gradient into g. */
 static double loss_and_gradient(const problem *q, const double *w, double *g)
@@ -125,8 +129,8 @@ static void begin_with(logistic *l, const logistic *start)
   }
 }
 
-logistic *logistic_fit(const double *x, const int *label, const int *row, int n, int features, int classes, double l2,
-                       const logistic *start, double tolerance, int most)
+logistic *logistic_fit(const double *x, const int *label, const int *row, int n, int features, int classes,
+                       double l2, const logistic *start, double tolerance, int most)
 {
   size_t F = (size_t)features, all = (size_t)classes * (F + 1);
   logistic *l = NEW(logistic, 1);
@@ -139,7 +143,8 @@ logistic *logistic_fit(const double *x, const int *label, const int *row, int n,
   standardise_cells(l, &q, x, row);
   if (start) begin_with(l, start);
   l->loss = loss_and_gradient(&q, l->w, g);
-  while (l->steps < most && largest(g, all) > tolerance && take_step(&q, &m, l->w, &l->loss, g, room, all)) l->steps++;
+  while (l->steps < most && largest(g, all) > tolerance && take_step(&q, &m, l->w, &l->loss, g, room, all))
+    l->steps++;
   l->slope = largest(g, all);
   for (int k = 0; k < PAIRS; k++) free(m.s[k]), free(m.y[k]);
   free(y), free(q.x), free(g), free(room);

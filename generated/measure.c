@@ -91,7 +91,8 @@ static void put_nucleus(measures *m, const segmentation *s, const ring *r, const
   m->shapes = m->n;
 }
 
-static void put_cell(measures *m, const segmentation *s, const ring *r, const moments *nucleus, const moments *cell)
+static void put_cell(measures *m, const segmentation *s, const ring *r, const moments *nucleus,
+                     const moments *cell)
 {
   put(m, "cell size", sqrt(cell->area) / s->unit);
   put(m, "nucleus to cell", share(nucleus->area, cell->area));
@@ -157,7 +158,8 @@ static void put_texture(measures *m, const segmentation *s, int region, const ch
       contrast += q * (a - b) * (a - b), energy += q * q, alike += q / (1 + abs(a - b));
       if (q > 0) entropy -= q * log(q);
     }
-  put(m, name[0], sqrt(contrast)), put(m, name[1], sqrt(energy)), put(m, name[2], alike), put(m, name[3], entropy);
+  put(m, name[0], sqrt(contrast)), put(m, name[1], sqrt(energy));
+  put(m, name[2], alike), put(m, name[3], entropy);
 }
 
 static void put_grain(measures *m, const segmentation *s, int region, const char *const name[3])
@@ -190,8 +192,9 @@ static void put_matter(measures *m, const segmentation *s)
   static const char *const texture[2][4] = {
     { "nucleus contrast", "nucleus energy", "nucleus homogeneity", "nucleus entropy" },
     { "cytoplasm contrast", "cytoplasm energy", "cytoplasm homogeneity", "cytoplasm entropy" } };
-  static const char *const grain[2][3] = { { "nucleus red grain", "nucleus green grain", "nucleus blue grain" },
-                                           { "cytoplasm red grain", "cytoplasm green grain", "cytoplasm blue grain" } };
+  static const char *const grain[2][3] = {
+    { "nucleus red grain", "nucleus green grain", "nucleus blue grain" },
+    { "cytoplasm red grain", "cytoplasm green grain", "cytoplasm blue grain" } };
   const int region[2] = { NUCLEUS, CYTOPLASM };
   for (int k = 0; k < 2; k++) {
     put_tones(m, s, region[k], tone[k]);

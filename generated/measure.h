@@ -11,7 +11,7 @@ typedef struct {
   double value[MOST_MEASURES];                       /* finite */
 } measures;
 
-/* Measure a cell. split (NULL: not wanted) receives the lobes of each piece of the nucleus, at most MOST_LOBES pieces;
-   *pieces how many. */
+/* Measure a cell. split (NULL: not wanted) receives the lobes of each piece of the nucleus, at most MOST_LOBES
+   pieces; *pieces how many. */
 measures measure_cell(const segmentation *s, lobe_split *split, int *pieces);
 #endif

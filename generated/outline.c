@@ -4,13 +4,16 @@
 #include <string.h>
 
 /* walk around a piece */
-static bool inside(const uint8_t *mask, int h, int w, int y, int x) { return y >= 0 && y < h && x >= 0 && x < w && mask[y * w + x]; }
+static bool inside(const uint8_t *mask, int h, int w, int y, int x)
+{
+  return y >= 0 && y < h && x >= 0 && x < w && mask[y * w + x];
+}
 
 /* p receives the middles of the edges; room for 4 * H * W + 4 of them. */
 static int walk(const uint8_t *mask, int h, int w, int first, point *p)
 {
   static const int dx[4] = { 1, 0, -1, 0 }, dy[4] = { 0, 1, 0, -1 };          /* east, south, west, north */
-  static const int left_x[4] = { 0, 0, -1, -1 }, left_y[4] = { -1, 0, 0, -1 };  /* the pixel ahead, left of the corner */
+  static const int left_x[4] = { 0, 0, -1, -1 }, left_y[4] = { -1, 0, 0, -1 };  /* ahead, left of the corner */
   int x = first % w, y = first / w, heading = 0, n = 0, right;
   do {
     p[n++] = (point){ x + 0.5 * dx[heading], y + 0.5 * dy[heading] };
@@ -25,16 +28,19 @@ static int walk(const uint8_t *mask, int h, int w, int first, point *p)
 static void smooth_points(const point *p, int n, double sigma, point *out)
 {
   int reach = (int)ceil(3 * sigma);
-  for (int i = 0; i < n; i++) {
-    double sum = 0, x = 0, y = 0;
-    for (int k = -reach; k <= reach; k++) {
-      double weight = sigma > 0 ? exp(-k * k / (2 * sigma * sigma)) : 1;
-      const point *q = &p[((i + k) % n + n) % n];
-      sum += weight, x += weight * q->x, y += weight * q->y;
-    }
-    out[i] = (point){ x / sum, y / sum };
+  double *weight = NEW(double, reach + 1), sum = 0;
+  for (int k = 0; k <= reach; k++) {
+    weight[k] = sigma > 0 ? exp(-k * k / (2 * sigma * sigma)) : 1;
+    sum += (k ? 2 : 1) * weight[k];
   }
+  for (int i = 0; i < n; i++)
+    for (int k = -reach; k <= reach; k++) {
+      const point *q = &p[((i + k) % n + n) % n];
+      out[i].x += weight[abs(k)] / sum * q->x, out[i].y += weight[abs(k)] / sum * q->y;
+    }
+  free(weight);
 }
+
 
 outline *outline_of(const point *p, int n, double sigma)
 {
@@ -43,7 +49,8 @@ outline *outline_of(const point *p, int n, double sigma)
   smooth_points(p, n, sigma, o->p);
   for (int i = 0; i < n; i++) {
     const point *a = &o->p[(i + n - 1) % n], *b = &o->p[i], *c = &o->p[(i + 1) % n];
-    double dx = (c->x - a->x) / 2, dy = (c->y - a->y) / 2, ddx = c->x - 2 * b->x + a->x, ddy = c->y - 2 * b->y + a->y;
+    double dx = (c->x - a->x) / 2, dy = (c->y - a->y) / 2;
+    double ddx = c->x - 2 * b->x + a->x, ddy = c->y - 2 * b->y + a->y;
     double speed = sqrt(dx * dx + dy * dy);
     o->curvature[i] = speed > 1e-9 ? (dx * ddy - dy * ddx) / (speed * speed * speed) : 0;
   }
@@ -85,7 +92,10 @@ static int by_place(const void *a, const void *b)
   return p->x != q->x ? (p->x > q->x) - (p->x < q->x) : (p->y > q->y) - (p->y < q->y);
 }
 
-static double turn_of(point a, point b, point c) { return (b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x); }
+static double turn_of(point a, point b, point c)
+{
+  return (b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x);
+}
 
 double hull_area(point *p, int n)
 {
@@ -118,7 +128,10 @@ static part new_part(const outline *o, const int *at, int n)
 
 static void free_part(part *p) { free(p->at), free(p->sum); }
 
-static double part_area(const outline *o, const part *p) { return (p->sum[p->n - 1] + cross(o->p[p->at[p->n - 1]], o->p[p->at[0]])) / 2; }
+static double part_area(const outline *o, const part *p)
+{
+  return (p->sum[p->n - 1] + cross(o->p[p->at[p->n - 1]], o->p[p->at[0]])) / 2;
+}
 
 /* Does the straight line from a to b stay inside the part? Odd crossings to the right mean inside. */
 static bool runs_inside(const outline *o, const part *piece, point a, point b)
@@ -137,7 +150,7 @@ static bool runs_inside(const outline *o, const part *piece, point a, point b)
 }
 
 /* split an outline into lobes */
-typedef struct { int i, j; double neck, grade; } best_cut;      /* places in a part; grade: neck over its limit */
+typedef struct { int i, j; double neck, grade; } best_cut;   /* places in a part; grade: neck over its limit */
 
 static bool *find_notches(const outline *o, double limit)
 {

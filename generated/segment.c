@@ -12,16 +12,21 @@ static int percentile(const uint8_t *v, int n, int step, double share)
   return at;
 }
 
+/* n values of a, `step` apart, to b: each the mean of itself, twice, and its two neighbours. */
+static void blur_line(const float *a, int n, int step, float *b)
+{
+  for (int i = 0; i < n; i++) {
+    const float *p = a + i * step;
+    b[i * step] = (p[i ? -step : 0] + 2 * *p + p[i + 1 < n ? step : 0]) / 4;
+  }
+}
+
 static void blur(float *a, int h, int w, int times)  /* a (H, W) in place */
 {
   float *b = NEW(float, h * w);
   for (int t = 0; t < times; t++) {
-    for (int y = 0; y < h; y++)
-      for (int x = 0; x < w; x++)
-        b[y * w + x] = (a[y * w + (x ? x - 1 : 0)] + 2 * a[y * w + x] + a[y * w + (x + 1 < w ? x + 1 : x)]) / 4;
-    for (int y = 0; y < h; y++)
-      for (int x = 0; x < w; x++)
-        a[y * w + x] = (b[(y ? y - 1 : 0) * w + x] + 2 * b[y * w + x] + b[(y + 1 < h ? y + 1 : y) * w + x]) / 4;
+    for (int y = 0; y < h; y++) blur_line(a + y * w, w, 1, b + y * w);
+    for (int x = 0; x < w; x++) blur_line(b + x, h, w, a + x);
   }
   free(b);
 }
@@ -91,7 +96,8 @@ int label_pieces(const uint8_t *mask, int h, int w, int neighbours, int *label, 
   return pieces;
 }
 
-/* d (H, W): three times the distance in pixels to the nearest pixel where (mask != 0) == to; huge where there is none. */
+/* d (H, W): three times the distance in pixels to the nearest pixel where (mask != 0) == to; huge where there is
+   none. */
 static void distances(const uint8_t *mask, bool to, int h, int w, int *d)
 {
   for (int i = 0; i < h * w; i++) d[i] = (mask[i] != 0) == to ? 0 : 1 << 20;
@@ -167,7 +173,8 @@ static int first_piece(const segmentation *s, const int *label, int pieces)
 }
 
 /* Marks pieces that run over the border, and finds how near (three times pixels) each lies to the mask. */
-static void look_at_pieces(const segmentation *s, const int *label, int pieces, const int *d, bool *cut_off, int *near)
+static void look_at_pieces(const segmentation *s, const int *label, int pieces, const int *d, bool *cut_off,
+                           int *near)
 {
   int h = s->h, w = s->w;
   for (int p = 0; p <= pieces; p++) cut_off[p] = false, near[p] = 1 << 20;
@@ -184,7 +191,8 @@ static void find_nucleus(segmentation *s)
   float limit = otsu(s->stain, NULL, n);
   for (int i = 0; i < n; i++) mask[i] = s->stain[i] > limit;
   open_mask(mask, h, w, s->unit, d);
-  int pieces = label_pieces(mask, h, w, 8, label, area), first = first_piece(s, label, pieces), *near = NEW(int, pieces + 1);
+  int pieces = label_pieces(mask, h, w, 8, label, area), first = first_piece(s, label, pieces);
+  int *near = NEW(int, pieces + 1);
   bool *cut_off = NEW(bool, pieces + 1), more = first > 0;
   for (int i = 0; i < n; i++) taken[i] = first && label[i] == first;
   while (more) {
@@ -209,8 +217,9 @@ static int by_float(const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
-/* The median density of the pixels of mask whose distance d is in low..high; false where they are fewer than 8. */
-static bool median_density(const float *density, const uint8_t *mask, const int *d, int n, double low, double high, float out[3])
+/* The median density of the pixels of mask whose distance d is in low..high; false where they are too few. */
+static bool median_density(const float *density, const uint8_t *mask, const int *d, int n, double low,
+                           double high, float out[3])
 {
   float *v = NEW(float, n);
   int count = 0;

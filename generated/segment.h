@@ -7,18 +7,18 @@ enum { OUTSIDE, CYTOPLASM, NUCLEUS };                /* values of region */
 
 typedef struct {
   int h, w;
-  double unit;                                       /* pixels of 1/70 of the shorter side; 1 in the paper's crops */
+  double unit;                                       /* 1/70 of the shorter side, in pixels */
   float *density;                                    /* (H, W, 3) optical density */
   float *stain;                                      /* (H, W) d_R + d_G - d_B, smoothed */
   uint8_t *region;                                   /* (H, W) */
 } segmentation;
 
-/* Segment rgb (H, W, 3), at least 8 x 8 pixels, with the cell near its middle. Never fails: a crop without a nucleus
-   has no pixel of one. The caller frees the result. */
+/* Segment rgb (H, W, 3), at least 8 x 8 pixels, with the cell near its middle. Never fails: a crop without a
+   nucleus has no pixel of one. The caller frees the result. */
 segmentation *segment_cell(const uint8_t *rgb, int h, int w);
 void segmentation_free(segmentation *);
 
-/* Pieces of mask (H, W) that hang together over 4 or 8 neighbours: label (H, W) receives 0 or the piece's number from 1 in
-   raster order; area (H * W + 1) each piece's pixels. Returns how many. */
+/* Pieces of mask (H, W) that hang together over 4 or 8 neighbours: label (H, W) receives 0 or the piece's number
+   from 1 in raster order; area (H * W + 1) each piece's pixels. Returns how many. */
 int label_pieces(const uint8_t *mask, int h, int w, int neighbours, int *label, int *area);
 #endif

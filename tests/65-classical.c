@@ -88,7 +88,7 @@ static void check_odd_pictures(void)
     for (int kind = 0; kind < 5; kind++) {
       rng r = rng_open(65, RNG_SYNTH, (uint32_t)k, (uint32_t)kind);
       for (int i = 0; i < 3 * h * w; i++)
-        rgb[i] = (uint8_t)(kind == 0 ? 0 : kind == 1 ? 255 : kind == 2 ? rng_below(&r, 256) : kind == 3 ? (i / 3 % w) * 255 / w : (i / 3 % 2) * 255);
+        rgb[i] = (uint8_t)(kind == 0 ? 0 : kind == 1 ? 255 : kind == 2 ? (int)rng_below(&r, 256) : kind == 3 ? (i / 3 % w) * 255 / w : (i / 3 % 2) * 255);
       segmentation *s = segment_cell(rgb, h, w);
       measures m = measure_cell(s, NULL, NULL);
       for (int f = 0; f < m.n; f++) finite &= isfinite(m.value[f]) != 0;
