@@ -30,8 +30,9 @@ static gather backward_gather(precision p, conv_shape s)
   split_depth(p, &g);
   return g;
 }
-/* Where a row's window begins. The plain case (d = 1, kernel at most 15, fewer than 2^31 elements): at is the element of the window's
-   corner, bits ky and 16 + kx of taps say which taps are inside. Otherwise at is the image's first pixel and (y, x) the corner. */
+/* Where a row's window begins. The plain case (d = 1, kernel at most 15, fewer than 2^31 elements): at is the
+   element of the window's corner, bits ky and 16 + kx of taps say which taps are inside. Otherwise at is the
+   image's first pixel and (y, x) the corner. */
 typedef struct __align__(16) { int at; uint32_t taps; int y, x; } place;
 
 template <bool PLAIN> WORD place find_row(const gather &g, int row)
@@ -70,7 +71,8 @@ template <precision P> __global__ void conv_plain(gather g, ending e)
     for (int kx = 0; kx < g.kernel; kx++, w += g.c)
       if (find_pixel(g, p, ky, kx, &pixel))
         for (int c = 0; c < g.c; c++)
-          sum = fmaf(load1<P>(g.source, (size_t)pixel * (size_t)g.pitch + (size_t)c), load1<P>(g.weight, w + (size_t)c), sum);
+          sum = fmaf(load1<P>(g.source, (size_t)pixel * (size_t)g.pitch + (size_t)c),
+                     load1<P>(g.weight, w + (size_t)c), sum);
   if (e.bias) sum += e.bias[q];
   if (e.add) sum += load1<P>(e.target, to);
   store1<P>(e.target, to, e.relu ? fmaxf(sum, 0) : sum);
@@ -78,7 +80,8 @@ template <precision P> __global__ void conv_plain(gather g, ending e)
 /* convolution: tiles in shared memory */
 enum { PITCH = K_BYTES + 16, STAGES = 3 };
 
-/* A tile of BM x BN sums: stage s holds BM rows of X, then BN rows of W; behind the stages stands the table of rows. */
+/* A tile of BM x BN sums: a stage holds BM rows of X, then BN rows of W; behind the stages stands the table
+   of rows. */
 template <precision P, int BM, int BN> struct tile {
   typedef typename stored<P>::word word;
   enum { THREADS = BM * BN / 64, STAGE = (BM + BN) * PITCH, BYTES = STAGES * STAGE + BM * (int)sizeof(place),
@@ -113,13 +116,15 @@ WORD void load_left(const gather &g, cursor *at, const place *table, unsigned ch
   typedef typename T::word word;
   enum { CHUNKS = K_BYTES / CHUNK };
   const word *source = (const word *)g.source;
-  int column = threadIdx.x % CHUNKS, first = threadIdx.x / CHUNKS, pixel, move = (at->y * g.w + at->x) * g.pitch + at->c;
+  int column = threadIdx.x % CHUNKS, first = threadIdx.x / CHUNKS, pixel;
+  int move = (at->y * g.w + at->x) * g.pitch + at->c;
   uint32_t tap = 1u << at->y | 65536u << at->x;
   to += first * PITCH + column * CHUNK;
 #pragma unroll
   for (int i = 0; i < BM; i += T::THREADS / CHUNKS) {
     const place *row = table + first + i;
-    if (PLAIN) copy_chunk<CHUNK>(to + i * PITCH, source + (ptrdiff_t)(row->at + move), (row->taps & tap) == tap);
+    if (PLAIN)
+      copy_chunk<CHUNK>(to + i * PITCH, source + (ptrdiff_t)(row->at + move), (row->taps & tap) == tap);
     else {
       bool inside = find_pixel(g, *row, at->y, at->x, &pixel);
       copy_chunk<CHUNK>(to + i * PITCH, source + (size_t)pixel * (size_t)g.pitch + at->c, inside);
@@ -133,14 +138,15 @@ WORD void load_right(const gather &g, int n0, int k, unsigned char *to)
   typedef tile<P, BM, BN> T;
   typedef typename T::word word;
   int column = threadIdx.x % 4, first = threadIdx.x / 4;
-  const word *w = (const word *)g.weight + (size_t)(n0 + first) * (size_t)g.line + (k + column * (16 / (int)sizeof(word)));
+  const word *w = (const word *)g.weight + (size_t)(n0 + first) * (size_t)g.line + k + column * (16 / sizeof(word));
   to += first * PITCH + column * 16;
 #pragma unroll
   for (int i = 0; i < BN; i += T::THREADS / 4)
     copy_async16(to + i * PITCH, w + (size_t)i * (size_t)g.line, n0 + first + i < g.columns);
 }
 /* convolution: multiply a tile */
-/* sum[mi][f][2 h + e] += row 16 mi + 8 h + g of a, column 8 f + 2 t + e of b, over one tile of K; a and b: the warp's first rows */
+/* sum[mi][f][2 h + e] += row 16 mi + 8 h + g of a, column 8 f + 2 t + e of b, over one tile of K; a and b: the
+   warp's first rows */
 WORD void multiply_ffma(const unsigned char *a, const unsigned char *b, float sum[4][4][4])
 {
   int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
@@ -166,7 +172,8 @@ template <precision P> WORD void multiply_add(float d[4], const uint32_t a[4], c
   else mma_tf32(d, a, b);
 }
 
-template <precision P> WORD void multiply_mma(const unsigned char *a, const unsigned char *b, float sum[4][4][4])
+template <precision P>
+WORD void multiply_mma(const unsigned char *a, const unsigned char *b, float sum[4][4][4])
 {
   int lane = threadIdx.x % 32;
   a += lane % 16 * PITCH + lane / 16 * 16;
@@ -187,7 +194,8 @@ template <precision P> WORD void multiply_mma(const unsigned char *a, const unsi
 /* convolution: endings */
 enum { REGROUP = 40 };                               /* floats from a row to the next */
 
-/* sum: 16 rows; afterwards thread l holds sum[r][0..3] = row 4 r + l / 8, columns 4 (l % 8) .. + 3 of its warp's 32 */
+/* sum: 16 rows; afterwards thread l holds sum[r][0..3] = row 4 r + l / 8, columns 4 (l % 8) .. + 3 of its
+   warp's 32 */
 WORD void regroup(float sum[4][4], float *corner)
 {
   int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
@@ -228,7 +236,8 @@ WORD void get_floats(const float *from, int count, float v[4])
 #pragma unroll
   for (int i = 0; i < 4; i++) v[i] = from && i < count ? from[i] : 0;
 }
-/* s[0..3]: this thread's sums of its four columns; afterwards those of the whole tile. room: BM / 64 x BN floats of its own */
+/* s[0..3]: this thread's sums of its four columns; afterwards those of the whole tile. room: BM / 64 x BN floats
+   of its own */
 template <precision P, int BM, int BN> WORD void column_totals(float s[4], float *room)
 {
   typedef tile<P, BM, BN> T;
@@ -250,7 +259,8 @@ WORD void finish(const gather &g, const ending &e, float sum[4][4][4], unsigned 
   typedef tile<P, BM, BN> T;
   int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   float *totals = (float *)room + T::THREADS / 32 * 16 * REGROUP;
-  int first = m0 + warp / T::ACROSS * 64 + lane / 8, q = n0 + warp % T::ACROSS * 32 + lane % 8 * 4, count = g.columns - q;
+  int first = m0 + warp / T::ACROSS * 64 + lane / 8, q = n0 + warp % T::ACROSS * 32 + lane % 8 * 4;
+  int count = g.columns - q;
   /* convolution: fetch what belongs to the columns */
   float bias[4], mean[4], a[4], b[4], offset[4] = { 0, 0, 0, 0 }, scale[4] = { 0, 0, 0, 0 };
   if (e.z) {
@@ -329,7 +339,7 @@ __global__ void __launch_bounds__(BM * BN / 64, 32768 / (BM * BN)) conv_tiles(ga
   typedef tile<P, BM, BN> T;
   SHARED_ROOM(room);
   place *table = (place *)(room + STAGES * T::STAGE);
-  int across = (g.columns + BN - 1) / BN, m0 = (int)blockIdx.x / across, n0 = ((int)blockIdx.x - m0 * across) * BN;
+  int across = (g.columns + BN - 1) / BN, m0 = (int)blockIdx.x / across, n0 = (int)blockIdx.x % across * BN;
   int warp = threadIdx.x / 32, down = warp / T::ACROSS * 64, right = warp % T::ACROSS * 32;
   float sum[4][4][4] = {};
   m0 *= BM;
@@ -353,7 +363,8 @@ __global__ void __launch_bounds__(BM * BN / 64, 32768 / (BM * BN)) conv_tiles(ga
       load_right<P, BM, BN>(g, n0, (k + STAGES - 1) * T::K, room + free * T::STAGE + BM * PITCH);
     }
     copy_commit();
-    const unsigned char *left = room + full * T::STAGE + down * PITCH, *top = room + full * T::STAGE + (BM + right) * PITCH;
+    const unsigned char *left = room + full * T::STAGE + down * PITCH;
+    const unsigned char *top = room + full * T::STAGE + (BM + right) * PITCH;
     if (P == FP32) multiply_ffma(left, top, sum);
     else multiply_mma<P>(left, top, sum);
     free = full, full = full + 1 == STAGES ? 0 : full + 1;
@@ -365,9 +376,14 @@ __global__ void __launch_bounds__(BM * BN / 64, 32768 / (BM * BN)) conv_tiles(ga
 #ifndef ENOUGH_BLOCKS
 #define ENOUGH_BLOCKS 264                            /* tests are content with fewer */
 #endif
-typedef enum { TILE_128_128, TILE_128_64, TILE_64_64, TILE_8_BYTES, TILE_GENERAL, TILE_SINGLE, TILE_GROUP } tile_kind;
+typedef enum {
+  TILE_128_128, TILE_128_64, TILE_64_64, TILE_8_BYTES, TILE_GENERAL, TILE_SINGLE, TILE_GROUP
+} tile_kind;
 
-static int blocks(const gather *g, int bm, int bn) { return (g->rows + bm - 1) / bm * ((g->columns + bn - 1) / bn); }
+static int blocks(const gather *g, int bm, int bn)
+{
+  return (g->rows + bm - 1) / bm * ((g->columns + bn - 1) / bn);
+}
 
 static tile_kind which_tile(precision p, const gather *g)
 {
@@ -386,7 +402,8 @@ static int tile_rows(tile_kind t)
   if (t == TILE_GROUP) return NORM_ROWS;
   return t == TILE_128_128 || t == TILE_128_64 || t == TILE_8_BYTES ? 128 : 64;
 }
-template <precision P, int BM, int BN, int CHUNK, bool PLAIN> static void start(const gather *g, const ending *e, cudaStream_t stream)
+template <precision P, int BM, int BN, int CHUNK, bool PLAIN>
+static void start(const gather *g, const ending *e, cudaStream_t stream)
 {
   typedef tile<P, BM, BN> T;
   LAUNCH_BIG((conv_tiles<P, BM, BN, CHUNK, PLAIN>), blocks(g, BM, BN), T::THREADS, T::BYTES, stream, *g, *e);
@@ -415,32 +432,38 @@ static void start_product(precision p, gather g, ending e, cudaStream_t stream)
   else start_tile<BF16>(&g, &e, stream);
 }
 /* convolution: weights */
-template <precision P> __global__ void pack_weights(int o, int c, int taps, gather ahead, gather back, const float *w, act *forward, act *turned)
+template <precision P> __global__ void pack_weights(int o, int c, int taps, gather ahead, gather back,
+                                                    const float *w, act *forward, act *turned)
 {
   SHARED_ROOM(room);
   float (*t)[33] = (float (*)[33])room;
   int tap = blockIdx.z, c0 = blockIdx.x * 32, o0 = blockIdx.y * 32, x = threadIdx.x;
   bool real = tap < taps;
-  int width = real ? ahead.c : ahead.line - taps * ahead.c, height = real ? back.c : back.line - taps * back.c;
+  int width = real ? ahead.c : ahead.line - taps * ahead.c;
+  int height = real ? back.c : back.line - taps * back.c;
   for (int y = threadIdx.y; y < 32; y += 8) {
     int q = o0 + y, k = c0 + x;
-    float v = real && q < o && k < c ? w[((size_t)q * (size_t)taps + (size_t)tap) * (size_t)c + (size_t)k] : 0;
+    size_t from = ((size_t)q * (size_t)taps + (size_t)tap) * (size_t)c + (size_t)k;
+    float v = real && q < o && k < c ? w[from] : 0;
     t[y][x] = v;
-    if (q < o && k < width) store1<P>(forward, (size_t)q * (size_t)ahead.line + (size_t)(tap * ahead.c + k), v);
+    if (q < o && k < width)
+      store1<P>(forward, (size_t)q * (size_t)ahead.line + (size_t)(tap * ahead.c + k), v);
   }
   __syncthreads();
   for (int y = threadIdx.y; y < 32; y += 8) {
     int k = c0 + y, q = o0 + x, turn = real ? taps - 1 - tap : taps;
-    if (k < c && q < height) store1<P>(turned, (size_t)k * (size_t)back.line + (size_t)(turn * back.c + q), t[x][y]);
+    if (k < c && q < height)
+      store1<P>(turned, (size_t)k * (size_t)back.line + (size_t)(turn * back.c + q), t[x][y]);
   }
 }
 
-template <precision P> static void start_pack(conv_shape s, gather ahead, gather back, const float *w, act *packed, cudaStream_t stream)
+template <precision P>
+static void start_pack(conv_shape s, gather ahead, gather back, const float *w, act *packed, cudaStream_t stream)
 {
   act *turned = (typename stored<P>::word *)packed + (size_t)s.o * (size_t)ahead.line;
   dim3 grid((unsigned)(ahead.c + 31) / 32, (unsigned)(back.c + 31) / 32, (unsigned)(s.kernel * s.kernel + 1));
-  LAUNCH((pack_weights<P>), grid, dim3(32, 8), 32 * 33 * sizeof(float), stream, s.o, s.c, s.kernel * s.kernel, ahead, back, w,
-         packed, turned);
+  LAUNCH((pack_weights<P>), grid, dim3(32, 8), 32 * 33 * sizeof(float), stream, s.o, s.c, s.kernel * s.kernel,
+         ahead, back, w, packed, turned);
 }
 /* convolution: functions */
 size_t conv_packed(precision p, conv_shape s)
@@ -469,8 +492,8 @@ int conv_dx_tiles(precision p, conv_shape s)
   int rows = tile_rows(which_tile(p, &g));
   return (g.rows + rows - 1) / rows;
 }
-void cuda_conv_forward(precision p, conv_shape s, const act *x, const void *packed, const float *bias, bool relu, act *y,
-                       float *statistics, cudaStream_t stream)
+void cuda_conv_forward(precision p, conv_shape s, const act *x, const void *packed, const float *bias,
+                       bool relu, act *y, float *statistics, cudaStream_t stream)
 {
   gather g = forward_gather(p, s);
   ending e = { y, s.o_pitch, relu, false, false, bias, NULL, NULL, statistics };
@@ -483,8 +506,8 @@ static const void *turned_weights(precision p, conv_shape s, const void *packed)
   return (const char *)packed + (size_t)s.o * (size_t)forward_gather(p, s).line * act_bytes(p);
 }
 
-void cuda_conv_input_gradient(precision p, conv_shape s, const act *dy, const void *packed, bool add, act *dx, const norm_tail *tail,
-                              cudaStream_t stream)
+void cuda_conv_input_gradient(precision p, conv_shape s, const act *dy, const void *packed, bool add, act *dx,
+                              const norm_tail *tail, cudaStream_t stream)
 {
   gather g = backward_gather(p, s);
   ending e = { dx, s.c_pitch, false, add, false, NULL, NULL, NULL, NULL };
@@ -498,8 +521,8 @@ template <precision P> static void start_plain(gather g, ending e, cudaStream_t 
   LAUNCH((conv_plain<P>), (unsigned)((count + 255) / 256), 256, 0, stream, g, e);
 }
 
-void cuda_conv_plain(precision p, conv_shape s, bool gradient, const act *from, const void *packed, const float *bias,
-                     act *to, cudaStream_t stream)
+void cuda_conv_plain(precision p, conv_shape s, bool gradient, const act *from, const void *packed,
+                     const float *bias, act *to, cudaStream_t stream)
 {
   gather g = gradient ? backward_gather(p, s) : forward_gather(p, s);
   ending e = { to, gradient ? s.c_pitch : s.o_pitch, false, false, false, bias, NULL, NULL, NULL };

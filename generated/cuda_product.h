@@ -4,22 +4,23 @@
 #include "cuda.h"
 
 /* convolution: the product, described */
-/* target(row, q) = sum over (ky, kx, c) of source((u a + ky - pad_top) / d, (v a + kx - pad_left) / d, c) weight(q, ky, kx, c);
-   row = (image, u, v). All pixel counts are below 2^31; offsets in elements are size_t. */
+/* target(row, q) = sum over (ky, kx, c) of source((u a + ky - pad_top) / d, (v a + kx - pad_left) / d, c)
+   weight(q, ky, kx, c); row = (image, u, v). All pixel counts are below 2^31; offsets in elements are size_t. */
 typedef struct {
   const void *source, *weight;
-  int h, w, c, pitch;                                /* source (n, h, w, c), pitch elements from a pixel to the next */
+  int h, w, c, pitch;                                /* source (n, h, w, c), pitch elements a pixel */
   int rows, u, v, columns;                           /* targets: rows = n u v */
   int kernel, a, d, pad_top, pad_left;
   int line, depth;                                   /* a row of weights: elements, tiles of K */
   int step_y, step_x, step_c;                        /* what one tile of K adds to (ky, kx, c) */
 } gather;
 
-/* What becomes of the sums; NULL: not asked for. partial: statistics, or the gradient sums when there is a z. */
+/* What becomes of the sums; NULL: not asked for. partial: statistics, or the gradient sums when there is
+   a z. */
 typedef struct {
   void *target;
   int pitch;
-  bool relu, add, wide;                              /* wide: four neighbouring columns can be stored at once */
+  bool relu, add, wide;                              /* wide: four columns can be stored at once */
   const float *bias, *coef;
   const void *z;
   float *partial;
