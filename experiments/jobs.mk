@@ -41,7 +41,12 @@ SYNTH_smoke_2 := --counts 20,20,20,20,20 --size 60
 CELLS_IN := $(WORK)/data/$(DRAWN)$(if $(SYNTH_$(SCALE)_1),-$(SCALE))
 SET1 := $(or $(patsubst %/,%,$(DATA1)),$(CELLS_IN)/dataset1)
 SET2 := $(or $(patsubst %/,%,$(DATA2)),$(CELLS_IN)/dataset2)
+# Drawn, whatever the other sets are: cells photographed several times.
+SYNTH_smoke_3 := --counts 40,20,20,20,20 --shots 4 --size 40
+SYNTH_3 := --counts 120,80,80,100,100 --shots 4
+SET3 := $(CELLS_IN)/dataset3
 PLACE := $(WORK)$(if $(RUNS),/archived/$(call archived,HASH))
+RUNS3 := $(PLACE)/runs/$(SCALE)/$(DRAWN)
 RUNS1 := $(PLACE)/runs/$(SCALE)/$(NAME1)$(SEEDED)
 RUNS2 := $(PLACE)/runs/$(SCALE)/$(NAME)
 RESULTS := $(PLACE)/results/$(SCALE)/$(NAME)
@@ -51,7 +56,7 @@ JOBLIST := $(RESULTS)/jobs.txt
 INPUTS := $(PLACE)/inputs.txt
 UNPACKED := $(PLACE)/unpacked
 
-CLAIMS := ablation place readings size recipe significance
+CLAIMS := ablation place readings size recipe significance curve leakage
 .PHONY: paper begin scratch cv transfer claims $(CLAIMS) features samples diagrams figures plan data-drawn runs cells
 
 EXPERIMENT_GOALS := paper begin scratch cv transfer claims $(CLAIMS) features samples diagrams figures plan runs
@@ -76,6 +81,10 @@ $(WORK)/data/%/dataset1/dataset.json: | $(WBCSNET)
 $(WORK)/data/%/dataset2/dataset.json: | $(WBCSNET)
 	@mkdir -p $(@D)
 	$(call say,DRAW,$(@D)) $(WBCSNET) synth --set dataset2 $(SYNTH_$(SCALE)_2) --seed $(SEED) $(@D) >$(@D).txt
+
+$(WORK)/data/%/dataset3/dataset.json: | $(WBCSNET)
+	@mkdir -p $(@D)
+	$(call say,DRAW,$(@D)) $(WBCSNET) synth --set dataset1 $(or $(SYNTH_$(SCALE)_3),$(SYNTH_3)) --seed $(SEED) $(@D) >$(@D).txt
 
 # A set of the user's own is never drawn.
 define own_cells
@@ -139,7 +148,7 @@ scratch: $(RESULTS)/scratch/results.json $(FIGURES)/fig4.tex $(FIGURES)/fig5.tex
 cv: $(RESULTS)/cv/results.json $(FIGURES)/fig6.tex $(FIGURES)/fig7.tex
 ## transfer: Dataset2 from pre-trained weights and from scratch: Fig. 8 (quick: 1 min, and scratch)
 transfer: $(RESULTS)/transfer/results.json $(FIGURES)/fig8.tex
-## claims: what the paper says of its parts and shows no experiment for: the six below (quick: 5 min)
+## claims: what the paper says of its parts and shows no experiment for: the eight below (quick: 6 min)
 claims: $(CLAIMS)
 ## ablation: residual block, batch norm, dropout: none, each alone, each taken away, all (quick: 70 s)
 ## place: the residual block at each convolution, accuracy against work (quick: 60 s)
@@ -147,6 +156,8 @@ claims: $(CLAIMS)
 ## size: pictures of 28 to 150 pixels (quick: 28 to 70; 60 s)
 ## recipe: the recipe, today's habit, and each of its changes alone (quick: 60 s)
 ## significance: the two nets over repeated folds (quick: 50 s)
+## curve: transfer, and how many cells it saves (quick: 40 s, and scratch)
+## leakage: photographs of one cell in two folds, on drawn cells (quick: 20 s)
 $(CLAIMS): %: $(RESULTS)/%/results.json $(FIGURES)/%.tex
 ## features: what the filters of a trained WBCsNet-2 answer to one neutrophil: Fig. 9 (a second, and scratch)
 features: $(FIGURES)/fig9.tex
@@ -209,7 +220,10 @@ $(RESULTS)/%/arms.tex $(RESULTS)/%/arms.dat: $(RESULTS)/%/results.json experimen
 .PRECIOUS: $(RESULTS)/%/arms.tex $(RESULTS)/%/arms.dat
 $(FIGURES)/%.tex: $(RESULTS)/%/arms.dat figures/arms.gp figures/style.gp
 	@mkdir -p $(@D)
-	$(call gnuplot,figures/arms.gp,1,arms='$<')
+	$(call gnuplot,figures/arms.gp,$(if $(filter leakage,$*),3,1),arms='$<')
+$(FIGURES)/curve.tex: $(RESULTS)/curve/arms.dat figures/curve.gp figures/style.gp
+	@mkdir -p $(@D)
+	$(call gnuplot,figures/curve.gp,2,arms='$<')
 CLAIM_FIGURES := $(CLAIMS:%=$(FIGURES)/%.tex)
 
 figures: $(CLAIM_FIGURES) $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex)
@@ -219,8 +233,8 @@ ifeq ($(SCALE)$(RUNS)$(PLAN),full)
 $(JOBS_ALL): | plan
 endif
 ## plan: say which jobs are left at this SCALE and how long they take here (a minute; for full it goes before paper)
-plan: | $(SET1)/dataset.json $(SET2)/dataset.json $(WBCSNET)
-	@SEED=$(SEED) SEEDS=$(SEEDS) DEVICE=$(DEVICE) RUNS1=$(RUNS1) RUNS2=$(RUNS2) experiments/plan $(SCALE) $(WBCSNET) $(JOBS) $(THREADS) $(SET1) $(SET2)
+plan: | $(SET1)/dataset.json $(SET2)/dataset.json $(SET3)/dataset.json $(WBCSNET)
+	@SEED=$(SEED) SEEDS=$(SEEDS) DEVICE=$(DEVICE) RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/plan $(SCALE) $(WBCSNET) $(JOBS) $(THREADS) $(SET1) $(SET2) $(SET3)
 
 # Every run, and the mosaics, which need a run's weights: all that cannot be made again without training.
 runs: $(JOBS_ALL) $(FIGURES)/fig9/done

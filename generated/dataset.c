@@ -317,6 +317,12 @@ void dataset_channels(dataset *ds, int c)
   ds->c = c;
 }
 
+void dataset_ungroup(dataset *ds)
+{
+  for (int i = 0; i < ds->n; i++) ds->group[i] = -1;
+  ds->grouped = false;
+}
+
 void dataset_free(dataset *ds)
 {
   for (int i = 0; i < ds->n; i++) free(ds->file[i]);

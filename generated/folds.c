@@ -67,6 +67,25 @@ static void choose_subset(const dataset *ds, fold_cell *cell, const int *size, i
   free(quota), free(seen);
 }
 
+void folds_thin(const dataset *ds, int *row, int *n, int keep, uint64_t seed)
+{
+  if (keep <= 0 || keep >= *n) return;
+  int *size = NEW(int, ds->classes), *quota = NEW(int, ds->classes), left = 0;
+  bool *kept = NEW(bool, ds->n);
+  fold_cell *cell = NEW(fold_cell, *n);
+  for (int i = 0; i < *n; i++) {
+    cell[i] = (fold_cell){ cell_key(ds->file[row[i]], seed, RNG_SUBSET), row[i], ds->label[row[i]], 0 };
+    size[ds->label[row[i]]]++;
+  }
+  share_out(size, ds->classes, *n, keep, 1, quota);
+  qsort(cell, (size_t)*n, sizeof *cell, by_key);
+  for (int i = 0; i < *n; i++)
+    if (quota[cell[i].label]-- > 0) kept[cell[i].index] = true;
+  for (int i = 0; i < *n; i++) if (kept[row[i]]) row[left++] = row[i];
+  *n = left;
+  free(size), free(quota), free(kept), free(cell);
+}
+
 /* gather the units */
 /* label: its commonest class; count (classes) */
 typedef struct { uint64_t key; int id, label, size, *count; } fold_unit;

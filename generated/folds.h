@@ -12,6 +12,9 @@
 int *folds_make(const dataset *ds, int k, uint64_t seed, int subset);
 int *folds_make_lenient(const dataset *ds, int k, uint64_t seed, int subset);
 
+/* Keep a stratified subset of `keep` of the *n cells row[], in their order; each class keeps at least one. */
+void folds_thin(const dataset *ds, int *row, int *n, int keep, uint64_t seed);
+
 /* CSV file,class,group,fold in the data set's order; cells not used are left out. */
 void folds_write(const char *path, const dataset *ds, const int *fold);
 #endif

@@ -110,7 +110,7 @@ static bool same_json(const json *a, const json *b)
 /* Do two runs agree in data, net, recipe and folds? */
 static bool same_but_fold(const json *a, const json *b)
 {
-  const char *keys[] = { "data", "net", "recipe", "folds", "cells", NULL };
+  const char *keys[] = { "data", "net", "recipe", "folds", "cells", "learn", "ungrouped", NULL };
   const json *x = json_get(a, "config"), *y = json_get(b, "config");
   for (int i = 0; keys[i]; i++)
     if (!same_json(json_get(x, keys[i]), json_get(y, keys[i]))) return false;

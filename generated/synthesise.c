@@ -10,7 +10,7 @@ typedef struct { int label, field, place, number; } cell;
 typedef struct {
   synth_style style;
   uint64_t seed;
-  int counts[CLASSES], fields, cells;
+  int counts[CLASSES], fields, cells, shots;         /* shots: photographs of each crop, without a field */
   field *field;
   cell *cell;
 } plan;
@@ -18,7 +18,7 @@ typedef struct {
 /* deal cells into fields */
 static int cells_of_field(const plan *p, int number, int left, const field *before, bool *again)
 {
-  *again = p->style.field_h && number % 11 == 10 && before->cells <= left;
+  *again = p->style.field_h ? number % 11 == 10 && before->cells <= left : (number - 1) % p->shots != 0;
   if (*again) return before->cells;
   return p->style.field_h && number % 10 == 6 && left >= 2 ? 2 : 1;
 }
@@ -85,7 +85,7 @@ static void write_cell(const plan *p, const cell *c, dataset_writer *out, const 
   const char *class = class_names[c->label];
   char name[32], group[32] = "";
   snprintf(name, sizeof name, "%.3s_%05d", class, c->number);
-  if (p->style.field_h) snprintf(group, sizeof group, "%.3s_scene_%05u", class, f->scene % 1000000);
+  if (p->style.field_h || p->shots > 1) snprintf(group, sizeof group, "%.3s_scene_%05u", class, f->scene % 1000000);
   dataset_add(out, c->label, name, group, picture);
   if (masks) write_mask_file(say("%s/%s/%s.png", masks, class, name), mask, picture->h, picture->w, false);
   image_free(picture);
@@ -220,13 +220,14 @@ int cmd_synth(int argc, char **argv)
   const char *set = "dataset1", *counts = NULL, *fields = NULL, *masks = NULL, *out = NULL;
   int size = 0, words;
   bool replace = false;
-  plan p = { .seed = 1 };
+  plan p = { .seed = 1, .shots = 1 };
   /* read the flags of synth */
   const option table[] = {
     { "set", OPTION_TEXT, &set, "NAME", "dataset1 (70 x 70, the default) or dataset2 (150 x 150, in groups)" },
     { "counts", OPTION_TEXT, &counts, "N,E,B,L,M", "cells of each class (default: the paper's)" },
     { "size", OPTION_INT, &size, "PIXELS", "side of a crop; the cell fills the same share of it (16 to 512)" },
     { "seed", OPTION_SEED, &p.seed, "NUMBER", "seed of every cell (default 1)" },
+    { "shots", OPTION_INT, &p.shots, "N", "photograph each cell of dataset1 N times, as one group (default 1)" },
     { "masks", OPTION_TEXT, &masks, "FOLDER", "a mask of each crop too: 0, 128 cytoplasm, 255 nucleus (PNG)" },
     { "fields", OPTION_TEXT, &fields, "FOLDER", "dataset2's fields and masks too, as LISC has them (BMP)" },
     { "replace", OPTION_FLAG, &replace, NULL, "overwrite a data set that is there" },
@@ -237,6 +238,7 @@ int cmd_synth(int argc, char **argv)
                "  wbcsnet synth --set dataset2 --fields build/data/lisc build/data/drawn2\n"
                "  wbcsnet synth --counts 20,20,20,20,20 --size 35 --seed 7 small\n", &out, &words, 1);
   if (!words) die(EXIT_USAGE, "synth", "no folder", "OUT, the set's folder", "wbcsnet synth build/data/drawn1");
+  if (p.shots < 1 || p.shots > 1000) die(EXIT_USAGE, "--shots", say("%d", p.shots), "1 to 1000", NULL);
   p.style = pick_style(set, size, fields);
   memcpy(p.counts, p.style.counts, sizeof p.counts);
   if (counts) read_counts(counts, p.counts);

@@ -21,9 +21,9 @@ typedef struct {
   /* what was asked */
   const char *data, *net_path, *set, *recipe_path, *with, *fold_text, *init_path, *pretrained_path, *device,
     *out;
-  int folds, fold, subset, threads;                  /* fold: -1 trains on every cell */
+  int folds, fold, subset, learn, threads;           /* fold: -1 trains on every cell */
   uint64_t seed;
-  bool init_all, keep_going, quiet;
+  bool init_all, keep_going, quiet, ungrouped;
   double every;                                      /* seconds of training between checkpoints */
   /* what follows */
   dataset *ds;
@@ -61,6 +61,7 @@ static void choose_cells(job *j)
     if (j->fold_of[i] == j->fold && j->fold >= 0) j->test[j->tests++] = i;
     else j->train[j->trains++] = i;
   }
+  folds_thin(ds, j->train, &j->trains, j->learn, j->seed);
   if (!j->trains)
     die(EXIT_DATA, j->data, "no cell left to learn from", "cells outside the held-out fold",
         "give more --folds or more cells");
@@ -236,6 +237,8 @@ static void write_config(job *j)
   recipe_json(f, &j->r);
   fprintf(f, ", \"folds\": %d, \"fold\": ", j->folds);
   if (j->fold < 0) fputs("\"all\"", f); else fprintf(f, "%d", j->fold);
+  if (j->learn) fprintf(f, ", \"learn\": %d", j->learn);
+  if (j->ungrouped) fputs(", \"ungrouped\": true", f);
   fprintf(f, ", \"cells\": %d, \"seed\": %llu, \"init\": ", j->subset, (unsigned long long)j->seed);
   if (!*j->init_sha) fputs("null", f);
   else fprintf(f, "\"%s%s%s\"", j->pretrained_path ? "torch " : "", j->init_sha, j->init_all ? " all" : "");
@@ -647,6 +650,7 @@ static void read_inputs(job *j)
         NULL);
   j->ds = dataset_load(j->data, in.h, in.w);
   dataset_channels(j->ds, in.c);
+  if (j->ungrouped) dataset_ungroup(j->ds);
   if (j->ds->classes != j->net->classes) {
     net_free(j->net);
     j->net = net_load(j->net_path, j->set, j->ds->classes);
@@ -746,6 +750,8 @@ static void read_flags(job *j, int argc, char **argv)
     { "folds", OPTION_INT, &j->folds, "K", "parts of the cross-validation (10)" },
     { "fold", OPTION_TEXT, &j->fold_text, "I", "the part held out, 0 to K-1, or all: train on every cell (all)" },
     { "cells", OPTION_INT, &j->subset, "N", "use a stratified subset of N cells (0: all)" },
+    { "learn", OPTION_INT, &j->learn, "N", "learn from N of the training cells only (0: all)" },
+    { "ungrouped", OPTION_FLAG, &j->ungrouped, NULL, "deal cells into folds without regard to their groups" },
     { "seed", OPTION_SEED, &j->seed, "S", "seed of folds, first weights, order, dropout, turns (1)" },
     { "init", OPTION_TEXT, &j->init_path, "WEIGHTS",
         "fine-tune: begin with these weights, the last layer drawn anew" },
@@ -782,6 +788,7 @@ static void check_flags(job *j)
   if (j->fold >= 0 ? *end || end == j->fold_text || fold >= j->folds : strcmp(j->fold_text, "all"))
     die(EXIT_USAGE, "--fold", say("'%s'", j->fold_text), say("0 to %d, or all", j->folds - 1), NULL);
   if (j->subset < 0) die(EXIT_USAGE, "--cells", say("%d", j->subset), "0 or more", NULL);
+  if (j->learn < 0) die(EXIT_USAGE, "--learn", say("%d", j->learn), "0 or more", NULL);
   if (j->threads < 0 || j->threads > 4096)
     die(EXIT_USAGE, "--threads", say("%d", j->threads), "0 to 4096", NULL);
   if (j->init_path && j->pretrained_path)
