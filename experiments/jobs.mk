@@ -220,7 +220,7 @@ $(RESULTS)/%/arms.tex $(RESULTS)/%/arms.dat: $(RESULTS)/%/results.json experimen
 .PRECIOUS: $(RESULTS)/%/arms.tex $(RESULTS)/%/arms.dat
 $(FIGURES)/%.tex: $(RESULTS)/%/arms.dat figures/arms.gp figures/style.gp
 	@mkdir -p $(@D)
-	$(call gnuplot,figures/arms.gp,$(if $(filter leakage,$*),3,1),arms='$<')
+	$(call gnuplot,figures/arms.gp,$(if $(filter leakage,$*),3,1),arms='$<'; cost=$(if $(filter ablation place size,$*),1,0))
 $(FIGURES)/curve.tex: $(RESULTS)/curve/arms.dat figures/curve.gp figures/style.gp
 	@mkdir -p $(@D)
 	$(call gnuplot,figures/curve.gp,2,arms='$<')

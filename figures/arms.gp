@@ -1,19 +1,22 @@
-# The arms of one experiment: left, accuracy with Wilson's 95 % intervals, the first arm filled; right, the same against the work of a cell.
+# The arms of one experiment: left, accuracy with Wilson's 95 % intervals, the first arm blue; with cost=1 beside it the same
+# against the work of a cell.
 load 'figures/style.gp'
 stats arms u 1 nooutput
 n = STATS_max
 eval begin(14.4, 1.9 + 0.62 * n)
 foot = 1.25 / (1.9 + 0.62 * n); head = 1 - 0.25 / (1.9 + 0.62 * n)
 set multiplot
-set bmargin at screen foot; set tmargin at screen head; set lmargin at screen 0.31; set rmargin at screen 0.68
+set bmargin at screen foot; set tmargin at screen head; set lmargin at screen 0.31; set rmargin at screen cost ? 0.68 : 0.98
 set yrange [0.4:n + 0.6]; set border 1; set grid noytics xtics
 tics = system("awk -v q=\\' '!/^#/ { l = $0; sub(/^[^\"]*\"/, \"\", l); sub(/\"[^\"]*$/, \"\", l); printf \"%s%s%s%s %d\", (n++ ? \",\" : \"\"), q, l, q, $1 }' ".arms)
 set ytics scale 0; eval 'set ytics ('.tics.')'
 set xlabel 'accuracy (\%)' offset 0,0.3
 set offsets graph 0.02, graph 0.02, 0, 0
 plot arms u 2:($1 < n ? $1 : NaN):3:4 w xerrorbars ls 2 notitle, arms u 2:($1 == n ? $1 : NaN):3:4 w xerrorbars ls 1 notitle
+if (cost) {
 unset label 100; unset ytics; set lmargin at screen 0.79; set rmargin at screen 0.98; set border 3
 set yrange [*:*]; set ytics autofreq scale 0.5; set ylabel 'accuracy (\%)' offset 1.2,0; set xlabel 'MFLOP a cell' offset 0,0.3
 set logscale x; set grid ytics noxtics; set offsets graph 0.1, graph 0.1, graph 0.1, graph 0.1
 plot arms u 5:($1 < n ? $2 : NaN) w p ls 2 notitle, arms u 5:($1 == n ? $2 : NaN) w p ls 1 notitle
+}
 unset multiplot
