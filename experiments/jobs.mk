@@ -140,8 +140,8 @@ RESULTS_JSON := $(EXPERIMENTS:%=$(RESULTS)/%/results.json)
 $(RESULTS)/verdict/verdict.tex: $(RESULTS_JSON) $(SUMMARY_C) experiments/published.csv experiments/claims.csv | $(WBCSNET)
 	$(call say,JUDGE,$@) $(WBCSNET) verdict --published experiments/published.csv --claims experiments/claims.csv --scale $(SCALE) --out $(@D) $(RESULTS_JSON)
 
-## begin: how training starts under two initialisers, over seeds (quick: 10 s)
-begin: $(RESULTS)/begin/results.json
+## begin: how training starts under initialisers and readings, over seeds (quick: 20 s)
+begin: $(RESULTS)/begin/results.json $(RESULTS)/begin/arms.tex
 ## scratch: train both nets on all of Dataset1: Fig. 4 and 5, cost (quick: 30 s)
 scratch: $(RESULTS)/scratch/results.json $(FIGURES)/fig4.tex $(FIGURES)/fig5.tex
 ## cv: cross-validation on Dataset1: Fig. 6 and 7, Table 1 (quick: 3 min)
@@ -224,6 +224,8 @@ $(FIGURES)/%.tex: $(RESULTS)/%/arms.dat figures/arms.gp figures/style.gp
 $(FIGURES)/curve.tex: $(RESULTS)/curve/arms.dat figures/curve.gp figures/style.gp
 	@mkdir -p $(@D)
 	$(call gnuplot,figures/curve.gp,2,arms='$<')
+$(RESULTS)/begin/arms.tex: $(RESULTS)/begin/results.json experiments/begin.conf experiments/arms experiments/published.csv
+	@experiments/arms begin $(RESULTS)
 CLAIM_FIGURES := $(CLAIMS:%=$(FIGURES)/%.tex)
 
 figures: $(CLAIM_FIGURES) $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex)
@@ -239,7 +241,7 @@ plan: | $(SET1)/dataset.json $(SET2)/dataset.json $(SET3)/dataset.json $(WBCSNET
 # Every run, and the mosaics, which need a run's weights: all that cannot be made again without training.
 runs: $(JOBS_ALL) $(FIGURES)/fig9/done
 
-PAPER_PARTS := $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) $(CLAIMS:%=$(RESULTS)/%/arms.tex) $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/verdict/verdict.tex
+PAPER_PARTS := $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) $(CLAIMS:%=$(RESULTS)/%/arms.tex) $(RESULTS)/begin/arms.tex $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/verdict/verdict.tex
 $(SHEETS)/paper.pdf: paper/paper.tex paper/refs.bib paper/diagram.sty experiments/typeset $(PAPER_PARTS)
 	$(call say,LATEX,$@) experiments/typeset $(SHEETS) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2)
 

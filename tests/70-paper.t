@@ -53,17 +53,17 @@ begin() { make --no-print-directory begin SCALE=smoke WORK="$tmp" WBCSNET="$bin"
 trained() { [ "$(grep -c '^  TRAIN' "$tmp/begin.txt")" = "$1" ]; ok $? "$2"; }
 sha() { sha256sum <"$tmp/$1/set/labels.csv" | cut -c1-12; }
 r=$tmp/results/smoke/set+synthetic/begin/results.tex
-begin DATA1="$tmp/a/set"; trained 12 'own cells are trained on'
+begin DATA1="$tmp/a/set"; trained 27 'own cells are trained on'
 grep -q "$(sha a)" "$r"; ok $? 'and named in the results'
-begin DATA1="$tmp/b/set"; trained 12 'other cells in a folder of the same name are trained on'
+begin DATA1="$tmp/b/set"; trained 27 'other cells in a folder of the same name are trained on'
 grep -q "$(sha b)" "$r"; ok $? 'and named in the results'
 begin DATA1="$tmp/b/set"; [ ! -s "$tmp/begin.txt" ] || grep -q 'Nothing to be done' "$tmp/begin.txt"; ok $? 'the same command again makes nothing'
 begin DATA1="$tmp/a/set"; trained 0 'back to the first cells: their runs were kept'
 grep -q "$(sha a)" "$r"; ok $? 'and the results are theirs'
-begin DATA1="$tmp/a/set" DEVICE=ref; trained 12 'another engine is another run'
+begin DATA1="$tmp/a/set" DEVICE=ref; trained 27 'another engine is another run'
 grep -q '"device": "ref"' "$tmp"/runs/smoke/set/begin/wbcsnet2/seed1/foldall/run.json; ok $? 'and says so'
 begin DATA1="$tmp/a/set"; trained 0 'back to the first engine without training'
-begin DATA1="$tmp/a/set" SEED=2; trained 12 'another seed is another run'
+begin DATA1="$tmp/a/set" SEED=2; trained 27 'another seed is another run'
 [ -e "$tmp/results/smoke/set+synthetic-seed2/begin/results.tex" ]; ok $? 'with a folder of results of its own'
 begin DATA1="$tmp/a/set"; trained 0 'back to the first seed without training'
 begin SEED=x; [ $? = 2 ] && grep -q 'SEED=x: expected a whole number' "$tmp/begin.txt" && [ "$(wc -l <"$tmp/begin.txt")" = 1 ]; ok $? 'a seed that is no number: one message'
@@ -73,5 +73,5 @@ mkdir "$tmp/c" && cp -r experiments "$tmp/c" && printf 'transfer.seeds 2\nbegin.
 (cd "$tmp/c" && experiments/jobs smoke) >"$tmp/rules.txt"
 [ "$(grep -c -- '--seed 2 --init [^ ]*/scratch/wbcsnet2/seed2/foldall/weights' "$tmp/rules.txt")" = 2 ]; ok $? 'the second seed is tuned from the second seed of scratch'
 grep -q '^[^ ]*/scratch/wbcsnet2/seed2/foldall/run.json:' "$tmp/rules.txt"; ok $? 'which is trained'
-[ "$(grep -c 'with epochs=3' "$tmp/rules.txt")" = 12 ]; ok $? 'a scale decides about the epochs of begin too'
+[ "$(grep -c 'with epochs=3' "$tmp/rules.txt")" = 27 ]; ok $? 'a scale decides about the epochs of begin too'
 echo "1..$n"
