@@ -61,10 +61,19 @@ static void print_head(form as, const model *m)
   putchar('\n');
 }
 
-static void print_row(form as, const model *m, const char *path, const float *prob)
+static int best_of(const float *prob, int classes)
 {
-  int best = 0, k = m->net->classes;
-  for (int c = 1; c < k; c++) if (prob[c] > prob[best]) best = c;
+  int best = 0;
+  for (int c = 1; c < classes; c++) if (prob[c] > prob[best]) best = c;
+  return best;
+}
+
+/* The window whose covering takes most from the class's probability; size 0: none was looked for. */
+typedef struct { int y, x, size; float drop; } decisive;
+
+static void print_row(form as, const model *m, const char *path, const float *prob, const decisive *d)
+{
+  const int k = m->net->classes, best = best_of(prob, k);
   if (as == AS_TABLE) { printf("%-12s %.4f   %s\n", m->class_name[best], prob[best], path); return; }
   if (as == AS_CSV) {
     csv_put(stdout, path), putchar(','), csv_put(stdout, m->class_name[best]);
@@ -77,6 +86,7 @@ static void print_row(form as, const model *m, const char *path, const float *pr
   for (int c = 0; c < k; c++)
     printf(c ? ", " : ", \"probabilities\": {"), json_put_text(stdout, m->class_name[c]),
         printf(": %.9g", prob[c]);
+  if (d->size) printf("}, \"decisive\": {\"y\": %d, \"x\": %d, \"size\": %d, \"drop\": %.6g", d->y, d->x, d->size, d->drop);
   puts("}}");
 }
 
@@ -88,7 +98,102 @@ typedef struct {
   int crop, batch, bad, *row, *label;
   uint8_t *pixels;
   float *prob;
+  const char *explain;                               /* a folder for maps, or NULL */
 } predictor;
+
+/* predict: explain a class */
+/* A copy of the image (h, w, c) with the window at (y, x) covered by the mean, or by mid-grey without one. */
+static void cover(const predictor *p, const uint8_t *image, int y, int x, int size, uint8_t *to)
+{
+  const shape in = p->m->net->layer[0].out;
+  memcpy(to, image, shape_floats(in));
+  for (int i = y < 0 ? 0 : y; i < y + size && i < in.h; i++)
+    for (int j = x < 0 ? 0 : x; j < x + size && j < in.w; j++)
+      for (int c = 0; c < in.c; c++) {
+        const size_t at = ((size_t)i * (size_t)in.w + (size_t)j) * (size_t)in.c + (size_t)c;
+        to[at] = p->m->mean ? (uint8_t)(p->m->mean[at] + 0.5f) : 128;
+      }
+}
+
+/* drop (n): what covering the windows at place (n, 2) takes from the probability of that class */
+static void try_windows(predictor *p, const uint8_t *image, int (*place)[2], int n, int size, int class, float before, float *drop)
+{
+  const size_t bytes = shape_floats(p->m->net->layer[0].out);
+  uint8_t *covered = NEW(uint8_t, bytes * (size_t)p->batch);
+  for (int i = 0; i < n; i += p->batch) {
+    const int some = n - i < p->batch ? n - i : p->batch;
+    batch b = { some, p->row, NULL, 0, 0 };
+    for (int j = 0; j < some; j++) cover(p, image, place[i + j][0], place[i + j][1], size, covered + bytes * (size_t)j);
+    p->e->kind->set_cells(p->e, covered, p->label, some, p->m->mean);
+    p->e->kind->infer(p->e, &b, p->prob);
+    for (int j = 0; j < some; j++) drop[i + j] = before - p->prob[j * p->m->net->classes + class];
+  }
+  free(covered);
+}
+
+/* heat (h, w): the mean drop over the windows that cover a pixel; the single worst window. */
+static decisive find_heat(predictor *p, const uint8_t *image, int class, float before, float *heat)
+{
+  const shape in = p->m->net->layer[0].out;
+  const int least = in.h < in.w ? in.h : in.w, size = least < 10 ? 2 : least / 5, step = size < 6 ? 1 : size / 3;
+  const int down = (in.h + size - 2) / step + 1, across = (in.w + size - 2) / step + 1, n = down * across;
+  int (*place)[2] = new_bytes(sizeof *place * (size_t)n), *count = NEW(int, in.h * in.w);
+  float *drop = NEW(float, n);
+  decisive d = { 0, 0, size, -1 };
+  for (int i = 0; i < n; i++) place[i][0] = 1 - size + i / across * step, place[i][1] = 1 - size + i % across * step;
+  try_windows(p, image, place, n, size, class, before, drop);
+  for (int i = 0; i < n; i++) {
+    if (drop[i] > d.drop) d = (decisive){ place[i][0], place[i][1], size, drop[i] };
+    for (int y = place[i][0]; y < place[i][0] + size; y++)
+      for (int x = place[i][1]; x < place[i][1] + size; x++)
+        if (y >= 0 && x >= 0 && y < in.h && x < in.w) heat[y * in.w + x] += drop[i], count[y * in.w + x]++;
+  }
+  for (int k = 0; k < in.h * in.w; k++) heat[k] /= (float)(count[k] ? count[k] : 1);
+  free(place), free(count), free(drop);
+  return d;
+}
+
+static void lay_over(const uint8_t *pixel, int channels, float heat, uint8_t *to)
+{
+  static const float warm[3] = { 213, 94, 0 }, cold[3] = { 0, 114, 178 };              /* the figures' colours */
+  const float grey = channels == 1 ? pixel[0] : 0.299f * pixel[0] + 0.587f * pixel[1] + 0.114f * pixel[2];
+  const float share = heat < 0 ? -heat : heat, *colour = heat < 0 ? cold : warm;
+  for (int c = 0; c < 3; c++) to[c] = (uint8_t)((1 - 0.85f * share) * (0.6f * grey + 80) + 0.85f * share * colour[c]);
+}
+
+static image draw_heat(const uint8_t *pixels, shape in, const float *heat)
+{
+  const int scale = in.h < 210 ? (210 + in.h - 1) / in.h : 1, gap = 6, across = in.w * scale;
+  image m = image_new(in.h * scale, 2 * across + gap);
+  float most = 1e-6f;
+  for (int k = 0; k < in.h * in.w; k++) most = heat[k] > most ? heat[k] : -heat[k] > most ? -heat[k] : most;
+  memset(m.rgb, 255, (size_t)m.h * (size_t)m.w * 3);
+  for (int y = 0; y < m.h; y++)
+    for (int x = 0; x < across; x++) {
+      const int k = y / scale * in.w + x / scale;
+      const uint8_t *from = pixels + (size_t)k * (size_t)in.c;
+      uint8_t *left = m.rgb + 3 * ((size_t)y * (size_t)m.w + (size_t)x);
+      for (int c = 0; c < 3; c++) left[c] = from[in.c == 1 ? 0 : c];
+      lay_over(from, in.c, heat[k] / most, left + 3 * (across + gap));
+    }
+  return m;
+}
+
+static decisive explain(predictor *p, const char *path, const uint8_t *pixels, const float *prob)
+{
+  const shape in = p->m->net->layer[0].out;
+  const int class = best_of(prob, p->m->net->classes);
+  float *heat = NEW(float, in.h * in.w);
+  decisive d = find_heat(p, pixels, class, prob[class], heat);
+  while (*path == '.' || *path == '/') path++;
+  char *name = copy_text(path);
+  for (char *c = name; *c; c++) if (*c == '/') *c = '_';
+  char *out = join("%s/%s-%s.png", p->explain, name, p->m->class_name[class]);
+  image m = draw_heat(pixels, in, heat);
+  image_write_png(out, &m);
+  image_free(&m), free(out), free(name), free(heat);
+  return d;
+}
 
 static bool prepare(const predictor *p, const char *path, uint8_t *to)
 {
@@ -118,16 +223,23 @@ static void classify(predictor *p, char *const *path, int n)
   batch b = { good, p->row, NULL, 0, 0 };
   p->e->kind->set_cells(p->e, p->pixels, p->label, good, p->m->mean);
   if (good) p->e->kind->infer(p->e, &b, p->prob);
-  for (int i = 0; i < good; i++)
-    print_row(p->as, p->m, name[i], p->prob + (size_t)i * (size_t)p->m->net->classes);
-  free(name);
+  const int k = p->m->net->classes;
+  float *prob = NEW(float, good * k);
+  memcpy(prob, p->prob, sizeof(float) * (size_t)(good * k));
+  for (int i = 0; i < good; i++) {
+    decisive d = { 0 };
+    if (p->explain) d = explain(p, name[i], p->pixels + (size_t)i * bytes, prob + i * k);
+    print_row(p->as, p->m, name[i], prob + i * k, &d);
+  }
+  free(name), free(prob);
 }
 
 /* predict: the subcommand */
 static void predict_files(const char *weights, const char *device, int threads, int crop, form as,
-                          const file_list *l, int *bad)
+                          const char *explained, const file_list *l, int *bad)
 {
-  predictor p = { .m = model_load(weights), .as = as, .crop = crop, .batch = 32 };
+  predictor p = { .m = model_load(weights), .as = as, .crop = crop, .batch = 32, .explain = explained };
+  if (explained) make_folders(explained);
   const engine_kind *kind = engine_find(device);
   plan *compiled = plan_make(p.m->net, p.batch);
   p.e = kind->open(compiled, threads);
@@ -146,7 +258,7 @@ static void predict_files(const char *weights, const char *device, int threads, 
 /* wbcsnet predict: class and probabilities of images. */
 int cmd_predict(int argc, char **argv)
 {
-  const char *weights = NULL, *device = "auto", *rest[4096];
+  const char *weights = NULL, *device = "auto", *explained = NULL, *rest[4096];
   bool as_csv = false, as_json = false;
   int crop = 0, threads = 0, n = 0, bad = 0;
   const option table[] = {
@@ -154,6 +266,7 @@ int cmd_predict(int argc, char **argv)
     { "csv", OPTION_FLAG, &as_csv, NULL, "print CSV with every probability" },
     { "json", OPTION_FLAG, &as_json, NULL, "print one JSON object a line" },
     { "crop", OPTION_INT, &crop, "N", "take the centred N x N pixels (0: the largest centred square)" },
+    { "explain", OPTION_TEXT, &explained, "FOLDER", "for each image, a picture of what decided (PNG)" },
     { "device", OPTION_TEXT, &device, "NAME", "engine: auto, cpu, ref, cuda[:N], cuda-tf32, cuda-bf16 (auto)" },
     { "threads", OPTION_INT, &threads, "T", "threads (0: one a core)" },
     {0}
@@ -168,7 +281,7 @@ int cmd_predict(int argc, char **argv)
   file_list l = { NULL, 0 };
   for (int i = 0; i < n; i++) gather(&l, rest[i], 0);
   if (!l.n) die(EXIT_DATA, rest[0], "no image in it", "TIFF, PNG, JPEG or BMP files", NULL);
-  predict_files(weights, device, threads, crop, as_csv ? AS_CSV : as_json ? AS_JSON : AS_TABLE, &l, &bad);
+  predict_files(weights, device, threads, crop, as_csv ? AS_CSV : as_json ? AS_JSON : AS_TABLE, explained, &l, &bad);
   for (int i = 0; i < l.n; i++) free(l.path[i]);
   free(l.path);
   return bad ? EXIT_DATA : 0;

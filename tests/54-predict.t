@@ -71,6 +71,24 @@ substr($unsummed, 8 + unpack('Q<', $good) + $place, 4) = pack 'f<', 9**9**9 / 9*
 write_file(tmp('bad.safetensors'), $unsummed);
 ($code, $out, $err) = run('predict', '--weights', tmp('bad.safetensors'), tmp("set/$held[0]"));
 ok($code == 3 && $err =~ /not finite/, 'a NaN in the first convolution is refused, though a rectifier hides it') or print "# $code $out $err\n";
+# --explain: the decisive window is where covering it, by hand here, changes the probability by what is told. Without a mean image the cover is 128.
+make_set(tmp('eight'), 8, [10, 8, 6, 8, 8], seed => 4);
+write_file(tmp('raw.conf'), "batch 8\nepochs 3\nnormalise none\nlearning_rate 0.00001\n");
+run(job(out => 'raw', quiet => 1, data => tmp('eight'), recipe => tmp('raw.conf')));
+my $raw = tmp('raw/weights.safetensors');
+my ($cell) = glob tmp('eight/monocyte/*');
+($code, $out, $err) = run('predict', '--weights', $raw, '--json', '--explain', tmp('maps'), $cell);
+my ($class, $y, $x, $size, $drop) = $out =~ /"class": "(\w+)".*"decisive": \{"y": (-?\d+), "x": (-?\d+), "size": (\d+), "drop": ([-+.\de]+)\}\}$/;
+ok($code == 0 && defined $drop && $size == 2, 'JSON tells the decisive window') or print "# $code $out $err\n";
+my ($before) = $out =~ /"$class": ([\d.e-]+)/;
+my $tiff = read_file($cell);
+for my $i ($y .. $y + $size - 1) { for my $j ($x .. $x + $size - 1) { substr($tiff, 8 + 3 * (8 * $i + $j), 3) = "\x80" x 3 if $i >= 0 && $j >= 0 && $i < 8 && $j < 8 } }
+write_file(tmp('covered.tif'), $tiff);
+($code, $out, $err) = run('predict', '--weights', $raw, '--json', tmp('covered.tif'));
+my ($after) = $out =~ /"$class": ([\d.e-]+)/;
+ok($drop > 0 && abs($before - $after - $drop) < 1e-6, "covering it by hand takes as much from the class: $drop") or print "# $before $after\n";
+my ($map) = glob tmp('maps/*');
+ok($map =~ /monocyte.*-$class\.png$/ && read_file($map) =~ /^\x89PNG\r\n\x1a\n....IHDR\0\0\x01\xb6\0\0\0\xd8/s, 'and a picture of 438 x 216 is left, named after image and class');
 my $crashed = 0;
 my $state = 1;
 for (1 .. 150) {
