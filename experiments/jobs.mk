@@ -96,15 +96,15 @@ endef
 $(if $(DATA1),$(eval $(call own_cells,DATA1,$(SET1))))
 $(if $(DATA2),$(if $(filter $(SET1),$(SET2)),,$(eval $(call own_cells,DATA2,$(SET2)))))
 
-# Both sets, drawn where none was given.
-cells: $(SET1)/dataset.json $(SET2)/dataset.json
+# All sets, drawn where none was given.
+cells: $(SET1)/dataset.json $(SET2)/dataset.json $(SET3)/dataset.json
 
 # ---- archived runs ----
 ifneq ($(RUNS),)
 # The stamp is older than what was unpacked, which is therefore up to date.
 $(UNPACKED): $(RUNS) $(INPUTS) experiments/archive
 	@mkdir -p $(@D) && touch $@.new
-	$(call say,UNPACK,$<) RUNS1=$(RUNS1) RUNS2=$(RUNS2) experiments/archive unpack $< $(SET1) $(SET2) $(FIGURES)/fig9
+	$(call say,UNPACK,$<) RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/archive unpack $< $(FIGURES)/fig9 $(SET1) $(SET2) $(SET3)
 	@mv $@.new $@
 endif
 
@@ -116,9 +116,9 @@ $(JOBLIST): $(RULES)
 # the seed. This file says it, is looked at every time, and is written only when that has changed; one file for all scales and names,
 # since several reports share runs.
 .PHONY: always
-$(INPUTS): always | $(SET1)/dataset.json $(SET2)/dataset.json
+$(INPUTS): always | $(SET1)/dataset.json $(SET2)/dataset.json $(SET3)/dataset.json
 	@mkdir -p $(@D)
-	@for d in $(SET1) $(SET2); do realpath $$d; [ ! -e $$d/labels.csv ] || sha256sum <$$d/labels.csv; done >$@.new; \
+	@for d in $(SET1) $(SET2) $(SET3); do realpath $$d; [ ! -e $$d/labels.csv ] || sha256sum <$$d/labels.csv; done >$@.new; \
 	echo device $(DEVICE) seed $(SEED) $(SEEDS) >>$@.new; if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 # When the rules change (another scale file, another arm) or the inputs do, every job is looked at again; only those whose own
 # command has changed are run.

@@ -103,10 +103,10 @@ typedef struct {
 
 /* predict: explain a class */
 /* A copy of the image (h, w, c) with the window at (y, x) covered by the mean, or by mid-grey without one. */
-static void cover(const predictor *p, const uint8_t *image, int y, int x, int size, uint8_t *to)
+static void cover(const predictor *p, const uint8_t *cell, int y, int x, int size, uint8_t *to)
 {
   const shape in = p->m->net->layer[0].out;
-  memcpy(to, image, shape_floats(in));
+  memcpy(to, cell, shape_floats(in));
   for (int i = y < 0 ? 0 : y; i < y + size && i < in.h; i++)
     for (int j = x < 0 ? 0 : x; j < x + size && j < in.w; j++)
       for (int c = 0; c < in.c; c++) {
@@ -116,14 +116,14 @@ static void cover(const predictor *p, const uint8_t *image, int y, int x, int si
 }
 
 /* drop (n): what covering the windows at place (n, 2) takes from the probability of that class */
-static void try_windows(predictor *p, const uint8_t *image, int (*place)[2], int n, int size, int class, float before, float *drop)
+static void try_windows(predictor *p, const uint8_t *cell, int (*place)[2], int n, int size, int class, float before, float *drop)
 {
   const size_t bytes = shape_floats(p->m->net->layer[0].out);
   uint8_t *covered = NEW(uint8_t, bytes * (size_t)p->batch);
   for (int i = 0; i < n; i += p->batch) {
     const int some = n - i < p->batch ? n - i : p->batch;
     batch b = { some, p->row, NULL, 0, 0 };
-    for (int j = 0; j < some; j++) cover(p, image, place[i + j][0], place[i + j][1], size, covered + bytes * (size_t)j);
+    for (int j = 0; j < some; j++) cover(p, cell, place[i + j][0], place[i + j][1], size, covered + bytes * (size_t)j);
     p->e->kind->set_cells(p->e, covered, p->label, some, p->m->mean);
     p->e->kind->infer(p->e, &b, p->prob);
     for (int j = 0; j < some; j++) drop[i + j] = before - p->prob[j * p->m->net->classes + class];
@@ -132,16 +132,16 @@ static void try_windows(predictor *p, const uint8_t *image, int (*place)[2], int
 }
 
 /* heat (h, w): the mean drop over the windows that cover a pixel; the single worst window. */
-static decisive find_heat(predictor *p, const uint8_t *image, int class, float before, float *heat)
+static decisive find_heat(predictor *p, const uint8_t *cell, int class, float before, float *heat)
 {
   const shape in = p->m->net->layer[0].out;
-  const int least = in.h < in.w ? in.h : in.w, size = least < 10 ? 2 : least / 5, step = size < 6 ? 1 : size / 3;
-  const int down = (in.h + size - 2) / step + 1, across = (in.w + size - 2) / step + 1, n = down * across;
+  const int least = in.h < in.w ? in.h : in.w, size = least < 10 ? 2 : least / 5, by = size < 6 ? 1 : size / 3;
+  const int down = (in.h + size - 2) / by + 1, across = (in.w + size - 2) / by + 1, n = down * across;
   int (*place)[2] = new_bytes(sizeof *place * (size_t)n), *count = NEW(int, in.h * in.w);
   float *drop = NEW(float, n);
   decisive d = { 0, 0, size, -1 };
-  for (int i = 0; i < n; i++) place[i][0] = 1 - size + i / across * step, place[i][1] = 1 - size + i % across * step;
-  try_windows(p, image, place, n, size, class, before, drop);
+  for (int i = 0; i < n; i++) place[i][0] = 1 - size + i / across * by, place[i][1] = 1 - size + i % across * by;
+  try_windows(p, cell, place, n, size, class, before, drop);
   for (int i = 0; i < n; i++) {
     if (drop[i] > d.drop) d = (decisive){ place[i][0], place[i][1], size, drop[i] };
     for (int y = place[i][0]; y < place[i][0] + size; y++)

@@ -9,7 +9,7 @@ given = $(if $(filter command environment,$(firstword $(origin $(1)))),$($(1)),$
 ## gpu-bundle: pack sources and cells into build/gpu-bundle.tar.gz for a machine with a GPU (10 s)
 gpu-bundle: cells
 	@BUNDLE=$(BUNDLE) VERSION='$(VERSION)' DATA1=$(DATA1) DATA2=$(DATA2) SCALE=$(call given,SCALE) SEED=$(SEED) SEEDS=$(SEEDS) \
-	  SET1=$(SET1) SET2=$(SET2) WORK=$(WORK) PROGRAM=$(WBCSNET) tools/gpu-bundle
+	  SET1=$(SET1) SET2=$(SET2) SET3=$(SET3) WORK=$(WORK) PROGRAM=$(WBCSNET) tools/gpu-bundle
 
 ## gpu-check: on a machine with a GPU: every operator against ref, same bits twice, GPU beside CPU; a record (10 min)
 gpu-check:
@@ -21,8 +21,8 @@ gpu-paper: all
 	  SCALE=$(call given,SCALE,$(or $(GPU_SCALE),full)) DEVICE=$(call given,DEVICE,cuda) SEED=$(SEED) SEEDS=$(SEEDS) \
 	  DATA1=$(DATA1) DATA2=$(DATA2) WORK=$(WORK) JOBS=$(call given,JOBS) THREADS=$(call given,THREADS)
 
-ARCHIVING = SCALE=$(SCALE) SEED=$(SEED) SEEDS=$(SEEDS) DEVICE=$(DEVICE) RUNS1=$(RUNS1) RUNS2=$(RUNS2) experiments/archive
+ARCHIVING = SCALE=$(SCALE) SEED=$(SEED) SEEDS=$(SEEDS) DEVICE=$(DEVICE) RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/archive
 pack-runs: cells
-	@$(ARCHIVING) pack $(ARCHIVE) $(SET1) $(SET2) $(FIGURES)/fig9
+	@$(ARCHIVING) pack $(ARCHIVE) $(FIGURES)/fig9 $(SET1) $(SET2) $(SET3)
 restore-runs: cells
-	@$(ARCHIVING) restore $(FROM) $(SET1) $(SET2)
+	@$(ARCHIVING) restore $(FROM) $(SET1) $(SET2) $(SET3)
