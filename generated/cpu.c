@@ -1081,6 +1081,7 @@ static void average_forward(host *h, int i)
       for (int u = w.y0; u < w.y1; u++)
         for (int v = w.x0; v < w.x1; v++) {
           const float *pixel = x + (ptrdiff_t)(u * l->in.w + v) * l->in.c;
+#pragma omp simd
           for (size_t k = 0; k < c; k++) sum[k] += pixel[k];
         }
       for (size_t k = 0; k < c; k++) y[k] = (float)(sum[k] * share);
@@ -1106,6 +1107,7 @@ static void average_backward(host *h, int i)
       for (int u = w.y0; u < w.y1; u++)
         for (int v = w.x0; v < w.x1; v++) {
           float *pixel = corner + (ptrdiff_t)(u * l->in.w + v) * l->in.c;
+#pragma omp simd
           for (size_t k = 0; k < c; k++) pixel[k] += dy[k] * share;
         }
     }
@@ -1129,9 +1131,11 @@ static void lrn_open(host *h, int i)
 /* sum (c) = over each channel's window, of what stands in wide from window / 2 on; zeros at both ends */
 static void window_sums(const layer *l, const float *wide, float *sum)
 {
-  for (int c = 0; c < l->in.c; c++) sum[c] = wide[c];
-  for (int t = 1; t < l->window; t++)
+  memcpy(sum, wide, sizeof(float) * size(l->in.c));
+  for (int t = 1; t < l->window; t++) {
+#pragma omp simd
     for (int c = 0; c < l->in.c; c++) sum[c] += wide[c + t];
+  }
 }
 
 /* response = k + alpha * sum of squares, power = response ^ -beta, of the pixel x (c) */
@@ -1141,15 +1145,18 @@ static void lrn_pixel(const layer *l, const float *x, const lrn_room *r)
   const float k = (float)l->k, alpha = (float)l->alpha;
   memset(r->wide, 0, sizeof(float) * size(half));
   memset(r->wide + half + l->in.c, 0, sizeof(float) * size(half));
-  for (int c = 0; c < l->in.c; c++) r->wide[half + c] = x[c] * x[c];
-  window_sums(l, r->wide, r->response);
-  for (int c = 0; c < l->in.c; c++) r->response[c] = k + alpha * r->response[c];
-  if (l->beta == 0.75)
-    for (int c = 0; c < l->in.c; c++) {
-      const float root = sqrtf(r->response[c]);
-      r->power[c] = 1 / (root * sqrtf(root));
-    }
-  else for (int c = 0; c < l->in.c; c++) r->power[c] = powf(r->response[c], (float)-l->beta);
+  float *response = r->response, *power = r->power, *middle = r->wide + half;
+#pragma omp simd
+  for (int c = 0; c < l->in.c; c++) middle[c] = x[c] * x[c];
+  window_sums(l, r->wide, response);
+#pragma omp simd
+  for (int c = 0; c < l->in.c; c++) {
+    response[c] = k + alpha * response[c];
+    const float root = sqrtf(response[c]);
+    power[c] = 1 / (root * sqrtf(root));
+  }
+  if (l->beta != 0.75)
+    for (int c = 0; c < l->in.c; c++) power[c] = powf(response[c], (float)-l->beta);
 }
 
 static void lrn_forward(host *h, int i)
@@ -1163,6 +1170,7 @@ static void lrn_forward(host *h, int i)
     const float *x = host_act(h, s->x) + p;
     float *y = host_act(h, s->y) + p;
     lrn_pixel(l, x, &r);
+#pragma omp simd
     for (size_t c = 0; c < each; c++) y[c] = x[c] * r.power[c];
   }
 }
@@ -1180,8 +1188,10 @@ static void lrn_backward(host *h, int i)
     const float *x = host_act(h, s->x) + p, *dy = host_grad(h, s->y) + p;
     float *dx = host_grad(h, s->x) + p, *middle = r.wide + l->window / 2;
     lrn_pixel(l, x, &r);
+#pragma omp simd
     for (size_t c = 0; c < each; c++) middle[c] = dy[c] * x[c] * r.power[c] / r.response[c];
     window_sums(l, r.wide, r.response);
+#pragma omp simd
     for (size_t c = 0; c < each; c++) {
       const float z = dy[c] * r.power[c] - twice * x[c] * r.response[c];
       dx[c] = s->add_dx ? dx[c] + z : z;
