@@ -1,0 +1,90 @@
+#!/bin/sh
+# slow: what goes to a machine with a GPU and what comes back: the bundle, gpu-check without a GPU, runs in an archive, bench on a device.
+set -u
+for tool in make perl tar gzip cc; do command -v $tool >/dev/null || { echo "1..0 # SKIP $tool is not installed"; exit 0; }; done
+bin=${WBCSNET:-build/wbcsnet}
+emulated=$PWD/${WBCSNET_B:-build}/emu/libwbcsnet_cuda.so
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/gpu.XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+unset MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES WBCSNET_CUDA RUNS SCALE DEVICE
+n=0
+ok() { n=$((n + 1)); if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; tail -8 "$tmp/out" | sed 's/^/# /'; fi; }
+has() { grep -q "$1" "$tmp/out"; ok $? "$2"; }
+
+# ---- the bundle ----
+bundle() { make --no-print-directory gpu-bundle SCALE=smoke WORK="$tmp/w" WBCSNET="$bin" BUNDLE="$tmp/$1" >"$tmp/out" 2>&1; }
+bundle a.tar.gz; ok $? 'make gpu-bundle'
+bundle b.tar.gz; cmp -s "$tmp/a.tar.gz" "$tmp/b.tar.gz"; ok $? 'a second one has the same bytes'
+[ "$(wc -c <"$tmp/a.tar.gz")" -lt 50331648 ]; ok $? 'it is smaller than 48 MiB'
+LIMIT=1000 bundle c.tar.gz; [ $? != 0 ] && [ ! -e "$tmp/c.tar.gz" ]; ok $? 'one that is too large is not left behind'
+has 'expected at most 1000' 'and says so'
+
+# ---- a machine with a C compiler and little else ----
+mkdir "$tmp/x" "$tmp/bin" && tar xzf "$tmp/a.tar.gz" -C "$tmp/x" && x=$tmp/x/wbcsnet-gpu
+[ -s "$x/GPU.md" ] && grep -q '^    make gpu-check ' "$x/GPU.md" && grep -q '^    make gpu-paper ' "$x/GPU.md"; ok $? 'it holds the commands'
+! grep -rq "$PWD\|$tmp" "$x/GPU.md" "$x/bundle.mk"; ok $? 'and no path of this machine'
+for tool in sh bash make cc gcc c++ g++ as ld perl awk sed grep tar gzip sha256sum sort cut cat cp mv rm mkdir mktemp dirname basename uname nproc tr wc head tail \
+    cmp date find touch ls env printf expr sleep timeout paste realpath readlink chmod xargs tee nice true false test; do
+    p=$(command -v $tool) && case $p in /*) ln -s "$p" "$tmp/bin/$tool" ;; esac
+done
+there() { (cd "$x" && PATH=$tmp/bin NVCC= make --no-print-directory CFLAGS=-O0 "$@") >"$tmp/out" 2>&1; }
+CHECKS=none there gpu-check; ok "$([ $? != 0 ]; echo $?)" 'make gpu-check without a GPU does not pass'
+has 'Error 4' 'its exit code is 4'
+has '^gpu-check: no GPU engine can run here' 'one message says why'
+has '^ok     build' 'after it has built everything'
+grep -q '^    program ' "$x/build/gpu-check.md" && grep -q '## The table' "$x/build/gpu-check.md"; ok $? 'it leaves a record'
+there gpu-paper; [ $? != 0 ]; ok $? 'make gpu-paper without a GPU does not begin'
+has '^wbcsnet: --device cuda: found' 'and says why, once'
+
+# ---- runs, in slices, and back; the experiments on single claims are left out to be quick ----
+for e in ablation place readings size recipe significance; do
+    [ ! -e "$x/experiments/$e.conf" ] || echo "$e.skip $(awk '$1 == "arm" { printf "%s%s", (n++ ? "," : ""), $2 }' "$x/experiments/$e.conf")" >>"$x/experiments/scales/smoke.conf"
+done
+echo 'begin.seeds 1' >>"$x/experiments/scales/smoke.conf"
+there gpu-paper DEVICE=cpu JOBS=2 TIME_LIMIT=1; sliced=$?
+[ $sliced = 0 ] || grep -q 'stopped after [0-9]* s; the same command goes on' "$tmp/out"; ok $? 'a slice of a second ends in order'
+there gpu-paper DEVICE=cpu JOBS=2; ok $? 'the same command goes on to the end'
+has ': 18 of 18 runs and Fig. 9' 'all runs are in the archive'
+a=$x/build/gpu-paper.tar.gz
+! tar tzf "$a" | grep -q 'safetensors\|\.tif'; ok $? 'no weights and no cells are'
+mkdir "$tmp/home" && (cd "$x" && cp -r Makefile src.nw bundle.mk generated tests tools experiments "$tmp/home" && mkdir "$tmp/home/build" &&
+    cp -pr build/data build/obj build/config.mk build/tangled.mk build/version build/wbcsnet "$tmp/home/build")
+hash=$(sha256sum <"$a" | cut -c1-12)
+place=build/archived/$hash; x=$tmp/home
+there "$place/results/smoke/synthetic/cv/results.json" "$place/figures/smoke/synthetic/fig9/done" RUNS="$a"; ok $? 'make makes results from the archive'
+! grep -q TRAIN "$tmp/out"; ok $? 'without training'
+cmp -s "$x/$place/runs/smoke/synthetic/cv/wbcsnet2/seed1/fold1/predictions.csv" "$tmp/x/wbcsnet-gpu/build/runs/smoke/synthetic/cv/wbcsnet2/seed1/fold1/predictions.csv"
+ok $? 'the runs are those of the other machine'
+[ "$(head -c 4 "$x/$place/figures/smoke/synthetic/fig9/conv3.png" | tail -c 3)" = PNG ]; ok $? 'the mosaics too'
+"$bin" synth --counts 40,15,10,25,15 --size 40 --seed 11 "$tmp/other" >/dev/null
+there cv RUNS="$a" DATA1="$tmp/other"; [ $? != 0 ] && grep -q 'found runs on the cells .* expected those of DATA1' "$tmp/out"; ok $? 'other cells than the runs saw are refused'
+there cv RUNS="$a" SCALE=quick; has 'was run with SCALE=smoke; found SCALE=quick' 'so is another scale'
+echo 'significance.skip none' >>"$x/experiments/scales/smoke.conf"
+there cv RUNS="$a"; has 'found 18 of the [0-9]* runs of scale smoke; expected all' 'an archive without all runs is refused'
+there cv RUNS="$x/Makefile"; has 'no wbcsnet-runs/manifest in it' 'and what is no archive'
+
+# ---- floors ----
+"$bin" bench --floor --ceilings fp32=67,bf16=989,memory=3.35 --net experiments/nets/wbcsnet2.net >"$tmp/out" 2>&1; ok $? 'bench --floor'
+# 32 x 70 x 70 x 64 outputs of 25 x 64 products and a bias: 32.12 GFLOP; over 67 TFLOP/s 479.4 us, over 989 32.5 us; 80.7 MB take 24.1 us
+has '^  conv  *conv1b  *|  *32.12  *80.7  *479.4  *32.5 |  *64.25 ' 'a convolution is bound by its operations, as by hand'
+# 16 x 16 x 64 pixels in, 70 x 70 x 64 x 32 floats twice: 80.3 MB over 3.35 TB/s is 24.0 us
+has '^  norm+relu  *relu1b  *|  *0.02  *80.3  *24.0  *12.0 |' 'a normalisation by its bytes'
+"$bin" bench --floor --ceilings fp33=67,memory=3 >"$tmp/out" 2>&1; [ $? = 2 ]; ok $? 'an unknown unit is a usage error'
+"$bin" bench --ceilings fp32=67,memory=3 >"$tmp/out" 2>&1; [ $? = 2 ]; ok $? 'so are ceilings without --floor'
+
+# ---- bench on a device, emulated, beside a peer that is a stand-in ----
+if [ -e "$emulated" ]; then
+    printf 'name tiny\ninput 8 8 3\nconv conv1 filters 8 kernel 3\nbn bn1\nrelu relu1\nmaxpool pool1 size 2 stride 2\nfc fc1 units classes\nsoftmax loss\n' >"$tmp/tiny.net"
+    printf '#!/bin/sh\necho ready; while read -r what n; do echo "$n" | awk "{ print 0.01 * \\$1 }"; done\n' >"$tmp/python" && chmod +x "$tmp/python"
+    sed -i 's/echo ready/while read -r l; do [ "$l" != end ] || break; done; echo ready/' "$tmp/python"
+    for device in cuda cuda-bf16; do
+        WBCSNET_CUDA=$emulated PYTHON=$tmp/python "$bin" bench --device $device --net "$tmp/tiny.net" --batch 2 --repeat 1 --peer >"$tmp/out" 2>&1
+        ok $? "bench --device $device"
+        has "^$device; matrix product (cuBLAS) .* TFLOP/s, memory .* GB/s" 'the ceilings come first'
+        [ "$(grep -c '^  \(conv\|norm\|pool\|fc\|loss\)[a-z+]* .*|.*%.*|.*%.*|$' "$tmp/out")" = 5 ]; ok $? 'a row for every operator, with its share of the floor'
+        has 'in turns with PyTorch (n[a-z]*, [a-z+]*, [a-z0-9]*), inference: ours .* PyTorch 200.0 images/s, median ratio' 'the peer is paired'
+    done
+else
+    echo "# bench on an emulated device: not run, for $emulated is not built"
+fi
+echo "1..$n"
