@@ -137,7 +137,9 @@ template <int V, class OP> __global__ void __launch_bounds__(THREADS, 4) each(si
   for (int u = 0; u < AHEAD; u++) {
     size_t i = first + (size_t)u * THREADS * V;
     if (i + V <= count) op.template put<V>(i, held[u]);
-    else for (; i < count; i++) op.template put<1>(i, op.template get<1>(i));
+    else
+#pragma unroll 1
+      for (; i < count; i++) op.template put<1>(i, op.template get<1>(i));
   }
 }
 
@@ -874,6 +876,8 @@ template <bool WIDE> __global__ void __launch_bounds__(FC_THREADS) fc_update(fc_
   fc_stage *stage = (fc_stage *)room;
   const int left = (int)blockIdx.x * FC_COLUMNS, column = left + 2 * (int)threadIdx.x,
     stages = (q.out + FC_ROWS - 1) / FC_ROWS;
+  const float rate = q.args->rate * (q.factor ? *q.factor : 1), l2 = q.args->l2 * q.decay,
+    momentum = q.args->momentum;
   float x[FC_BATCH][2], dx[FC_BATCH][2] = {}, w[FC_ROWS][2], grad[FC_ROWS][2];
   for (int s = 0; s < FC_STAGES - 1; s++) {
     if (s < stages) fetch<WIDE>(&q, &stage[s], s * FC_ROWS, left);
@@ -891,7 +895,6 @@ template <bool WIDE> __global__ void __launch_bounds__(FC_THREADS) fc_update(fc_
     copy_commit();
     meet(&stage[s % FC_STAGES], x, dx, w, grad);
     /* move four rows of weights */
-    const float rate = q.args->rate * (q.factor ? *q.factor : 1), l2 = q.args->l2 * q.decay, momentum = q.args->momentum;
     #pragma unroll
     for (int r = 0; r < FC_ROWS; r++) {
       const int row = s * FC_ROWS + r;
@@ -1023,6 +1026,7 @@ sgd_update(const sgd_piece *pieces, const cuda_args *args, const float *factor, 
         move(args, rate, l2, dw[u], &old[u], &speed[u]);
         store_pack<FP32, 4>(v, i, speed[u]), store_pack<FP32, 4>(w, i, old[u]);
       } else
+    #pragma unroll 1
         for (size_t j = i; j < p.count; j++) {
           pack<1> one = load_floats<1>(w, j), its = load_floats<1>(v, j);
           move(args, rate, l2, load_floats<1>(g, j), &one, &its);
