@@ -823,9 +823,6 @@ static void refuse_unknown(const step *s)
   if (!known[s->kind])
     die(EXIT_FAIL, s->layer->name, say("%s, a step without GPU kernels", step_word(s)), NULL,
         "--device cpu trains this net");
-  if (s->kind == STEP_POOL && s->layer->kernel > 16)
-    die(EXIT_FAIL, s->layer->name, say("a pool of size %d", s->layer->kernel), "at most 16 on a GPU",
-        "--device cpu has no such limit");
 }
 
 static void take_work(cuda_engine *e)
