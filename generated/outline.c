@@ -116,25 +116,25 @@ double hull_area(point *p, int n)
 
 /* judge a cut */
 /* A part of the outline: the indexes of its points in order, and the running shoelace sums of them. */
-typedef struct { int n, *at; double *sum; } part;
+typedef struct { int n, *at; double *sum; } lobe_part;
 
-static part new_part(const outline *o, const int *at, int n)
+static lobe_part new_part(const outline *o, const int *at, int n)
 {
-  part p = { n, NEW(int, n), NEW(double, n) };
+  lobe_part p = { n, NEW(int, n), NEW(double, n) };
   memcpy(p.at, at, sizeof *at * (size_t)n);
   for (int i = 1; i < n; i++) p.sum[i] = p.sum[i - 1] + cross(o->p[at[i - 1]], o->p[at[i]]);
   return p;
 }
 
-static void free_part(part *p) { free(p->at), free(p->sum); }
+static void free_part(lobe_part *p) { free(p->at), free(p->sum); }
 
-static double part_area(const outline *o, const part *p)
+static double part_area(const outline *o, const lobe_part *p)
 {
   return (p->sum[p->n - 1] + cross(o->p[p->at[p->n - 1]], o->p[p->at[0]])) / 2;
 }
 
 /* Does the straight line from a to b stay inside the part? Odd crossings to the right mean inside. */
-static bool runs_inside(const outline *o, const part *piece, point a, point b)
+static bool runs_inside(const outline *o, const lobe_part *piece, point a, point b)
 {
   int steps = (int)ceil(apart(a, b)) + 1;
   for (int s = 1; s < steps; s++) {
@@ -164,7 +164,7 @@ static bool *find_notches(const outline *o, double limit)
   return notch;
 }
 
-static best_cut find_cut(const outline *o, const part *p, const bool *notch, double least_area)
+static best_cut find_cut(const outline *o, const lobe_part *p, const bool *notch, double least_area)
 {
   best_cut best = { -1, -1, 0, 1 };
   double all = part_area(o, p);
@@ -190,11 +190,11 @@ lobe_split outline_split(const outline *o)
   double whole = outline_area(o), limit = -0.25 * sqrt(M_PI / fmax(whole, 1));
   bool *notch = find_notches(o, limit);
   int *at = NEW(int, o->n), waiting = 1, cuts = 0;
-  part list[MOST_LOBES];
+  lobe_part list[MOST_LOBES];
   for (int i = 0; i < o->n; i++) at[i] = i;
   list[0] = new_part(o, at, o->n);
   while (waiting) {
-    part p = list[--waiting];
+    lobe_part p = list[--waiting];
     best_cut b = find_cut(o, &p, notch, whole / 12);
     if (b.i < 0 || cuts + 1 == MOST_LOBES) { s.area[s.lobes++] = part_area(o, &p), free_part(&p); continue; }
     s.cut[cuts++] = (lobe_cut){ o->p[p.at[b.i]], o->p[p.at[b.j]], b.neck };

@@ -123,14 +123,6 @@ static void open_mask(uint8_t *mask, int h, int w, double radius, int *d)
   for (int i = 0; i < h * w; i++) mask[i] = d[i] <= 3 * radius;
 }
 
-static void close_mask(uint8_t *mask, int h, int w, double radius, int *d)
-{
-  distances(mask, true, h, w, d);
-  for (int i = 0; i < h * w; i++) mask[i] = d[i] <= 3 * radius;
-  distances(mask, false, h, w, d);
-  for (int i = 0; i < h * w; i++) mask[i] = d[i] > 3 * radius;
-}
-
 static void fill_holes(uint8_t *mask, int h, int w, double most)
 {
   uint8_t *outside = NEW(uint8_t, h * w);
@@ -269,14 +261,15 @@ static void find_cytoplasm(segmentation *s)
   distances(nucleus, true, h, w, d);
   mark_stained(s, d, mask);
   take_majority(mask, h, w);
-  close_mask(mask, h, w, 2 * s->unit, d);
   fill_holes(mask, h, w, 40 * s->unit * s->unit);
-  open_mask(mask, h, w, 5 * s->unit, d);
-  for (int i = 0; i < n; i++) mask[i] |= nucleus[i];
+  distances(mask, false, h, w, d);
+  for (int i = 0; i < n; i++) mask[i] = d[i] > 3 * 5 * s->unit;
   int pieces = label_pieces(mask, h, w, 4, label, area);
   bool *own = NEW(bool, pieces + 1);
   for (int i = 0; i < n; i++) if (nucleus[i]) own[label[i]] = true;
-  for (int i = 0; i < n; i++) if (mask[i] && own[label[i]] && !nucleus[i]) s->region[i] = CYTOPLASM;
+  for (int i = 0; i < n; i++) mask[i] = label[i] && own[label[i]];
+  distances(mask, true, h, w, d);
+  for (int i = 0; i < n; i++) if (!nucleus[i] && d[i] <= 3 * 5 * s->unit) s->region[i] = CYTOPLASM;
   free(label), free(area), free(d), free(mask), free(nucleus), free(own);
 }
 

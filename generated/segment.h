@@ -9,7 +9,7 @@ typedef struct {
   int h, w;
   double unit;                                       /* 1/70 of the shorter side, in pixels */
   float *density;                                    /* (H, W, 3) optical density */
-  float *stain;                                      /* (H, W) d_R + d_G - d_B, smoothed */
+  float *stain;                                      /* (H, W) d_R / 2 + d_G - d_B, smoothed */
   uint8_t *region;                                   /* (H, W) */
 } segmentation;
 

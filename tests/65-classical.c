@@ -77,6 +77,30 @@ static void check_discs(void)
   image_free(&m);
 }
 
+/* A nucleus of radius 8 in a cell of the given radius, and a second pale disc that touches the cell at a narrow place. */
+static int cell_area(double radius, double other)
+{
+  image m = image_new(SIDE, SIDE);
+  const uint8_t slide[3] = { 240, 232, 224 }, pale[3] = { 205, 180, 205 }, dark[3] = { 80, 40, 130 };
+  for (int y = 0; y < SIDE; y++)
+    for (int x = 0; x < SIDE; x++) {
+      double r = hypot(y + 0.5 - 35, x + 0.5 - 35), q = hypot(y + 0.5 - 35, x + 0.5 - (35 + radius + other));
+      memcpy(m.rgb + 3 * (y * SIDE + x), r < 8 ? dark : r < radius || q < other ? pale : slide, 3);
+    }
+  segmentation *s = segment_cell(m.rgb, SIDE, SIDE);
+  int area = 0;
+  for (int k = 0; k < SIDE * SIDE; k++) area += s->region[k] != OUTSIDE;
+  segmentation_free(s), image_free(&m);
+  return area;
+}
+
+static void check_cells(void)
+{
+  int large = cell_area(30, 0), touched = cell_area(16, 9);
+  ok(fabs(large / (M_PI * 900) - 1) < 0.06, "a cell that fills most of the crop has %d pixels, %.0f in truth", large, M_PI * 900);
+  ok(fabs(touched / (M_PI * 256) - 1) < 0.12, "a cell that another touches has %d pixels, %.0f in truth", touched, M_PI * 256);
+}
+
 /* Empty, uniform, noisy and tiny pictures: no crash, every number finite. */
 static void check_odd_pictures(void)
 {
@@ -254,7 +278,14 @@ static void check_optimum(void)
   }
   logistic *a = logistic_fit(x, label, row, N, F, K, 0.01, NULL, 1e-9, 500);
   logistic *start = logistic_fit(x, label, row, N / 2, F, K, 1, NULL, 1e-9, 500), *b = logistic_fit(x, label, row, N, F, K, 0.01, start, 1e-9, 500);
-  double most = 0;
+  logistic *begun = logistic_fit(x, label, row, N, F, K, 0.01, start, 1e-9, 0);
+  double most = 0, q[K];
+  for (int i = 0; i < N; i++) {
+    logistic_posterior(start, x + i * F, p), logistic_posterior(begun, x + i * F, q);
+    for (int k = 0; k < K; k++) most = fmax(most, fabs(p[k] - q[k]));
+  }
+  ok(most < 1e-9, "a start says what it said, though features are standardised anew: %.1e", most);
+  logistic_free(begun), most = 0;
   for (int i = 0; i < K * F; i++) most = fmax(most, fabs(a->w[i] - b->w[i]));
   ok(most < 1e-6, "two starts, one optimum: weights differ by %.1e", most);
   logistic *again = logistic_fit(x, label, row, N, F, K, 0.01, NULL, 1e-9, 500);
@@ -275,6 +306,7 @@ static void check_optimum(void)
 int main(void)
 {
   check_discs();
+  check_cells();
   check_segmentation();
   check_odd_pictures();
   check_circle();
