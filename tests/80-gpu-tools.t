@@ -70,6 +70,8 @@ has '^  norm+relu  *relu1b  *|  *0.02  *80.3  *24.0  *12.0 |' 'a normalisation b
 "$bin" bench --floor --ceilings fp33=67,memory=3 >"$tmp/out" 2>&1; [ $? = 2 ]; ok $? 'an unknown unit is a usage error'
 "$bin" bench --ceilings fp32=67,memory=3 >"$tmp/out" 2>&1; [ $? = 2 ]; ok $? 'so are ceilings without --floor'
 
+tools/floortable "$bin" | sed 's/ &  & / \& \& /' >"$tmp/rows"; [ -s "$tmp/rows" ] && ! grep -vxFf src.nw "$tmp/rows" >"$tmp/out"; ok $? "the book's table of floors is what the program prints"
+
 # ---- bench on a device, emulated, beside a peer that is a stand-in ----
 if [ -e "$emulated" ]; then
     printf 'name tiny\ninput 8 8 3\nconv conv1 filters 8 kernel 3\nbn bn1\nrelu relu1\nmaxpool pool1 size 2 stride 2\nfc fc1 units classes\nsoftmax loss\n' >"$tmp/tiny.net"
