@@ -252,8 +252,6 @@ static void look_at(const char *weights, const char *data, const char *cell, con
 {
   const engine_kind *kind = engine_find(device);
   look k = { .m = model_load(weights), .after_unit = after_unit, .out = out };
-  const shape in = k.m->net->layer[0].out;
-  if (in.c != 3) die(EXIT_DATA, weights, say("a net of %d channels", in.c), "3, as cells have", NULL);
   k.p = plan_make_unfused(k.m->net, 1);
   k.e = kind->open(k.p, threads);
   kind->write_state(k.e, &k.m->state);

@@ -210,10 +210,10 @@ int cmd_frozen(int argc, char **argv)
   const engine_kind *kind = engine_find(device);
   model *m = model_load(weights);
   shape in = m->net->layer[0].out;
-  if (in.c != 3) die(EXIT_DATA, weights, say("a net of %d channels", in.c), "3, as cells have", NULL);
   if (z.threads) omp_set_num_threads(z.threads);
   else z.threads = omp_get_max_threads();
   dataset *ds = dataset_load(data, in.h, in.w);
+  dataset_channels(ds, in.c);
   z.ds = ds, z.m = m, z.device = kind->name;
   if (!z.layer) z.layer = last_features(m->net);
   read_activations(&z, kind);
