@@ -355,7 +355,8 @@ static const verb softmax_loss = { "softmax, loss", run_loss };
 /* c = turn?(a) turn?(b), or added to c, as cuBLAS counts: c (rows, columns) by columns, leading dimensions
    la, lb and rows. */
 static void multiply(cuda_engine *e, cublasOperation_t turn_a, cublasOperation_t turn_b, int rows,
-                     int columns, int depth, const float *a, int la, const float *b, int lb, bool add, float *c)
+                     int columns, int depth, const float *a, int la, const float *b, int lb, bool add,
+                     float *c)
 {
   const float one = 1, plus = add;
   const cublasComputeType_t how = e->precision == FP32 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_FAST_TF32;
@@ -532,7 +533,8 @@ static void run_gather(const here *h)
   const cuda_engine *e = h->e;
   const shape s = e->base.plan->tensor[0].s;
   const float *mean = e->centred ? e->mean : NULL;
-  cuda_gather(precision_of(e, 0), e->n, s.h, s.w, s.c, e->tensor[0].pitch, e->pixels, mean, e->row, e->turn_of, act_of(e, 0), e->stream);
+  cuda_gather(precision_of(e, 0), e->n, s.h, s.w, s.c, e->tensor[0].pitch, e->pixels, mean, e->row,
+              e->turn_of, act_of(e, 0), e->stream);
 }
 static const verb gather = { "gather the cells", run_gather };
 
@@ -1031,7 +1033,7 @@ static float *staging(cuda_engine *e)
 static void respace(float *y, int to, const float *x, int from, size_t pixels)
 {
   for (size_t i = 0; i < pixels; i++)
-    for (int c = 0; c < to; c++) y[i * (size_t)to + (size_t)c] = c < from ? x[i * (size_t)from + (size_t)c] : 0;
+    for (int c = 0; c < to; c++) *y++ = c < from ? x[i * (size_t)from + (size_t)c] : 0;
 }
 
 static void put_floats(cuda_engine *e, int t, act *to, const float *x, int n)
@@ -1384,8 +1386,8 @@ static const char *why_not(const char *kind, int least)
   const cudaError_t error = cudaGetDeviceCount(&devices);
   *why = 0;
   if (error == cudaErrorInsufficientDriver)
-    snprintf(why, sizeof why, "no CUDA driver, or one older than this build's CUDA %d.%d", CUDART_VERSION / 1000,
-             CUDART_VERSION % 1000 / 10);
+    snprintf(why, sizeof why, "no CUDA driver, or one older than this build's CUDA %d.%d",
+             CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
   else if (error == cudaErrorNoDevice || (error == cudaSuccess && !devices))
     snprintf(why, sizeof why, "no CUDA device");
   else if (error != cudaSuccess)
@@ -1409,10 +1411,11 @@ static const char *bf16_off(void) { return why_not("cuda-bf16", 80); }
 static engine *open_fp32(const plan *, int), *open_tf32(const plan *, int), *open_bf16(const plan *, int);
 
 #define GPU_FUNCTIONS \
-  .close = gpu_close, .write_state = gpu_write_state, .read_state = gpu_read_state, .set_cells = gpu_set_cells, \
-  .train_step = gpu_train_step, .result = gpu_result, .infer = gpu_infer, .stats_begin = gpu_stats_begin, \
-  .stats_batch = gpu_stats_batch, .stats_end = gpu_stats_end, .moving = gpu_moving, .put = gpu_put, .get = gpu_get, \
-  .put_grad = gpu_put_grad, .get_grad = gpu_get_grad, .forward = gpu_forward, .backward = gpu_backward, \
+  .close = gpu_close, .write_state = gpu_write_state, .read_state = gpu_read_state, \
+  .set_cells = gpu_set_cells, .train_step = gpu_train_step, .result = gpu_result, .infer = gpu_infer, \
+  .stats_begin = gpu_stats_begin, .stats_batch = gpu_stats_batch, .stats_end = gpu_stats_end, \
+  .moving = gpu_moving, .put = gpu_put, .get = gpu_get, .put_grad = gpu_put_grad, \
+  .get_grad = gpu_get_grad, .forward = gpu_forward, .backward = gpu_backward, \
   .get_dparam = gpu_get_dparam, .seconds_of = gpu_seconds_of, .ceilings = gpu_ceilings
 
 static const engine_kind fp32 = { .name = "cuda", .tolerance = 1e-5, .why_off = fp32_off, .open = open_fp32,

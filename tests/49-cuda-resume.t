@@ -1,0 +1,38 @@
+#!/usr/bin/perl
+# Runs on the GPU engine that are killed go on to the same bits; a run's classes come out of the engine that trained it. Emulated without a GPU.
+use strict; use warnings;
+use FindBin; use lib $FindBin::Bin; use Job;
+use Cwd 'abs_path';
+use Time::HiRes qw(sleep time);
+
+my $B = $ENV{WBCSNET_B} // 'build';
+$ENV{WBCSNET_CUDA} //= abs_path("$B/emu/libwbcsnet_cuda.so") // '' unless -r '/dev/nvidiactl';
+unless (defined $ENV{WBCSNET_CUDA} ? -e $ENV{WBCSNET_CUDA} : 1) { print "1..0 # SKIP no GPU, and no C++ compiler for the emulated one\n"; exit }
+delete $ENV{WBCSNET_ENGINES};
+$ENV{ASAN_OPTIONS} = 'detect_leaks=0';
+
+make_set(tmp('set'), 12, [7, 6, 5, 6, 6]);
+write_file(tmp('tiny.net'), "name tiny\ntitle Tiny\ninput 12 12 3\nconv conv1 filters 4 kernel 3 stride 1 pad same\nbn bn1\nrelu relu1\n"
+    . "maxpool pool1 size 2 stride 2\nfc fc1 units 12\ndropout drop1 p 0.5\nfc fc2 units classes\nsoftmax loss\n");
+write_file(tmp('tiny.conf'), "batch 7\nepochs 12\nshuffle epoch\naugment turns\nbn_statistics moving\nclass_weights root\n");
+my ($code, $out, $err);
+for my $device ('cuda', 'cuda-bf16') {
+    my @device = (device => $device);
+    my $begun = time;
+    ($code, $out, $err) = run(job(out => "whole-$device", @device, quiet => 1));
+    my $whole = time - $begun;
+    ok($code == 0, sprintf "$device: an undisturbed run (%.1f s)", $whole) or do { print "# $err\n"; next };
+    srand 7;
+    my ($kills, $going) = (0, 0);
+    for (1 .. 4) {
+        my $pid = start(job(out => "killed-$device", @device, checkpoint => 0));
+        sleep($whole * (0.25 + rand(0.4)));
+        $kills++ if kill 9, $pid;
+        waitpid $pid, 0;
+        $going++ if read_file(tmp('stderr')) =~ /goes on after iteration (\d+)/ && $1 > 0;
+    }
+    ($code, $out, $err) = run(job(out => "killed-$device", @device, checkpoint => 0));
+    ok($code == 0 && $going > 0, "$device: killed $kills times, gone on $going times, then finished") or print "# $code $err\n";
+    for my $f (qw(weights.safetensors log.csv predictions.csv)) { ok(sha(tmp("killed-$device/$f")) eq sha(tmp("whole-$device/$f")), "$device: the same bits in $f") }
+}
+done_testing();
