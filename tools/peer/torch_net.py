@@ -9,6 +9,10 @@ def words(line):
     return (w[0], w[1], dict(zip(w[2::2], w[3::2]))) if len(w) > 1 else None
 
 
+def padding(word, k):
+    return {"same": (k - 1) // 2, "valid": 0}.get(word) if word in ("same", "valid") else int(word)
+
+
 class Net(nn.Module):
     """Layers in the file's order; each reads the previous output, or that of the layer named by `from`."""
 
@@ -38,14 +42,18 @@ class Net(nn.Module):
         c, h, w = shape
         if kind == "conv":
             k, s = int(opt["kernel"]), int(opt.get("stride", 1))
-            pad = (k - 1) // 2 if opt.get("pad", "same") == "same" else 0
-            setattr(self, name, nn.Conv2d(c, int(opt["filters"]), k, s, pad))
+            pad = padding(opt.get("pad", "same"), k)
+            conv = nn.Conv2d(c, int(opt["filters"]), k, s, pad, groups=int(opt.get("groups", 1)), bias=opt.get("bias") != "no")
+            setattr(self, name, conv)
             return int(opt["filters"]), (h + 2 * pad - k) // s + 1, (w + 2 * pad - k) // s + 1
         if kind == "bn":
             setattr(self, name, nn.BatchNorm2d(c))
-        if kind == "maxpool":
+        if kind == "avgpool" and opt["size"] == "global":
+            return c, 1, 1
+        if kind in ("maxpool", "avgpool"):
             k, s = int(opt["size"]), int(opt["stride"])
-            return c, (h - k) // s + 1, (w - k) // s + 1
+            pad = padding(opt.get("pad", "valid"), k)
+            return c, (h + 2 * pad - k) // s + 1, (w + 2 * pad - k) // s + 1
         if kind == "fc":
             units = 5 if opt["units"] == "classes" else int(opt["units"])
             setattr(self, name, nn.Linear(c * h * w, units))
@@ -62,8 +70,18 @@ class Net(nn.Module):
                 y = F.relu(y)
             elif kind == "add":
                 y = y + out[opt["with"]]
-            elif kind == "maxpool":
-                y = F.max_pool2d(y, int(opt["size"]), int(opt["stride"]))
+            elif kind == "avgpool" and opt["size"] == "global":
+                y = F.adaptive_avg_pool2d(y, 1)
+            elif kind in ("maxpool", "avgpool"):
+                k, pad = int(opt["size"]), padding(opt.get("pad", "valid"), int(opt["size"]))
+                y = (F.max_pool2d if kind == "maxpool" else F.avg_pool2d)(y, k, int(opt["stride"]), pad)
+            elif kind == "lrn":
+                n = int(opt["size"])               # PyTorch divides alpha by the window
+                y = F.local_response_norm(y, n, n * float(opt["alpha"]), float(opt["beta"]), float(opt["k"]))
+            elif kind == "tanh":
+                y = float(opt.get("amplitude", 1)) * torch.tanh(float(opt.get("slope", 1)) * y)
+            elif kind == "scale":
+                y = float(opt["by"]) * y
             elif kind == "fc":
                 y = getattr(self, name)(y.flatten(1))
             elif kind == "dropout":
