@@ -334,7 +334,7 @@ WORD void finish(const gather &g, const ending &e, float sum[4][4][4], unsigned 
 }
 /* convolution: the kernel */
 template <precision P, int BM, int BN, int CHUNK, bool PLAIN>
-__global__ void __launch_bounds__(BM * BN / 64, 32768 / (BM * BN)) conv_tiles(gather g, ending e)
+__global__ __launch_bounds__(BM * BN / 64, 32768 / (BM * BN)) void conv_tiles(gather g, ending e)
 {
   typedef tile<P, BM, BN> T;
   SHARED_ROOM(room);
@@ -391,7 +391,7 @@ static tile_kind which_tile(precision p, const gather *g)
   double images = (double)g->rows / g->u / g->v, size = (images * g->h + 16) * (g->w + 16) * g->pitch;
   bool plain = g->d == 1 && g->kernel <= 15 && size < 2147483648.0;
   if (group_fits(p, g)) return TILE_GROUP;
-  if (odd % 16) return plain && odd % 8 == 0 ? TILE_8_BYTES : TILE_SINGLE;
+  if (odd % 16) return plain && p == BF16 && odd % 8 == 0 ? TILE_8_BYTES : TILE_SINGLE;
   if (!plain) return TILE_GENERAL;
   if (g->columns > 64 && blocks(g, 128, 128) >= ENOUGH_BLOCKS) return TILE_128_128;
   return blocks(g, 128, 64) >= ENOUGH_BLOCKS ? TILE_128_64 : TILE_64_64;
@@ -416,7 +416,7 @@ template <precision P> static void start_tile(const gather *g, const ending *e, 
   case TILE_128_128: start<P, 128, 128, 16, true>(g, e, stream); break;
   case TILE_128_64: start<P, 128, 64, 16, true>(g, e, stream); break;
   case TILE_64_64: start<P, 64, 64, 16, true>(g, e, stream); break;
-  case TILE_8_BYTES: start<P, 128, 64, 8, true>(g, e, stream); break;
+  case TILE_8_BYTES: start<P, 128, 64, P == BF16 ? 8 : 16, true>(g, e, stream); break;
   case TILE_GENERAL: start<P, 64, 64, 16, false>(g, e, stream); break;
   case TILE_SINGLE: start<P, 64, 64, ONE, false>(g, e, stream); break;
   case TILE_GROUP: group_start(P, g, e, stream); break;
