@@ -137,7 +137,7 @@ $(B)/obj/version.o: $(B)/version
 # beside its object. A sanitized build has the emulated engine alone.
 KERNELS := $(wildcard $(GEN)/cuda_*.cu)
 ifneq ($(and $(NVCC),$(wildcard $(GEN)/cuda.c),$(filter-out 1,$(SANITIZE))),)
-CUDA_HOME := $(abspath $(dir $(shell readlink -f $(NVCC)))..)
+CUDA_HOME := $(abspath $(shell $(NVCC) --dryrun -x cu -c /dev/null 2>&1 | sed -n 's/^.. TOP=//p'))
 CUDA_INCLUDE := $(firstword $(dir $(wildcard $(CUDA_HOME)/include/cublas_v2.h $(CUDA_HOME)/targets/*/include/cublas_v2.h)))
 CUDA_LIB := $(firstword $(dir $(wildcard $(CUDA_HOME)/lib64/libcublas.so $(CUDA_HOME)/targets/*/lib/libcublas.so)))
 endif
@@ -155,7 +155,15 @@ NVCCFLAGS ?= -O3 -std=c++17 -lineinfo -Xcompiler -fPIC,-Wall -Xptxas -v --thread
 # code for every architecture, and PTX of the newest for those to come; warp-group products are for 9.0a alone
 codes = $(foreach a,$(ARCHS),-gencode arch=compute_$(if $(filter 90,$(a)),$(1),$(a)),code=sm_$(if $(filter 90,$(a)),$(1),$(a))) \
   -gencode arch=compute_$(lastword $(ARCHS)),code=compute_$(lastword $(ARCHS))
-$(B)/obj/%.cu.o: $(GEN)/%.cu
+NVCC_WITH := $(ARCHS) $(NVCCFLAGS)
+ifneq ($(NVCC_WITH),$(shell cat $(B)/archs 2>/dev/null))
+.PHONY: $(B)/archs
+endif
+$(B)/archs:
+	@mkdir -p $(@D)
+	@echo '$(NVCC_WITH)' >$@
+
+$(B)/obj/%.cu.o: $(GEN)/%.cu $(B)/archs
 	@mkdir -p $(@D)
 	$(call say,NVCC,$<) $(NVCC) $(NVCCFLAGS) $(call codes,$(if $(findstring wgmma,$<),90a,90)) -I$(GEN) -MMD -MF $(@:.o=.d) -c -o $@ $< \
 	  >$(@:.cu.o=.ptxas) 2>&1 || { grep -v '^ptxas info' $(@:.cu.o=.ptxas) >&2; rm -f $@; exit 1; }; \
@@ -260,7 +268,7 @@ bench: $(B)/wbcsnet
 
 ## clean: remove what was compiled and woven; keeps build/runs, build/data and build/results (1 s)
 clean:
-	$(Q)rm -rf build-asan build-lines build/obj build/tests build/emu build/book build/wbcsnet build/libwbcsnet_cuda.so build/src.pdf build/src.html build/*.mk build/version
+	$(Q)rm -rf build-asan build-lines build/obj build/tests build/emu build/book build/wbcsnet build/libwbcsnet_cuda.so build/src.pdf build/src.html build/*.mk build/version build/archs
 
 ## distclean: remove build/ altogether, finished runs included (1 s)
 distclean:
