@@ -352,6 +352,23 @@ static void run_loss(const here *h)
 }
 static const verb softmax_loss = { "softmax, loss", run_loss };
 
+static response response_of(const layer *l)
+{
+  return (response){ l->window, (float)l->alpha, (float)l->beta, (float)l->k };
+}
+
+/* AVERAGE, LRN, TANH, SCALE */
+static void run_other(const here *h)
+{
+  const layer *l = h->l;
+  if (h->s->kind == STEP_AVERAGE) cuda_average_forward(h->p, pool_here(h), h->x, h->y, h->stream);
+  if (h->s->kind == STEP_LRN) cuda_response_forward(h->p, (size_t)h->m, h->c, response_of(l), h->x, h->y, h->stream);
+  if (h->s->kind == STEP_TANH)
+    cuda_tanh_forward(h->p, h->count, (float)l->amplitude, (float)l->slope, h->x, h->y, h->stream);
+  if (h->s->kind == STEP_SCALE) cuda_scale(h->p, h->count, (float)l->factor, h->x, false, h->y, h->stream);
+}
+static const verb other = { "forward", run_other };
+
 /* c = turn?(a) turn?(b), or added to c, as cuBLAS counts: c (rows, columns) by columns, leading dimensions
    la, lb and rows. */
 static void multiply(cuda_engine *e, cublasOperation_t turn_a, cublasOperation_t turn_b, int rows,
@@ -479,6 +496,21 @@ static void run_pass_on(const here *h)
 }
 static const verb pass_on = { "pass the gradient on", run_pass_on };
 
+/* AVERAGE, LRN, TANH, SCALE */
+static void run_other_input(const here *h)
+{
+  const layer *l = h->l;
+  const bool add = h->s->add_dx;
+  if (!h->dx) return;
+  if (h->s->kind == STEP_AVERAGE) cuda_average_backward(h->p, pool_here(h), h->dy, add, h->dx, h->stream);
+  if (h->s->kind == STEP_LRN)
+    cuda_response_backward(h->p, (size_t)h->m, h->c, response_of(l), h->x, h->dy, add, h->dx, h->stream);
+  if (h->s->kind == STEP_TANH)
+    cuda_tanh_backward(h->p, h->count, (float)l->amplitude, (float)l->slope, h->x, h->dy, add, h->dx, h->stream);
+  if (h->s->kind == STEP_SCALE) cuda_scale(h->p, h->count, (float)l->factor, h->dy, add, h->dx, h->stream);
+}
+static const verb other_input = { "gradient of the input", run_other_input };
+
 static void run_drop_input(const here *h) { if (h->dx) drop(h, h->dy, h->s->add_dx, h->dx); }
 static const verb drop_input = { "the same dropout", run_drop_input };
 
@@ -588,7 +620,8 @@ static void list_forward(launches *l, const step *s, int i, const ties *t, bool 
     then(l, &fc_alone, i);
     break;
   case STEP_DROPOUT: then(l, &dropout, i); break;
-  default: then(l, &softmax_loss, i);
+  case STEP_LOSS: then(l, &softmax_loss, i); break;
+  default: then(l, &other, i);
   }
 }
 /* Step i backward; train: weights may be updated at once. */
@@ -615,7 +648,8 @@ static void list_backward(launches *l, const step *s, int i, const ties *t, bool
     break;
   case STEP_RELU: case STEP_ADD: then(l, &pass_on, i); break;
   case STEP_DROPOUT: then(l, &drop_input, i); break;
-  default: then(l, &loss_input, i);
+  case STEP_LOSS: then(l, &loss_input, i); break;
+  default: then(l, &other_input, i);
   }
 }
 
@@ -816,17 +850,6 @@ static void take_conv_work(cuda_engine *e, int i, size_t *room)
   e->n = e->base.plan->batch;
   e->work[i].packed = take(e, "packed weights", (size_t)s->layer->groups * packed_bytes(e, i));
 }
-static void refuse_unknown(const step *s)
-{
-  static const bool known[STEP_KINDS] = {
-    [STEP_CONV] = true, [STEP_NORM] = true, [STEP_RELU] = true, [STEP_ADD] = true, [STEP_POOL] = true,
-    [STEP_FC] = true, [STEP_DROPOUT] = true, [STEP_LOSS] = true
-  };
-  if (!known[s->kind])
-    die(EXIT_FAIL, s->layer->name, say("%s, a step without GPU kernels", step_word(s)), NULL,
-        "--device cpu trains this net");
-}
-
 static void take_work(cuda_engine *e)
 {
   const plan *p = e->base.plan;
@@ -841,7 +864,6 @@ static void take_work(cuda_engine *e)
     const size_t tiles = (size_t)tiles_of(pixels_of(e, s->y));
     if (s->kind == STEP_CONV || s->kind == STEP_FC)
       e->work[i].column = take_floats(e, "sums of columns", tiles * (size_t)l->out.c);
-    refuse_unknown(s);
     if (s->kind == STEP_POOL) e->work[i].place = take(e, "places of maxima", count_of(e, s->y));
     if (s->kind != STEP_FC || precision_of(e, s->x) != BF16) continue;
     e->work[i].x = take_floats(e, "an FC's input", count_of(e, s->x));

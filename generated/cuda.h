@@ -143,6 +143,21 @@ void cuda_conv_weight_gradient_plain(precision, conv_shape, const act *x, const 
 /* Whether convolutions that can use Hopper's products of warp groups (cuda_wgmma.cu) do. Set before a shape's first use, and on a
    device of capability 9.0 alone. */
 extern bool cuda_group_products;
+/* cuda.h: what other nets need */
+/* Mean over the places of each window that lie inside the image, and its gradient, gathered in a fixed order. */
+void cuda_average_forward(precision, pool_shape, const act *x, act *y, cudaStream_t);
+void cuda_average_backward(precision, pool_shape, const act *dy, bool add, act *dx, cudaStream_t);
+/* y = x s^-beta, s = k + alpha * the sum of squares over `window` neighbouring channels */
+typedef struct { int window; float alpha, beta, k; } response;
+void cuda_response_forward(precision, size_t pixels, int c, response, const act *x, act *y, cudaStream_t);
+void cuda_response_backward(precision, size_t pixels, int c, response, const act *x, const act *dy, bool add, act *dx,
+                            cudaStream_t);
+/* y = amplitude * tanh(slope * x); dx (=, or += when add) dy * amplitude * slope * (1 - tanh^2) */
+void cuda_tanh_forward(precision, size_t count, float amplitude, float slope, const act *x, act *y, cudaStream_t);
+void cuda_tanh_backward(precision, size_t count, float amplitude, float slope, const act *x, const act *dy, bool add,
+                        act *dx, cudaStream_t);
+/* to (=, or += when add) factor * from */
+void cuda_scale(precision, size_t count, float factor, const act *from, bool add, act *to, cudaStream_t);
 #ifdef __cplusplus
 }
 #endif

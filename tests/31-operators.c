@@ -283,9 +283,9 @@ static float *train_a_little(const engine_kind *kind, const plan *p, const net_s
 
 static void whole_nets(const engine_kind *kind)
 {
-  const size_t count_of_nets = sizeof nets / sizeof *nets, own = 5;
+  const size_t count_of_nets = sizeof nets / sizeof *nets;
   const bool gpu = !strncmp(kind->name, "cuda", 4);
-  for (size_t i = 0; i < (!gpu ? count_of_nets : percent < 100 ? 2 : own); i++) {
+  for (size_t i = 0; i < (gpu && percent < 100 ? 2 : count_of_nets); i++) {
     const char *name = nets[i].name;
     net *n = net_load(say("experiments/nets/%s.net", name), nets[i].set, 5);
     plan *p = plan_make(n, BATCH);
@@ -347,8 +347,7 @@ int main(int argc, char **argv)
     small_cases(kind, &drop, cases_of(ref ? 10 : 60), "relu op from pre"), report(kind, "ReLU", &drop);
     loss_cases(kind, &loss, cases_of(ref ? 5 : 20)), report(kind, "softmax and cross-entropy", &loss);
     grouped_cases(kind, &grouped, cases_of(ref ? 20 : 200)), report(kind, "convolution in groups", &grouped);
-    if (!strncmp(kind->name, "cuda", 4)) skip(say("%s: averages, response normalisation, tanh and scale have no GPU kernels yet", kind->name));
-    else other_operators(kind);
+    other_operators(kind);
     whole_nets(kind);
   }
   return done_testing();
