@@ -57,9 +57,9 @@ INPUTS := $(PLACE)/inputs.txt
 UNPACKED := $(PLACE)/unpacked
 
 CLAIMS := ablation place readings size recipe significance curve leakage
-.PHONY: paper begin scratch cv transfer claims $(CLAIMS) features samples diagrams figures plan data-drawn runs cells
+.PHONY: paper begin scratch pretrain cv transfer claims $(CLAIMS) features samples diagrams figures plan data-drawn runs cells
 
-EXPERIMENT_GOALS := paper begin scratch cv transfer claims $(CLAIMS) features samples diagrams figures plan runs
+EXPERIMENT_GOALS := paper begin scratch pretrain cv transfer claims $(CLAIMS) features samples diagrams figures plan runs
 ifneq ($(filter $(EXPERIMENT_GOALS) $(WORK)/%,$(MAKECMDGOALS)),)
 
 # Side by side without being asked: JOBS jobs at a time, unless the user gave -j.
@@ -133,7 +133,7 @@ $(RESULTS)/$(1)/results.json: $$(RUNS_$(1)) $(SUMMARY_C) $(INPUTS) | $(WBCSNET)
 	$$(call say,SUM,$$@) $(WBCSNET) summarise --experiment $(1) --out $$(@D) $$(RUNS_$(1))
 $(RESULTS)/$(1)/results.tex: $(RESULTS)/$(1)/results.json ;
 endef
-EXPERIMENTS := begin scratch cv transfer $(CLAIMS)
+EXPERIMENTS := begin scratch pretrain cv transfer $(CLAIMS)
 $(foreach e,$(EXPERIMENTS),$(eval $(call experiment,$(e))))
 RESULTS_JSON := $(EXPERIMENTS:%=$(RESULTS)/%/results.json)
 
@@ -144,6 +144,8 @@ $(RESULTS)/verdict/verdict.tex: $(RESULTS_JSON) $(SUMMARY_C) experiments/publish
 begin: $(RESULTS)/begin/results.json $(RESULTS)/begin/arms.tex
 ## scratch: train both nets on all of Dataset1: Fig. 4 and 5, cost (quick: 30 s)
 scratch: $(RESULTS)/scratch/results.json $(FIGURES)/fig4.tex $(FIGURES)/fig5.tex
+## pretrain: first weights for the nets of others in Fig. 6, from drawn cells (quick: 20 s)
+pretrain: $(RESULTS)/pretrain/results.json
 ## cv: cross-validation on Dataset1: Fig. 6 and 7, Table 1 (quick: 3 min)
 cv: $(RESULTS)/cv/results.json $(FIGURES)/fig6.tex $(FIGURES)/fig7.tex
 ## transfer: Dataset2 from pre-trained weights and from scratch: Fig. 8 (quick: 1 min, and scratch)
@@ -186,6 +188,7 @@ $(eval $(call figure,5,1,scratch begin))
 $(eval $(call figure,6,1,cv))
 $(eval $(call figure,7,1,cv))
 $(FIGURES)/fig7.tex: $(RESULTS)/verdict/verdict.tex
+$(FIGURES)/fig6.tex: $(RESULTS)/cv/arms.dat
 $(eval $(call figure,8,2,transfer))
 
 $(FIGURES)/fig1.png: $(INPUTS) | $(SET1)/dataset.json $(WBCSNET)
@@ -241,7 +244,7 @@ plan: | $(SET1)/dataset.json $(SET2)/dataset.json $(SET3)/dataset.json $(WBCSNET
 # Every run, and the mosaics, which need a run's weights: all that cannot be made again without training.
 runs: $(JOBS_ALL) $(FIGURES)/fig9/done
 
-PAPER_PARTS := $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) $(CLAIMS:%=$(RESULTS)/%/arms.tex) $(RESULTS)/begin/arms.tex $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/verdict/verdict.tex
+PAPER_PARTS := $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) $(CLAIMS:%=$(RESULTS)/%/arms.tex) $(RESULTS)/begin/arms.tex $(RESULTS)/cv/arms.tex $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/verdict/verdict.tex
 $(SHEETS)/paper.pdf: paper/paper.tex paper/refs.bib paper/diagram.sty experiments/typeset $(PAPER_PARTS)
 	$(call say,LATEX,$@) experiments/typeset $(SHEETS) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2)
 
