@@ -226,6 +226,14 @@ $(B)/emu/conv-planted: tests/emu/conv.cu tests/emu/plant $(GEN)/cuda_conv.cu $(G
 	$(Q)tests/emu/plant $(GEN)/cuda_conv.cu >$(B)/emu/planted/cuda_conv.cu
 	$(call say,CXX,$@) $(CXX) -I$(B)/emu/planted $(ALLCXX) -DPLANTED -o $@ -x c++ $< -x none $(filter %.o,$^)
 
+# The same tests on a device: `make gpu-tests`, then each of build/gpu/* by itself (tools/gpu-check does both)
+GPU_TESTS := $(if $(NVCC),$(patsubst tests/%.cu,$(B)/gpu/%,$(wildcard tests/*.cu)))
+.PHONY: gpu-tests
+gpu-tests: $(GPU_TESTS)
+$(GPU_TESTS): $(B)/gpu/%: tests/%.cu $(KERNELS:$(GEN)/%=$(B)/obj/%.o)
+	@mkdir -p $(@D)
+	$(call say,NVCC,$<) $(NVCC) -O2 -std=c++17 $(call codes,90) -I$(GEN) -Itests -o $@ $^
+
 -include $(OBJ:.o=.d) $(wildcard $(B)/tests/*.d $(B)/emu/*.d $(B)/obj/*.cu.d) $(B)/obj/cuda.d $(B)/obj/cuda_probe.d
 
 ## tangle: write generated/ from src.nw (2 s)

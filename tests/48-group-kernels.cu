@@ -154,6 +154,13 @@ static void gradient(precision p, conv_shape s, const void *packed, const floats
 
 int main()
 {
+  int major = 0, minor = 0;
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
+  if (major != 9 || minor) {
+    printf("1..0 # SKIP products of warp groups need compute capability 9.0; this device has %d.%d\n", major, minor);
+    return 0;
+  }
   /* n, h, w, c, c_pitch, oh, ow, o, o_pitch, kernel, stride, pad_top, pad_left */
   static const struct { const char *why; conv_shape s; } shape[] = {
     { "five taps", { 1, 17, 18, 64, 64, 17, 18, 64, 64, 5, 1, 2, 2 } },
