@@ -1,4 +1,5 @@
 """The nets of experiments/nets in PyTorch: read from the same text, for the peers."""
+import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
