@@ -135,7 +135,8 @@ void cuda_conv_input_gradient(precision, conv_shape, const act *dy, const void *
 /* Either, one thread an output element: slow, a second answer for tests. bias may be NULL. */
 void cuda_conv_plain(precision, conv_shape, bool gradient, const act *from, const void *packed, const float *bias, act *to,
                      cudaStream_t);
-/* dw (o, k, k, c) float. room: conv_room() bytes of partial sums, added up in a fixed order. The split depends on the shape alone. */
+/* dw (o, k, k, c) float. room: conv_room() bytes of partial sums, added up in a fixed order; what serves n images serves fewer. The
+   split depends on the shape alone. */
 size_t conv_room(precision, conv_shape);
 void cuda_conv_weight_gradient(precision, conv_shape, const act *x, const act *dy, void *room, float *dw, cudaStream_t);
 /* The same, one thread a weight, summed in double: slow, a second answer for tests. */

@@ -356,17 +356,18 @@ __global__ void wgrad_add_slices(int slices, size_t count, const float *from, fl
 }
 
 /* wgrad: split the sum */
-typedef struct { int row_tiles, column_tiles, slices, stages; } wgrad_split;
+/* most: slices that the room must hold; fewer images never need more */
+typedef struct { int row_tiles, column_tiles, most, slices, stages; } wgrad_split;
 
 template <class T> static wgrad_split split_of(const conv_shape &s)
 {
   const int columns = s.kernel * (T::taps == 1 ? s.kernel : 1) * channels_read(s);
   const int all = (s.n * s.oh * (s.ow + T::halo) + T::depth - 1) / T::depth;
-  wgrad_split q = { (s.o + T::m - 1) / T::m, (columns + T::n - 1) / T::n, 1, 1 };
-  q.slices = 264 / (q.row_tiles * q.column_tiles);
-  if (q.slices > all / 8) q.slices = all / 8;
-  if (q.slices < 1) q.slices = 1;
-  q.stages = (all + q.slices - 1) / q.slices;
+  wgrad_split q = { (s.o + T::m - 1) / T::m, (columns + T::n - 1) / T::n, 0, 0, 0 };
+  q.most = 264 / (q.row_tiles * q.column_tiles);
+  if (q.most > all / 8) q.most = all / 8;
+  if (q.most < 1) q.most = 1;
+  q.stages = (all + q.most - 1) / q.most;
   q.slices = (all + q.stages - 1) / q.stages;
   return q;
 }
@@ -391,7 +392,7 @@ template <class T> static size_t wgrad_run(const conv_shape &s, const act *x, co
 {
   const wgrad_split q = split_of<T>(s);
   const size_t count = (size_t)s.o * (size_t)(s.kernel * s.kernel * s.c);
-  const size_t bytes = q.slices > 1 ? (size_t)q.slices * count * sizeof(float) : 0;
+  const size_t bytes = q.most > 1 ? (size_t)q.most * count * sizeof(float) : 0;
   if (!dw) return bytes;
   const dim3 grid((unsigned)(q.row_tiles * q.column_tiles), (unsigned)q.slices);
   LAUNCH((wgrad_kernel<T>), grid, T::threads, T::shared, stream, s, q.column_tiles, q.stages,

@@ -147,6 +147,14 @@ int main(void)
     { "odd, a group of more", { 1, 9, 8, 3, 9, 9, 8, 66, 70, 5, 1, 2, 2 } },
     { "image, odd outputs", { 1, 9, 8, 3, 4, 9, 8, 6, 6, 3, 1, 1, 1 } },
   };
+  bool grows = true;
+  for (int p = FP32; p <= BF16; p++)
+    for (int n = 1; n < 64; n++) {
+      conv_shape s = { n, 17, 18, 64, 64, 17, 18, 64, 64, 5, 1, 2, 2 }, more = s;
+      more.n++;
+      grows = grows && conv_room((precision)p, s) <= conv_room((precision)p, more);
+    }
+  ok(grows, "fewer images never need more room");
   for (size_t i = 0; i < sizeof shape / sizeof *shape; i++)
     for (int p = FP32; p <= BF16; p++) one((precision)p, shape[i].s, shape[i].why);
   return done_testing();
