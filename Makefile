@@ -151,7 +151,8 @@ no-plugin: $(B)/wbcsnet
 	@echo '  off    the GPU engine ($(if $(filter 1,$(SANITIZE)),a sanitized build has the emulated one alone,$(if $(NVCC),no cublas_v2.h beside nvcc,no nvcc)))'
 endif
 
-NVCCFLAGS ?= -O3 -std=c++17 -lineinfo -Xcompiler -fPIC,-Wall -Xptxas -v --threads 0
+# -lineinfo, for a profiler, triples the plugin's size
+NVCCFLAGS ?= -O3 -std=c++17 -Xcompiler -fPIC,-Wall -Xptxas -v --threads 0
 # code for every architecture, and PTX of the newest for those to come; warp-group products are for 9.0a alone
 codes = $(foreach a,$(ARCHS),-gencode arch=compute_$(if $(filter 90,$(a)),$(1),$(a)),code=sm_$(if $(filter 90,$(a)),$(1),$(a))) \
   -gencode arch=compute_$(lastword $(ARCHS)),code=compute_$(lastword $(ARCHS))
