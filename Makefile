@@ -189,7 +189,7 @@ EMULATED := -DEMULATED -Itests/emu -I$(GEN)
 ALLCXX = $(CFLAGS) -std=c++17 $(WARN) -Wno-unknown-pragmas -ffp-contract=off -fopenmp $(SANITIZER) -fPIC $(EMULATED)
 HAVE_CXX := $(shell command -v $(firstword $(CXX)) 2>/dev/null)
 EMU_PLUGIN := $(if $(HAVE_CXX),$(if $(wildcard $(GEN)/cuda.c),$(B)/emu/libwbcsnet_cuda.so))
-EMU_FAULTS := $(if $(HAVE_CXX),$(B)/emu/faults $(B)/emu/conv $(B)/emu/conv-planted)
+EMU_FAULTS := $(if $(HAVE_CXX),$(B)/emu/faults $(B)/emu/conv $(B)/emu/conv-planted $(B)/emu/ops-planted)
 
 $(B)/emu/%.cu.o: $(GEN)/%.cu
 	@mkdir -p $(@D)
@@ -226,6 +226,12 @@ $(B)/emu/conv-planted: tests/emu/conv.cu tests/emu/plant $(GEN)/cuda_conv.cu $(G
 	@mkdir -p $(B)/emu/planted
 	$(Q)tests/emu/plant $(GEN)/cuda_conv.cu >$(B)/emu/planted/cuda_conv.cu
 	$(call say,CXX,$@) $(CXX) -I$(B)/emu/planted $(ALLCXX) -DPLANTED -o $@ -x c++ $< -x none $(filter %.o,$^)
+
+$(B)/emu/ops-planted: tests/47-ops-kernels.cu tests/emu/plant $(GEN)/cuda_ops.cu $(GEN)/cuda_device.h $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
+	@mkdir -p $(B)/emu/planted
+	$(Q){ echo '#include <stdlib.h>'; echo 'static const int planted = getenv("PLANTED") ? atoi(getenv("PLANTED")) : 0;'; \
+	  tests/emu/plant $(GEN)/cuda_ops.cu; } >$(B)/emu/planted/cuda_ops.cu
+	$(call say,CXX,$@) $(CXX) $(ALLCXX) -Itests -o $@ -x c++ $< $(B)/emu/planted/cuda_ops.cu -x none $(filter %.o,$^)
 
 # The same tests on a device: `make gpu-tests`, then each of build/gpu/* by itself (tools/gpu-check does both)
 GPU_TESTS := $(if $(NVCC),$(patsubst tests/%.cu,$(B)/gpu/%,$(wildcard tests/*.cu)))
