@@ -10,9 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BATCH = 5, CELLS = 9, SIZE = 12 };
+enum { BATCH = 5, CELLS = 9, SIZE = 70 };          /* of the largest input */
 static const char *const small = "size=12,f1=5,f2=6,f3=7,fc1=9", *const wide = "size=11,f1=8,f2=16,f3=8,fc1=12";
 static const char *const nets[] = { "wbcsnet", "wbcsnet2", "wbcsnet2-v2", "wbcsnet2-v3", "wbcsnet2-v4" };
+static const struct { const char *name, *set; } others[] = {
+  { "lenet5", NULL }, { "alexnet-70", "f1=4,f2=6,f3=8,f4=8,f5=6,fc=10" }, { "resnet18", "size=32,f1=3,f2=4,f3=8,f4=9" }
+};
 static rng dice;
 static uint8_t pixels[CELLS * SIZE * SIZE * 3];
 static const int label[CELLS] = { 0, 1, 2, 3, 4, 0, 1, 2, 4 };
@@ -88,7 +91,8 @@ static void tied_step(const engine_kind *k, const char *name, const char *set, i
   const sgd rule = { .rate = 1 };
   k->train_step(b.e, &at, &rule), k->result(b.e, 0, &loss[1], &correct[1]);
   float *all = state_of(&b), *tied = all + b.n->param_floats;
-  const double most = k->tolerance > 1e-4 ? 10 * k->tolerance : 1e-5;
+  const bool few = !strcmp(name, "resnet18");        /* its last norms see three values a channel, which makes rounding large */
+  const double most = k->tolerance > 1e-4 ? 10 * k->tolerance : few ? 1e-3 : 1e-5;
   double worst = 0, largest = 0;
   const char *where = "";
   for (int t = 0; t < b.n->params; t++) {            /* a bias before a norm has no gradient but rounding: held against the largest */
@@ -239,6 +243,7 @@ int main(void)
     if (fp32) tied_step(k, "wbcsnet2", small, 4, false);
     ring_and_resume(k, "wbcsnet2");
     if (!fp32) continue;
+    for (int j = 0; j < 3; j++) tied_step(k, others[j].name, others[j].set, 3, true);
     ring_and_resume(k, "wbcsnet");
     other_cells(k);
   }
