@@ -1,6 +1,6 @@
-/* faults.cu: small kernels with and without planted faults, for tests/42-emulator.t.
-   faults NAME runs one and says "right" or "wrong: ..." of its result; the emulator may end the program before.
-   Under nvcc it is a program for a GPU, where the faultless kernels must say "right" too. */
+/* faults.cu: small kernels with and without planted faults, for tests/42-emulator.t and tests/42-words.cu.
+   faults NAME runs one and says "right" or "wrong: ..." of its result; the emulator may end the program before. Without a name it is
+   a TAP test of the faultless ones. Under nvcc it is a program for a GPU, where these must be right too. */
 #include "cuda_device.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -301,8 +301,26 @@ static const struct { const char *name; std::function<const char *()> run; } cas
   { "large-block", try_large_block }, { "large-shared", try_large_shared },
 };
 
+static int test_words()
+{
+  const int faultless = 7;
+  int devices = 0, failed = 0;
+  if (cudaGetDeviceCount(&devices) || !devices) {
+    printf("1..0 # SKIP no CUDA device\n");
+    return 0;
+  }
+  for (int i = 0; i < faultless; i++) {
+    const char *wrong = cases[i].run();
+    failed += wrong != NULL;
+    printf("%sok %d - words of the device: %s\n%s%s%s", wrong ? "not " : "", i + 1, cases[i].name, wrong ? "# " : "", wrong ? wrong : "", wrong ? "\n" : "");
+  }
+  printf("1..%d\n", faultless);
+  return failed > 0;
+}
+
 int main(int argc, char **argv)
 {
+  if (argc == 1) return test_words();
   for (auto &c : cases)
     if (argc == 2 && !strcmp(argv[1], c.name)) {
       const char *wrong = c.run();
