@@ -189,7 +189,8 @@ EMULATED := -DEMULATED -Itests/emu -I$(GEN)
 ALLCXX = $(CFLAGS) -std=c++17 $(WARN) -Wno-unknown-pragmas -ffp-contract=off -fopenmp $(SANITIZER) -fPIC $(EMULATED)
 HAVE_CXX := $(shell command -v $(firstword $(CXX)) 2>/dev/null)
 EMU_PLUGIN := $(if $(HAVE_CXX),$(if $(wildcard $(GEN)/cuda.c),$(B)/emu/libwbcsnet_cuda.so))
-EMU_FAULTS := $(if $(HAVE_CXX),$(B)/emu/faults $(B)/emu/conv $(B)/emu/conv-planted $(B)/emu/ops-planted)
+EMU_FAULTS := $(if $(HAVE_CXX),$(B)/emu/faults $(B)/emu/conv $(B)/emu/conv-planted $(B)/emu/ops-planted \
+  $(B)/emu/wgrad-planted $(B)/emu/wgmma-planted)
 
 $(B)/emu/%.cu.o: $(GEN)/%.cu
 	@mkdir -p $(@D)
@@ -232,6 +233,14 @@ $(B)/emu/ops-planted: tests/47-ops-kernels.cu tests/emu/plant $(GEN)/cuda_ops.cu
 	$(Q){ echo '#include <stdlib.h>'; echo 'static const int planted = getenv("PLANTED") ? atoi(getenv("PLANTED")) : 0;'; \
 	  tests/emu/plant $(GEN)/cuda_ops.cu; } >$(B)/emu/planted/cuda_ops.cu
 	$(call say,CXX,$@) $(CXX) $(ALLCXX) -Itests -o $@ -x c++ $< $(B)/emu/planted/cuda_ops.cu -x none $(filter %.o,$^)
+
+$(B)/emu/wgrad-planted: tests/46-wgrad-kernels.cu
+$(B)/emu/wgmma-planted: tests/48-group-kernels.cu $(B)/emu/cuda_ops.cu.o $(B)/emu/cuda_conv.cu.o
+$(B)/emu/wgrad-planted $(B)/emu/wgmma-planted: $(B)/emu/%-planted: $(GEN)/cuda_%.cu tests/emu/plant $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
+	@mkdir -p $(B)/emu/planted
+	$(Q){ echo '#include <stdlib.h>'; echo 'static const int planted = getenv("PLANTED") ? atoi(getenv("PLANTED")) : 0;'; \
+	  tests/emu/plant $<; } >$(B)/emu/planted/$(<F)
+	$(call say,CXX,$@) $(CXX) $(ALLCXX) -Itests -o $@ -x c++ $(filter tests/4%.cu,$^) $(B)/emu/planted/$(<F) -x none $(filter %.o,$^)
 
 # The same tests on a device: `make gpu-tests`, then each of build/gpu/* by itself (tools/gpu-check does both)
 GPU_TESTS := $(if $(NVCC),$(patsubst tests/%.cu,$(B)/gpu/%,$(wildcard tests/*.cu)))
