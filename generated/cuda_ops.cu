@@ -1,4 +1,4 @@
-/* cuda_ops.cu: the passes over memory: gather, normalise, pool, element by element, fully connected, loss, update. */
+/* cuda_ops.cu: the passes over memory: gather, normalise, pool, dropout, fully connected, loss, update. */
 #include "cuda_device.h"
 #include "rules.h"
 
@@ -28,7 +28,8 @@ template <precision P, int V> WORD void store_pack(act *y, size_t i, pack<V> p)
     *(uint4 *)((bf16 *)y + i) = make_uint4(pack_bf16(p.v[0], p.v[1]), pack_bf16(p.v[2], p.v[3]),
                                            pack_bf16(p.v[4], p.v[5]), pack_bf16(p.v[6], p.v[7]));
   else
-    for (int j = 0; j < V; j += 4) store4<P>(y, i + j, make_float4(p.v[j], p.v[j + 1], p.v[j + 2], p.v[j + 3]));
+    for (int j = 0; j < V; j += 4)
+      store4<P>(y, i + j, make_float4(p.v[j], p.v[j + 1], p.v[j + 2], p.v[j + 3]));
 }
 
 /* y = or += p */
@@ -75,7 +76,8 @@ template <int Q, int V> struct lane_room {
          BYTES = tile<V>::LANES * PITCH * (int)sizeof(float) };
 };
 
-/* total[q]: the sum over all lanes of quantity q of channel *channel, for the threads that return true. All threads must come. */
+/* total[q]: the sum over all lanes of quantity q of channel *channel, for the threads that return true.
+   All threads must come. */
 template <int Q, int V> WORD bool sum_lanes(const pack<V> (&s)[Q], float (&total)[Q], int *channel)
 {
   enum { GROUPS = tile<V>::GROUPS, COLUMNS = lane_room<Q, V>::COLUMNS, PITCH = lane_room<Q, V>::PITCH };
@@ -101,7 +103,10 @@ template <int V> WORD void leave_columns(const pack<V> (&sum)[1], int c, float *
     partial[(size_t)blockIdx.x * (size_t)c + (size_t)channel] = total[0];
 }
 /* ops: pick the instance */
-template <precision P_, int V_> struct kind { static constexpr precision P = P_; static constexpr int V = V_; };
+template <precision P_, int V_> struct kind {
+  static constexpr precision P = P_;
+  static constexpr int V = V_;
+};
 
 /* f(kind<precision, pack width>) */
 template <class F> static void by_kind(precision p, bool wide, F f)
@@ -145,7 +150,8 @@ template <int V, class OP> __global__ void __launch_bounds__(THREADS, 4) each(si
 
 template <int V, class OP> static void launch_each(size_t count, OP op, cudaStream_t stream)
 {
-  if (count) LAUNCH((each<V, OP>), pieces_of(count, ahead<V>::AHEAD * THREADS * V), THREADS, 0, stream, count, op);
+  if (count)
+    LAUNCH((each<V, OP>), pieces_of(count, ahead<V>::AHEAD * THREADS * V), THREADS, 0, stream, count, op);
 }
 template <precision P> struct sum_op {                           /* y = relu?(x + r?) */
   const act *x, *r; bool relu; act *y;
@@ -167,7 +173,8 @@ template <precision P> struct sum_op {                           /* y = relu?(x 
   }
 };
 
-void cuda_add_forward(precision p, size_t count, const act *x, const act *r, bool relu, act *y, cudaStream_t stream)
+void cuda_add_forward(precision p, size_t count, const act *x, const act *r, bool relu, act *y,
+                      cudaStream_t stream)
 {
   by_kind(p, wide(p, 0, at(x) | at(r) | at(y)),
           [&](auto k) { launch_each<k.V>(count, sum_op<k.P>{ x, r, relu, y }, stream); });
@@ -198,7 +205,8 @@ template <precision P> struct pass_op {                          /* to = or += y
   }
 };
 
-void cuda_pass_gradient(precision p, size_t count, const act *from, const act *y, bool add, act *to, cudaStream_t stream)
+void cuda_pass_gradient(precision p, size_t count, const act *from, const act *y, bool add, act *to,
+                        cudaStream_t stream)
 {
   by_kind(p, wide(p, 0, at(from) | at(y) | at(to)),
           [&](auto k) { launch_each<k.V>(count, pass_op<k.P>{ from, y, add, to }, stream); });
@@ -215,7 +223,8 @@ void cuda_to_act(precision p, size_t count, const float *from, act *to, cudaStre
   if (p == FP32) cuda_add_forward(FP32, count, from, NULL, false, to, stream);
   else by_kind(p, wide(p, 0, at(from) | at(to)),
                [&](auto k) {
-                 if constexpr (k.P != FP32) launch_each<k.V>(count, convert_op<FP32, k.P>{ from, to }, stream);
+                 if constexpr (k.P != FP32)
+                   launch_each<k.V>(count, convert_op<FP32, k.P>{ from, to }, stream);
                });
 }
 
@@ -224,7 +233,8 @@ void cuda_from_act(precision p, size_t count, const act *from, float *to, cudaSt
   if (p != BF16) cuda_add_forward(FP32, count, from, NULL, false, to, stream);
   else by_kind(p, wide(p, 0, at(from) | at(to)),
                [&](auto k) {
-                 if constexpr (k.P == BF16) launch_each<k.V>(count, convert_op<k.P, FP32>{ from, to }, stream);
+                 if constexpr (k.P == BF16)
+                   launch_each<k.V>(count, convert_op<k.P, FP32>{ from, to }, stream);
                });
 }
 /* ops: bring cells in */
@@ -238,7 +248,8 @@ gather(int pixels, int h, int w, int c, int stored, const uint8_t *cells, const 
   const int i = p / (h * w), inside = p % (h * w);
   int sy, sx;
   turn_source(turn ? turn[i] : 0, h, w, inside / w, inside % w, &sy, &sx);
-  const uint8_t *from = cells + (((size_t)row[i] * (size_t)h + (size_t)sy) * (size_t)w + (size_t)sx) * (size_t)c;
+  const size_t source = ((size_t)row[i] * (size_t)h + (size_t)sy) * (size_t)w + (size_t)sx;
+  const uint8_t *from = cells + source * (size_t)c;
   const float *m = mean ? mean + (size_t)inside * (size_t)c : NULL;
   if (stored == 4 && c == 3) {
     const float v[3] = { from[0] - (m ? m[0] : 0), from[1] - (m ? m[1] : 0), from[2] - (m ? m[2] : 0) };
@@ -249,13 +260,13 @@ gather(int pixels, int h, int w, int c, int stored, const uint8_t *cells, const 
     store1<P>(x, (size_t)p * (size_t)stored + (size_t)j, j < c ? from[j] - (m ? m[j] : 0) : 0);
 }
 
-void cuda_gather(precision p, int n, int h, int w, int c, int stored, const uint8_t *pixels, const float *mean,
-                 const int *row, const uint8_t *turn, act *x, cudaStream_t stream)
+void cuda_gather(precision p, int n, int h, int w, int c, int stored, const uint8_t *pixels,
+                 const float *mean, const int *row, const uint8_t *turn, act *x, cudaStream_t stream)
 {
   const int count = n * h * w;
   by_kind(p, false, [&](auto k) {
-    LAUNCH((gather<k.P>), pieces_of((size_t)count, THREADS), THREADS, 0, stream, count, h, w, c, stored, pixels, mean,
-           row, turn, x);
+    LAUNCH((gather<k.P>), pieces_of((size_t)count, THREADS), THREADS, 0, stream, count, h, w, c, stored,
+           pixels, mean, row, turn, x);
   });
 }
 /* ops: merge partial sums */
@@ -297,11 +308,12 @@ sum_tiles(int tiles, int columns, int c, const float *partial, float *first, flo
 static void launch_sum_tiles(int tiles, int columns, int c, const float *partial, float *first, float *second,
                              cudaStream_t stream)
 {
-  LAUNCH((sum_tiles), pieces_of((size_t)columns, MERGE_COLUMNS), MERGE_THREADS, MERGE_BYTES, stream, tiles, columns, c,
-         partial, first, second);
+  LAUNCH((sum_tiles), pieces_of((size_t)columns, MERGE_COLUMNS), MERGE_THREADS, MERGE_BYTES, stream, tiles,
+         columns, c, partial, first, second);
 }
 
-void cuda_norm_sums_finish(int tiles, int c, const float *partial, float *dscale, float *doffset, cudaStream_t stream)
+void cuda_norm_sums_finish(int tiles, int c, const float *partial, float *dscale, float *doffset,
+                           cudaStream_t stream)
 {
   launch_sum_tiles(tiles, 2 * c, c, partial, doffset, dscale, stream);
 }
@@ -331,7 +343,8 @@ column_sums(int m, int c, const act *x, float *partial)
 void cuda_column_sums(precision p, int m, int c, const act *x, float *room, float *sums, cudaStream_t stream)
 {
   by_kind(p, wide(p, c, at(x)), [&](auto k) {
-    LAUNCH((column_sums<k.P, k.V>), tile_grid<k.V>(m, c), THREADS, (lane_room<1, k.V>::BYTES), stream, m, c, x, room);
+    LAUNCH((column_sums<k.P, k.V>), tile_grid<k.V>(m, c), THREADS, (lane_room<1, k.V>::BYTES), stream, m, c,
+           x, room);
   });
   cuda_sum_columns(tiles_of(m), c, room, sums, stream);
 }
@@ -369,21 +382,22 @@ norm_statistics(int m, int c, const act *x, float *partial)
 void cuda_norm_statistics(precision p, int m, int c, const act *x, float *partial, cudaStream_t stream)
 {
   by_kind(p, wide(p, c, at(x)), [&](auto k) {
-    LAUNCH((norm_statistics<k.P, k.V>), tile_grid<k.V>(m, c), THREADS, (lane_room<2, k.V>::BYTES), stream, m, c, x,
-           partial);
+    LAUNCH((norm_statistics<k.P, k.V>), tile_grid<k.V>(m, c), THREADS, (lane_room<2, k.V>::BYTES), stream,
+           m, c, x, partial);
   });
 }
 
 /* coef (4, c) of channel i */
-WORD void leave_coef(int c, int i, double mean, double variance, const float *scale, const float *offset, float *coef)
+WORD void leave_coef(int c, int i, double mean, double variance, const float *scale, const float *offset,
+                     float *coef)
 {
   const double inverse = 1 / sqrt(variance + (double)NORM_EPSILON), a = scale[i] * inverse;
   coef[i] = (float)mean, coef[c + i] = (float)inverse;
   coef[2 * c + i] = (float)a, coef[3 * c + i] = (float)(offset[i] - mean * a);
 }
 __global__ void __launch_bounds__(MERGE_THREADS)
-norm_finish(int rows, int m, int c, const float *partial, const float *scale, const float *offset, float *coef,
-            float *batch_stat)
+norm_finish(int rows, int m, int c, const float *partial, const float *scale, const float *offset,
+            float *coef, float *batch_stat)
 {
   const int i = (int)(blockIdx.x * MERGE_COLUMNS + threadIdx.x % MERGE_COLUMNS),
     lane = (int)threadIdx.x / MERGE_COLUMNS, tiles = (m - 1) / rows + 1;
@@ -405,11 +419,11 @@ norm_finish(int rows, int m, int c, const float *partial, const float *scale, co
   batch_stat[i] = (float)mean, batch_stat[c + i] = (float)variance;
 }
 
-void cuda_norm_finish(int rows, int m, int c, const float *partial, const float *scale, const float *offset, float *coef,
-                      float *batch_stat, cudaStream_t stream)
+void cuda_norm_finish(int rows, int m, int c, const float *partial, const float *scale, const float *offset,
+                      float *coef, float *batch_stat, cudaStream_t stream)
 {
-  LAUNCH((norm_finish), pieces_of((size_t)c, MERGE_COLUMNS), MERGE_THREADS, MERGE_BYTES, stream, rows, m, c, partial,
-         scale, offset, coef, batch_stat);
+  LAUNCH((norm_finish), pieces_of((size_t)c, MERGE_COLUMNS), MERGE_THREADS, MERGE_BYTES, stream, rows, m, c,
+         partial, scale, offset, coef, batch_stat);
 }
 __global__ void norm_stored(int c, const float *stat, const float *scale, const float *offset, float *coef)
 {
@@ -417,7 +431,8 @@ __global__ void norm_stored(int c, const float *stat, const float *scale, const 
   if (i < c) leave_coef(c, i, stat[i], stat[c + i], scale, offset, coef);
 }
 
-void cuda_norm_stored(int c, const float *stat, const float *scale, const float *offset, float *coef, cudaStream_t stream)
+void cuda_norm_stored(int c, const float *stat, const float *scale, const float *offset, float *coef,
+                      cudaStream_t stream)
 {
   LAUNCH((norm_stored), pieces_of((size_t)c, THREADS), THREADS, 0, stream, c, stat, scale, offset, coef);
 }
@@ -428,7 +443,8 @@ norm_apply(int m, int c, const act *x, const act *r, bool relu, const float *coe
   enum { AHEAD = ahead<V>::AHEAD };
   const tile<V> w(m);
   if (w.channel >= c) return;
-  const pack<V> a = load_floats<V>(coef, 2 * (size_t)c + w.channel), b = load_floats<V>(coef, 3 * (size_t)c + w.channel);
+  const pack<V> a = load_floats<V>(coef, 2 * (size_t)c + w.channel),
+    b = load_floats<V>(coef, 3 * (size_t)c + w.channel);
   for (int first = w.row; first < w.end; first += AHEAD * w.LANES) {
     pack<V> v[AHEAD], q[AHEAD];
 #pragma unroll
@@ -451,8 +467,8 @@ norm_apply(int m, int c, const act *x, const act *r, bool relu, const float *coe
     }
   }
 }
-void cuda_norm_apply(precision p, int m, int c, const act *x, const act *r, bool relu, const float *coef, act *y,
-                     cudaStream_t stream)
+void cuda_norm_apply(precision p, int m, int c, const act *x, const act *r, bool relu, const float *coef,
+                     act *y, cudaStream_t stream)
 {
   by_kind(p, wide(p, c, at(x) | at(r) | at(coef) | at(y)), [&](auto k) {
     LAUNCH((norm_apply<k.P, k.V>), tile_grid<k.V>(m, c), THREADS, 0, stream, m, c, x, r, relu, coef, y);
@@ -513,7 +529,8 @@ template <int V> WORD void store_places(uint8_t *p, places<V> q)
     else *(uint2 *)p = make_uint2(word[0], word[1]);
   }
 }
-/* g: the gradients of the windows whose maximum this element was. K 2: windows of 2 x 2, side by side; K 0: any. */
+/* g: the gradients of the windows whose maximum this element was.
+   K 2: windows of 2 x 2, side by side; K 0: any. */
 template <int K> struct through_pool {
   enum { AGAIN = 0 };
   pool_shape s;
@@ -540,11 +557,13 @@ template <int K> struct through_pool {
   {
     pack<V> g = {};
     if constexpr (K == 2) {
-      if (at.y / 2 < s.oh && at.x / 2 < s.ow) ask<P, V>(&g, at.n, at.y / 2, at.x / 2, at.y % 2 * 2 + at.x % 2, channel);
+      if (at.y / 2 < s.oh && at.x / 2 < s.ow)
+        ask<P, V>(&g, at.n, at.y / 2, at.x / 2, at.y % 2 * 2 + at.x % 2, channel);
       return g;
     }
     const int y = at.y + s.pad_top, x = at.x + s.pad_left;
-    const int u0 = y < s.kernel ? 0 : (y - s.kernel) / s.stride + 1, v0 = x < s.kernel ? 0 : (x - s.kernel) / s.stride + 1;
+    const int u0 = y < s.kernel ? 0 : (y - s.kernel) / s.stride + 1,
+      v0 = x < s.kernel ? 0 : (x - s.kernel) / s.stride + 1;
     for (int u = u0; u < s.oh && u * s.stride <= y; u++)
       for (int v = v0; v < s.ow && v * s.stride <= x; v++)
         ask<P, V>(&g, at.n, u, v, (y - u * s.stride) * s.kernel + x - v * s.stride, channel);
@@ -586,13 +605,13 @@ norm_sums(int m, int c, const act *x, SOURCE from, const float *coef, bool add_d
   float *to = partial + (size_t)blockIdx.x * 2 * (size_t)c + channel;
   to[0] = total[0], to[c] = total[1] * coef[c + channel];
 }
-void cuda_norm_sums(precision p, int m, int c, const act *x, const act *dy, const act *y, const float *coef, bool add_dr,
-                    act *dr, float *partial, cudaStream_t stream)
+void cuda_norm_sums(precision p, int m, int c, const act *x, const act *dy, const act *y, const float *coef,
+                    bool add_dr, act *dr, float *partial, cudaStream_t stream)
 {
   by_kind(p, wide(p, c, at(x) | at(dy) | at(y) | at(coef) | at(dr)), [&](auto k) {
     by_mask(x, dy, y, [&](auto from) {
-      LAUNCH((norm_sums<k.P, k.V, decltype(from)>), tile_grid<k.V>(m, c), THREADS, (lane_room<2, k.V>::BYTES), stream,
-             m, c, x, from, coef, add_dr, dr, partial);
+      LAUNCH((norm_sums<k.P, k.V, decltype(from)>), tile_grid<k.V>(m, c), THREADS,
+             (lane_room<2, k.V>::BYTES), stream, m, c, x, from, coef, add_dr, dr, partial);
     });
   });
 }
@@ -610,13 +629,14 @@ template <class F> static void by_pool(precision p, pool_shape s, uintptr_t addr
     f(k, taps_of<0>());
   });
 }
-void cuda_norm_pool_sums(precision p, pool_shape s, const act *x, const act *dy, const uint8_t *place, const act *pooled,
-                         const float *coef, float *partial, cudaStream_t stream)
+void cuda_norm_pool_sums(precision p, pool_shape s, const act *x, const act *dy, const uint8_t *place,
+                         const act *pooled, const float *coef, float *partial, cudaStream_t stream)
 {
   const int m = s.n * s.h * s.w;
   by_pool(p, s, at(x) | at(dy) | at(place) * 2 | at(pooled) | at(coef), [&](auto k, auto taps) {
-    LAUNCH((norm_sums<k.P, k.V, through_pool<taps.K>>), tile_grid<k.V>(m, s.c), THREADS, (lane_room<2, k.V>::BYTES),
-           stream, m, s.c, x, (through_pool<taps.K>{ s, dy, place, pooled }), coef, false, (act *)NULL, partial);
+    LAUNCH((norm_sums<k.P, k.V, through_pool<taps.K>>), tile_grid<k.V>(m, s.c), THREADS,
+           (lane_room<2, k.V>::BYTES), stream, m, s.c, x, (through_pool<taps.K>{ s, dy, place, pooled }),
+           coef, false, (act *)NULL, partial);
   });
 }
 /* ops: gradient of the input */
@@ -628,7 +648,8 @@ norm_dx(int m, int c, const act *x, SOURCE from, const float *coef, const float 
   pack<V> sum[1] = {};
   if (w.channel < c) {
     /* load what the channels have in common */
-    const pack<V> mean = load_floats<V>(coef, (size_t)w.channel), a = load_floats<V>(coef, 2 * (size_t)c + w.channel);
+    const pack<V> mean = load_floats<V>(coef, (size_t)w.channel),
+      a = load_floats<V>(coef, 2 * (size_t)c + w.channel);
     pack<V> k1 = load_floats<V>(doffset, (size_t)w.channel), k2 = load_floats<V>(dscale, (size_t)w.channel);
     const pack<V> inverse = load_floats<V>(coef, (size_t)c + w.channel);
     for (int j = 0; j < V; j++) k1.v[j] /= (float)m, k2.v[j] = k2.v[j] / (float)m * inverse.v[j];
@@ -663,26 +684,28 @@ norm_dx(int m, int c, const act *x, SOURCE from, const float *coef, const float 
   if (column) leave_columns(sum, c, column);
 }
 void cuda_norm_dx(precision p, int m, int c, const act *x, const act *dy, const act *y, const float *coef,
-                  const float *dscale, const float *doffset, bool add, act *dx, float *column, cudaStream_t stream)
+                  const float *dscale, const float *doffset, bool add, act *dx, float *column,
+                  cudaStream_t stream)
 {
   by_kind(p, wide(p, c, at(x) | at(dy) | at(y) | at(coef) | at(dscale) | at(doffset) | at(dx)), [&](auto k) {
     by_mask(x, dy, y, [&](auto from) {
-      LAUNCH((norm_dx<k.P, k.V, decltype(from)>), tile_grid<k.V>(m, c), THREADS, (lane_room<1, k.V>::BYTES), stream,
-             m, c, x, from, coef, dscale, doffset, false, (act *)NULL, add, dx, column);
+      LAUNCH((norm_dx<k.P, k.V, decltype(from)>), tile_grid<k.V>(m, c), THREADS, (lane_room<1, k.V>::BYTES),
+             stream, m, c, x, from, coef, dscale, doffset, false, (act *)NULL, add, dx, column);
     });
   });
 }
 
-void cuda_norm_pool_dx(precision p, pool_shape s, const act *x, const act *dy, const uint8_t *place, const act *pooled,
-                       const float *coef, const float *dscale, const float *doffset, bool add_dr, act *dr, bool add,
-                       act *dx, float *column, cudaStream_t stream)
+void cuda_norm_pool_dx(precision p, pool_shape s, const act *x, const act *dy, const uint8_t *place,
+                       const act *pooled, const float *coef, const float *dscale, const float *doffset,
+                       bool add_dr, act *dr, bool add, act *dx, float *column, cudaStream_t stream)
 {
   const int m = s.n * s.h * s.w;
-  const uintptr_t all = at(x) | at(dy) | at(place) * 2 | at(pooled) | at(coef) | at(dscale) | at(doffset) | at(dr) | at(dx);
+  const uintptr_t all = at(x) | at(dy) | at(place) * 2 | at(pooled) | at(coef) | at(dscale) | at(doffset)
+    | at(dr) | at(dx);
   by_pool(p, s, all, [&](auto k, auto taps) {
-    LAUNCH((norm_dx<k.P, k.V, through_pool<taps.K>>), tile_grid<k.V>(m, s.c), THREADS, (lane_room<1, k.V>::BYTES),
-           stream, m, s.c, x, (through_pool<taps.K>{ s, dy, place, pooled }), coef, dscale, doffset, add_dr, dr, add, dx,
-           column);
+    LAUNCH((norm_dx<k.P, k.V, through_pool<taps.K>>), tile_grid<k.V>(m, s.c), THREADS,
+           (lane_room<1, k.V>::BYTES), stream, m, s.c, x, (through_pool<taps.K>{ s, dy, place, pooled }),
+           coef, dscale, doffset, add_dr, dr, add, dx, column);
   });
 }
 /* ops: pool */
@@ -697,7 +720,8 @@ pool_forward(pool_shape s, const act *x, const act *r, const float *coef, act *y
   if (w.channel >= s.c) return;
   pack<V> a, b;
   if constexpr (NORM)
-    a = load_floats<V>(coef, 2 * (size_t)s.c + w.channel), b = load_floats<V>(coef, 3 * (size_t)s.c + w.channel);
+    a = load_floats<V>(coef, 2 * (size_t)s.c + w.channel),
+      b = load_floats<V>(coef, 3 * (size_t)s.c + w.channel);
   const int kernel = K ? K : s.kernel, stride = K ? K : s.stride;
   for (int row = w.row; row < w.end; row += w.LANES) {
     const int n = row / (s.oh * s.ow), top = row / s.ow % s.oh * stride - (K ? 0 : s.pad_top),
@@ -724,13 +748,13 @@ pool_forward(pool_shape s, const act *x, const act *r, const float *coef, act *y
     store_pack<P, V>(y, i, best), store_places<V>(place + i, where);
   }
 }
-template <bool NORM> static void launch_pool(precision p, pool_shape s, const act *x, const act *r, const float *coef,
-                                             act *y, uint8_t *place, cudaStream_t stream)
+template <bool NORM> static void launch_pool(precision p, pool_shape s, const act *x, const act *r,
+                                             const float *coef, act *y, uint8_t *place, cudaStream_t stream)
 {
   const int m = s.n * s.oh * s.ow;
   by_pool(p, s, at(x) | at(r) | at(coef) | at(y) | at(place) * 2, [&](auto k, auto taps) {
-    LAUNCH((pool_forward<k.P, k.V, taps.K, NORM>), walk_grid<outputs<k.V>>(m, POOL_ROWS, s.c, k.V), THREADS, 0, stream,
-           s, x, r, coef, y, place);
+    LAUNCH((pool_forward<k.P, k.V, taps.K, NORM>), walk_grid<outputs<k.V>>(m, POOL_ROWS, s.c, k.V), THREADS,
+           0, stream, s, x, r, coef, y, place);
   });
 }
 
@@ -767,25 +791,27 @@ pool_backward(int m, int c, through_pool<K> from, bool add, act *dx, float *colu
   if (column) leave_columns(sum, c, column);
 }
 
-void cuda_pool_backward(precision p, pool_shape s, const act *dy, const uint8_t *place, const act *pooled, bool add,
-                        act *dx, float *column, cudaStream_t stream)
+void cuda_pool_backward(precision p, pool_shape s, const act *dy, const uint8_t *place, const act *pooled,
+                        bool add, act *dx, float *column, cudaStream_t stream)
 {
   const int m = s.n * s.h * s.w;
   by_pool(p, s, at(dy) | at(place) * 2 | at(pooled) | at(dx), [&](auto k, auto taps) {
-    LAUNCH((pool_backward<k.P, k.V, taps.K>), tile_grid<k.V>(m, s.c), THREADS, (lane_room<1, k.V>::BYTES), stream, m,
-           s.c, (through_pool<taps.K>{ s, dy, place, pooled }), add, dx, column);
+    LAUNCH((pool_backward<k.P, k.V, taps.K>), tile_grid<k.V>(m, s.c), THREADS, (lane_room<1, k.V>::BYTES),
+           stream, m, s.c, (through_pool<taps.K>{ s, dy, place, pooled }), add, dx, column);
   });
 }
 /* ops: drop out */
 /* One thread a block of the generator: four elements of one cell. */
 template <precision P> __global__ void __launch_bounds__(THREADS)
-dropout(int n, int m, double p, int index, const cuda_args *args, const int *row, const act *x, bool add, act *y)
+dropout(int n, int m, double p, int index, const cuda_args *args, const int *row, const act *x, bool add,
+        act *y)
 {
   const int quads = (m + 3) / 4;
   const size_t t = (size_t)blockIdx.x * THREADS + threadIdx.x;
   if (t >= (size_t)n * (size_t)quads) return;
   const int cell = (int)(t / (size_t)quads), quad = (int)(t % (size_t)quads);
-  const unsigned keep = p > 0 ? dropout_keeps(p, args->seed, index, args->epoch, (uint32_t)row[cell], (uint32_t)quad) : 15;
+  const unsigned keep = p > 0 ? dropout_keeps(p, args->seed, index, args->epoch, (uint32_t)row[cell],
+                                              (uint32_t)quad) : 15;
   for (int j = 0; j < 4 && quad * 4 + j < m; j++) {
     const size_t i = (size_t)cell * (size_t)m + (size_t)(quad * 4 + j);
     const double old = add ? load1<P>(y, i) : 0;
@@ -793,12 +819,12 @@ dropout(int n, int m, double p, int index, const cuda_args *args, const int *row
   }
 }
 
-void cuda_dropout(precision p, int n, int m, double drop, int index, const cuda_args *args, const int *row, const act *x,
-                  bool add, act *y, cudaStream_t stream)
+void cuda_dropout(precision p, int n, int m, double drop, int index, const cuda_args *args, const int *row,
+                  const act *x, bool add, act *y, cudaStream_t stream)
 {
   by_kind(p, false, [&](auto k) {
-    LAUNCH((dropout<k.P>), pieces_of((size_t)n * (size_t)((m + 3) / 4), THREADS), THREADS, 0, stream, n, m, drop,
-           index, args, row, x, add, y);
+    LAUNCH((dropout<k.P>), pieces_of((size_t)n * (size_t)((m + 3) / 4), THREADS), THREADS, 0, stream, n, m,
+           drop, index, args, row, x, add, y);
   });
 }
 /* ops: fully connected */
@@ -810,7 +836,8 @@ __global__ void fc_finish(size_t count, int out, const float *sum, const float *
   y[i] = relu ? relu_of(v) : v;
 }
 
-void cuda_fc_finish(int n, int out, const float *sum, const float *bias, bool relu, float *y, cudaStream_t stream)
+void cuda_fc_finish(int n, int out, const float *sum, const float *bias, bool relu, float *y,
+                    cudaStream_t stream)
 {
   const size_t count = (size_t)n * (size_t)out;
   LAUNCH((fc_finish), pieces_of(count, THREADS), THREADS, 0, stream, count, out, sum, bias, relu, y);
@@ -826,7 +853,8 @@ typedef struct {
 } fc_job;
 
 /* order the copies of four rows */
-/* w, v: rows top .. top + 3, columns left .. left + 127; dy: all images of the chunk at these rows. Zeros beyond the edges. */
+/* w, v: rows top .. top + 3, columns left .. left + 127; dy: all images of the chunk at these rows.
+   Zeros beyond the edges. */
 template <bool WIDE> WORD void fetch(const fc_job *q, fc_stage *to, int top, int left)
 {
   enum { EACH = WIDE ? 4 : 1, ACROSS = FC_COLUMNS / EACH };
@@ -834,19 +862,21 @@ template <bool WIDE> WORD void fetch(const fc_job *q, fc_stage *to, int top, int
     const int row = t / ACROSS, column = t % ACROSS * EACH;
     const bool valid = top + row < q->out && left + column < q->in;
     const size_t i = valid ? (size_t)(top + row) * (size_t)q->in + (size_t)(left + column) : 0;
-    if (WIDE) copy_async16(&to->w[row][column], q->w + i, valid), copy_async16(&to->v[row][column], q->v + i, valid);
+    if (WIDE)
+      copy_async16(&to->w[row][column], q->w + i, valid), copy_async16(&to->v[row][column], q->v + i, valid);
     else copy_async4(&to->w[row][column], q->w + i, valid), copy_async4(&to->v[row][column], q->v + i, valid);
   }
   for (int t = (int)threadIdx.x; t < FC_BATCH * FC_ROWS; t += FC_THREADS) {
     const int image = t / FC_ROWS, row = t % FC_ROWS;
     const bool valid = image < q->n && top + row < q->out;
-    copy_async4(&to->dy[image][row], q->dy + (valid ? (size_t)image * (size_t)q->out + (size_t)(top + row) : 0), valid);
+    const size_t i = valid ? (size_t)image * (size_t)q->out + (size_t)(top + row) : 0;
+    copy_async4(&to->dy[image][row], q->dy + i, valid);
   }
 }
 /* meet four rows */
 /* grad += dy' x, dx += dy w, for four rows and this thread's two columns */
-WORD void meet(const fc_stage *s, const float (&x)[FC_BATCH][2], float (&dx)[FC_BATCH][2], float (&w)[FC_ROWS][2],
-               float (&grad)[FC_ROWS][2])
+WORD void meet(const fc_stage *s, const float (&x)[FC_BATCH][2], float (&dx)[FC_BATCH][2],
+               float (&w)[FC_ROWS][2], float (&grad)[FC_ROWS][2])
 {
 #pragma unroll
   for (int r = 0; r < FC_ROWS; r++) {
@@ -920,8 +950,9 @@ template <bool WIDE> __global__ void __launch_bounds__(FC_THREADS) fc_update(fc_
     put_two<WIDE>(to, dx[i], column + 1 < q.in);
   }
 }
-void cuda_fc_update(int n, int in, int out, const float *x, const float *dy, const cuda_args *args, const float *factor,
-                    float decay, float *w, float *v, bool add, float *dx, cudaStream_t stream)
+void cuda_fc_update(int n, int in, int out, const float *x, const float *dy, const cuda_args *args,
+                    const float *factor, float decay, float *w, float *v, bool add, float *dx,
+                    cudaStream_t stream)
 {
   const bool whole = in % 4 == 0 && (at(w) | at(v) | at(dx)) % 16 == 0;
   const unsigned blocks = pieces_of((size_t)in, FC_COLUMNS);
@@ -936,8 +967,8 @@ void cuda_fc_update(int n, int in, int out, const float *x, const float *dy, con
 /* ops: loss */
 /* One block; a thread takes every 256th image, and thread 0 adds the losses in the order of the batch. */
 __global__ void __launch_bounds__(THREADS)
-loss_forward(int n, int classes, const float *z, const int *label, const int *row, const float *class_weight, float *f,
-             cuda_result *result)
+loss_forward(int n, int classes, const float *z, const int *label, const int *row,
+             const float *class_weight, float *f, cuda_result *result)
 {
   SHARED_ROOM(room);
   double *part = (double *)room, loss = 0;
@@ -955,26 +986,28 @@ loss_forward(int n, int classes, const float *z, const int *label, const int *ro
       for (int j = 0; j < classes; j++) fi[j] = (float)(exp((double)zi[j] - zi[best]) / sum);
       if (label) {
         const int right = label[row[i]];
-        part[threadIdx.x] = (class_weight ? class_weight[right] : 1) * (log(sum) - ((double)zi[right] - zi[best]));
+        const double weight = class_weight ? class_weight[right] : 1;
+        part[threadIdx.x] = weight * (log(sum) - ((double)zi[right] - zi[best]));
         hit[threadIdx.x] = best == right;
       }
     }
     __syncthreads();
-    for (int j = 0; threadIdx.x == 0 && label && j < THREADS && first + j < n; j++) loss += part[j], correct += hit[j];
+    for (int j = 0; threadIdx.x == 0 && label && j < THREADS && first + j < n; j++)
+      loss += part[j], correct += hit[j];
     __syncthreads();
   }
   if (threadIdx.x == 0 && result) *result = { loss / n, correct, 0 };
 }
-void cuda_loss_forward(int n, int classes, const float *z, const int *label, const int *row, const float *class_weight,
-                       float *f, cuda_result *result, cudaStream_t stream)
+void cuda_loss_forward(int n, int classes, const float *z, const int *label, const int *row,
+                       const float *class_weight, float *f, cuda_result *result, cudaStream_t stream)
 {
-  LAUNCH((loss_forward), 1, THREADS, THREADS * (int)(sizeof(double) + sizeof(int)), stream, n, classes, z, label, row,
-         class_weight, f, result);
+  LAUNCH((loss_forward), 1, THREADS, THREADS * (int)(sizeof(double) + sizeof(int)), stream, n, classes, z,
+         label, row, class_weight, f, result);
 }
 
 __global__ void __launch_bounds__(THREADS)
-loss_backward(int n, int classes, const float *f, const int *label, const int *row, const float *class_weight, bool add,
-              float *dz)
+loss_backward(int n, int classes, const float *f, const int *label, const int *row,
+              const float *class_weight, bool add, float *dz)
 {
   const int t = (int)(blockIdx.x * THREADS + threadIdx.x);
   if (t >= n * classes) return;
@@ -983,17 +1016,18 @@ loss_backward(int n, int classes, const float *f, const int *label, const int *r
   dz[t] = (float)(add ? dz[t] + d : d);
 }
 
-void cuda_loss_backward(int n, int classes, const float *f, const int *label, const int *row, const float *class_weight,
-                        bool add, float *dz, cudaStream_t stream)
+void cuda_loss_backward(int n, int classes, const float *f, const int *label, const int *row,
+                        const float *class_weight, bool add, float *dz, cudaStream_t stream)
 {
-  LAUNCH((loss_backward), pieces_of((size_t)n * (size_t)classes, THREADS), THREADS, 0, stream, n, classes, f, label, row,
-         class_weight, add, dz);
+  LAUNCH((loss_backward), pieces_of((size_t)n * (size_t)classes, THREADS), THREADS, 0, stream, n, classes,
+         f, label, row, class_weight, add, dz);
 }
 /* ops: update */
 enum { SGD_STEPS = 4, SGD_PIECE = THREADS * 4 * SGD_STEPS, SGD_BLOCKS = 256 };
 
 /* the rule, for one pack of gradients, weights and velocities */
-template <int V> WORD void move(const cuda_args *args, float rate, float l2, const pack<V> &g, pack<V> *w, pack<V> *v)
+template <int V> WORD void move(const cuda_args *args, float rate, float l2, const pack<V> &g, pack<V> *w,
+                                pack<V> *v)
 {
   for (int j = 0; j < V; j++) {
     v->v[j] = args->momentum * v->v[j] - rate * (g.v[j] + l2 * w->v[j]);
@@ -1003,8 +1037,8 @@ template <int V> WORD void move(const cuda_args *args, float rate, float l2, con
 
 /* blockIdx.y: the tensor */
 __global__ void __launch_bounds__(THREADS)
-sgd_update(const sgd_piece *pieces, const cuda_args *args, const float *factor, float *weight, const float *dweight,
-           float *velocity)
+sgd_update(const sgd_piece *pieces, const cuda_args *args, const float *factor, float *weight,
+           const float *dweight, float *velocity)
 {
   const sgd_piece p = pieces[blockIdx.y];
   const float rate = args->rate * (factor ? factor[p.tensor] : 1), l2 = args->l2 * p.decay;
@@ -1040,8 +1074,8 @@ void cuda_sgd(int pieces, const sgd_piece *piece, size_t largest, const cuda_arg
 {
   const unsigned blocks = pieces_of(largest, SGD_PIECE), most = SGD_BLOCKS;
   if (pieces && blocks)
-    LAUNCH((sgd_update), dim3(blocks < most ? blocks : most, (unsigned)pieces), THREADS, 0, stream, piece, args, factor,
-           param, dparam, velocity);
+    LAUNCH((sgd_update), dim3(blocks < most ? blocks : most, (unsigned)pieces), THREADS, 0, stream, piece,
+           args, factor, param, dparam, velocity);
 }
 
 __global__ void move_statistics(size_t count, const cuda_args *args, const float *batch_stat, float *stat)
@@ -1051,9 +1085,11 @@ __global__ void move_statistics(size_t count, const cuda_args *args, const float
   if (i < count && keep > 0) stat[i] = keep * stat[i] + (1 - keep) * batch_stat[i];
 }
 
-void cuda_move_statistics(size_t count, const cuda_args *args, const float *batch_stat, float *stat, cudaStream_t stream)
+void cuda_move_statistics(size_t count, const cuda_args *args, const float *batch_stat, float *stat,
+                          cudaStream_t stream)
 {
-  if (count) LAUNCH((move_statistics), pieces_of(count, THREADS), THREADS, 0, stream, count, args, batch_stat, stat);
+  if (count)
+    LAUNCH((move_statistics), pieces_of(count, THREADS), THREADS, 0, stream, count, args, batch_stat, stat);
 }
 __global__ void join_statistics(int c, double before, double n, const float *batch_stat, double *gathered)
 {
@@ -1064,7 +1100,9 @@ __global__ void join_statistics(int c, double before, double n, const float *bat
   gathered[c + i] += n * batch_stat[c + i] + delta * delta * before * n / (before + n);
 }
 
-void cuda_join_statistics(int c, double before, double n, const float *batch_stat, double *gathered, cudaStream_t stream)
+void cuda_join_statistics(int c, double before, double n, const float *batch_stat, double *gathered,
+                          cudaStream_t stream)
 {
-  LAUNCH((join_statistics), pieces_of((size_t)c, THREADS), THREADS, 0, stream, c, before, n, batch_stat, gathered);
+  LAUNCH((join_statistics), pieces_of((size_t)c, THREADS), THREADS, 0, stream, c, before, n, batch_stat,
+         gathered);
 }
