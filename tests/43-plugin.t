@@ -84,8 +84,9 @@ if (-e $real) {
         while (<$f>) {
             $name = $1 if /Function properties for (\S+)/;
             next unless /(\d+) bytes spill stores/;
+            my $bytes = $1;
             $kernels++;
-            push @spilled, "$report: $name: $1 bytes" if $1 > ($name =~ /conv|wgrad|group|mma|fc_update|tiles/ ? 0 : 16);
+            push @spilled, "$report: $name: $bytes bytes" if $bytes > ($name =~ /conv|wgrad|group|mma|fc_update|tiles/ ? 0 : 16);
         }
     }
     ok($kernels > 0, "ptxas reported on $kernels kernels", '');
