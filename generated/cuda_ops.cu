@@ -713,7 +713,7 @@ enum { POOL_ROWS = 64 };
 template <int V> using outputs = walk<V, POOL_ROWS>;
 
 /* y and place at outputs; NORM: of relu(x a + b + r?) rounded as it would have been stored */
-template <precision P, int V, int K, bool NORM> __global__ void __launch_bounds__(THREADS)
+template <precision P, int V, int K, bool NORM> __global__ void __launch_bounds__(THREADS, 4)
 pool_forward(pool_shape s, const act *x, const act *r, const float *coef, act *y, uint8_t *place)
 {
   const outputs<V> w(s.n * s.oh * s.ow);
