@@ -19,7 +19,7 @@ static const struct { const char *name, *set; } others[] = {
 /* What the paper's nets do not join: a convolution alone above a sum, groups without bias, pools that overlap, a norm added to its own input. */
 static const char *const joined =
   "name joined\ninput 12 12 3\nconv a filters 4 kernel 3\nbn na\nrelu ra\nconv b filters 4 kernel 3 groups 2 bias no\nbn nb\nadd s with ra\nrelu rs\n"
-  "conv c filters 8 kernel 3 stride 2 groups 2 bias no\nbn nc\nrelu rc\nmaxpool p size 3 stride 2 pad same\nfc out units classes\nsoftmax loss\n";
+  "conv c filters 8 kernel 3 stride 2\nbn nc\nrelu rc\nmaxpool p size 3 stride 2 pad same\nfc out units classes\nsoftmax loss\n";
 static const char *const own =
   "name own\ninput 12 12 3\nconv a filters 4 kernel 3\nbn na\nadd s with a\nrelu rs\nmaxpool p size 2 stride 2\nconv b filters 3 kernel 3\nrelu rb\n"
   "conv c filters 3 kernel 3\nbn nc\nadd sc with rb\nfc out units classes\nsoftmax loss\n";
