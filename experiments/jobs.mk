@@ -231,7 +231,12 @@ $(RESULTS)/begin/arms.tex: $(RESULTS)/begin/results.json experiments/begin.conf 
 	@experiments/arms begin $(RESULTS)
 CLAIM_FIGURES := $(CLAIMS:%=$(FIGURES)/%.tex)
 
-figures: $(CLAIM_FIGURES) $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex)
+# What the two-step pipeline cuts out of the cells.
+$(FIGURES)/segments.png: $(INPUTS) | $(SET1)/dataset.json $(WBCSNET)
+	@mkdir -p $(@D)
+	$(call say,DRAW,$@) $(WBCSNET) classical --data $(SET1) --pictures $@ --per-class 6 >$(@:.png=.txt)
+
+figures: $(FIGURES)/segments.png $(CLAIM_FIGURES) $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex)
 
 # ---- the report ----
 ifeq ($(SCALE)$(RUNS)$(PLAN),full)
@@ -244,7 +249,7 @@ plan: | $(SET1)/dataset.json $(SET2)/dataset.json $(SET3)/dataset.json $(WBCSNET
 # Every run, and the mosaics, which need a run's weights: all that cannot be made again without training.
 runs: $(JOBS_ALL) $(FIGURES)/fig9/done
 
-PAPER_PARTS := $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) $(CLAIMS:%=$(RESULTS)/%/arms.tex) $(RESULTS)/begin/arms.tex $(RESULTS)/cv/arms.tex $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/verdict/verdict.tex
+PAPER_PARTS := $(FIGURES)/fig1.png $(FIGURES)/segments.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) $(CLAIMS:%=$(RESULTS)/%/arms.tex) $(RESULTS)/begin/arms.tex $(RESULTS)/cv/arms.tex $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/verdict/verdict.tex
 $(SHEETS)/paper.pdf: paper/paper.tex paper/refs.bib paper/diagram.sty experiments/typeset $(PAPER_PARTS)
 	$(call say,LATEX,$@) experiments/typeset $(SHEETS) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2)
 

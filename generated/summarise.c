@@ -210,6 +210,13 @@ static void put_start(summary *s, const arm *a, const char *column, double scale
 }
 
 /* put an arm's description */
+/* What not every kind of run has: a dash where it is missing. */
+static void put_known(values *t, double x, int digits, const char *experiment, const char *name, const char *key)
+{
+  if (isnan(x)) put_text(t, "---", "%s/%s/%s", experiment, name, key);
+  else put_number(t, x, digits, "%s/%s/%s", experiment, name, key);
+}
+
 static void describe_arm(summary *s, const arm *a)
 {
   const run *first = a->run[0];
@@ -232,7 +239,10 @@ static void describe_arm(summary *s, const arm *a)
   put_number(t, a->runs, 0, "%s/%s/runs", e, a->name);
   put_number(t, diverged, 0, "%s/%s/diverged", e, a->name);
   put_number(t, run_number(first, "params"), 0, "%s/%s/params", e, a->name);
-  put_number(t, run_number(first, "flop_per_image") / 1e6, 1, "%s/%s/mflop", e, a->name);
+  put_known(t, run_number(first, "flop_per_image") / 1e6, 1, e, a->name, "mflop");
+  put_known(t, mean_of(a, "infer_images_per_second", NULL), 0, e, a->name, "infer");
+  put_known(t, run_number(first, "memory_bytes") / 1e6, 0, e, a->name, "memory");
+  put_known(t, mean_of(a, "train_flop", NULL) / 1e12, 2, e, a->name, "tflop");
   put_number(t, run_number(first, "train_cells"), 0, "%s/%s/train", e, a->name);
   put_number(t, run_number(first, "iterations"), 0, "%s/%s/iterations", e, a->name);
   put_number(t, run_number(first, "epochs"), 0, "%s/%s/epochs", e, a->name);

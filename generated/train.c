@@ -44,6 +44,7 @@ typedef struct {
   int *order, order_epoch;                           /* (trains) rows in the present epoch's order */
   double *loss, *accuracy;                           /* (iterations) the log */
   double spent, stepping, saved, save_cost;          /* seconds: loop, steps alone; last save: when, how long */
+  double inferring;                                  /* seconds: classifying what was held out */
   bool diverged, bad_weight;                         /* bad_weight: a weight broke, not the loss */
 } job;
 
@@ -626,6 +627,9 @@ static void write_record(const job *j, int correct, const char *weights_sha)
           floats, j->net->flop, j->trains, j->tests, j->at, j->at / j->per_epoch);
   put_member(a->f, "seconds", j->spent);
   put_member(a->f, "images_per_second", images_seen(j) / j->stepping);
+  put_member(a->f, "infer_images_per_second", j->tests && j->inferring > 0 ? j->tests / j->inferring : NAN);
+  put_member(a->f, "memory_bytes", 4.0 * (double)(j->plan->act_floats + j->plan->grad_floats + 3 * j->net->param_floats));
+  put_member(a->f, "train_flop", j->net->train_flop * images_seen(j));
   fprintf(a->f, ", \"threads\": %d,\n", j->threads);
   fprintf(a->f, " \"correct\": %d", correct);
   put_member(a->f, "final_loss", loss), put_member(a->f, "final_accuracy", accuracy);
@@ -714,7 +718,9 @@ static int finish(job *j)
   if (!j->diverged) save_weights(j, sha);
   else if (!file_exists(say("%s/checkpoint.safetensors", j->out)))
     warn(j->out, "no good checkpoint before the loss broke", NULL);
+  const double start = seconds();
   float *prob = classify_held_out(j);
+  j->inferring = seconds() - start;
   int correct = predictions_write(j->out, j->ds, j->test, j->tests, prob);
   char *folds = join("%s/folds.csv", j->out), *checkpoint = join("%s/checkpoint.safetensors", j->out);
   folds_write(folds, j->ds, j->fold_of);
