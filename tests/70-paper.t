@@ -42,8 +42,8 @@ paper "$tmp/again.pdf" "$tmp/third.txt"; ok $? 'results, figures and report are 
 ! grep -q TRAIN "$tmp/third.txt"; ok $? 'without training'
 cmp -s "$tmp/paper.pdf" "$tmp/again.pdf"; ok $? 'and the PDF has the same bytes'
 
-rm "$tmp/results/smoke/synthetic/cv/scores.dat" && rm "$f/fig6.tex"
-paper "$tmp/paper.pdf" "$tmp/fourth.txt"; [ $? != 0 ] && ! [ -e "$f/fig6.tex" ]; ok $? 'a figure without its data is an error'
+rm "$tmp/results/smoke/synthetic/transfer/scores.dat" && rm "$f/fig8.tex"
+paper "$tmp/paper.pdf" "$tmp/fourth.txt"; [ $? != 0 ] && ! [ -e "$f/fig8.tex" ]; ok $? 'a figure without its data is an error'
 
 # Runs are found by the name of a folder, a scale and a seed; make must notice when those stand for something else.
 mkdir "$tmp/a" "$tmp/b"
