@@ -189,8 +189,7 @@ EMULATED := -DEMULATED -Itests/emu -I$(GEN)
 ALLCXX = $(CFLAGS) -std=c++17 $(WARN) -Wno-unknown-pragmas -ffp-contract=off -fopenmp $(SANITIZER) -fPIC $(EMULATED)
 HAVE_CXX := $(shell command -v $(firstword $(CXX)) 2>/dev/null)
 EMU_PLUGIN := $(if $(HAVE_CXX),$(if $(wildcard $(GEN)/cuda.c),$(B)/emu/libwbcsnet_cuda.so))
-EMU_FAULTS := $(if $(HAVE_CXX),$(B)/emu/faults $(B)/emu/conv $(B)/emu/conv-planted $(B)/emu/ops-planted \
-  $(B)/emu/wgrad-planted $(B)/emu/wgmma-planted)
+EMU_FAULTS := $(if $(HAVE_CXX),$(B)/emu/faults $(B)/emu/conv $(if $(filter 1,$(FAST)),,$(patsubst %,$(B)/emu/%-planted,conv ops wgrad wgmma)))
 
 $(B)/emu/%.cu.o: $(GEN)/%.cu
 	@mkdir -p $(@D)

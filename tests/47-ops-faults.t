@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# Each barrier and each wait of the passes over memory is missed by 47-ops-kernels when it is left out.
+# slow: each barrier and each wait of the passes over memory is missed by 47-ops-kernels when it is left out.
 use strict; use warnings;
 my $B = $ENV{WBCSNET_B} // 'build';
 unless (-x "$B/emu/ops-planted") { print "1..0 # SKIP no C++ compiler here, so there is no emulator\n"; exit }

@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# Faults planted in the kernels of the weights' gradient and of warp groups: each barrier, wait and fence that is taken away is missed.
+# slow: faults planted in the kernels of the weights' gradient and of warp groups: each barrier, wait and fence that is taken away is missed.
 use strict; use warnings;
 my $B = $ENV{WBCSNET_B} || 'build';
 $ENV{ASAN_OPTIONS} = "detect_leaks=0";
