@@ -125,6 +125,11 @@ $(INPUTS): always | $(SET1)/dataset.json $(SET2)/dataset.json $(SET3)/dataset.js
 # A record is written whole or not at all, so a stopped make need not remove it.
 .PRECIOUS: $(JOBS_ALL)
 $(JOBS_ALL): $(if $(RUNS),,$(RULES) $(INPUTS)) | $(JOBLIST)
+# A GPU engine is made, or made anew, with the program; one that WBCSNET_CUDA names is the user's business.
+ENGINE := $(if $(filter cuda%,$(DEVICE)),$(if $(RUNS)$(WBCSNET_CUDA),,$(PLUGIN)))
+ifneq ($(ENGINE),)
+$(JOBS_ALL): | $(ENGINE)
+endif
 
 # A change in how runs are summed up makes the results again; it trains nothing.
 SUMMARY_C := $(foreach c,stats values summarise verdict,generated/$(c).c)

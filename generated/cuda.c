@@ -739,7 +739,8 @@ static void *take(cuda_engine *e, const char *what, size_t bytes)
         say("no room for %zu MB of %s; %zu MB are taken, %zu of the device's %zu MB are free", bytes >> 20,
             what, e->bytes >> 20, free_bytes >> 20, all >> 20),
         "enough memory for this net and batch",
-        "use a smaller batch or net, or --device cuda-bf16, which needs about half");
+        e->precision == BF16 ? "use a smaller batch or net"
+        : "use a smaller batch or net, or --device cuda-bf16, which needs about half");
   }
   check(e, error);
   e->memory = grow(e->memory, sizeof *e->memory * (size_t)(e->memories + 1));
@@ -1135,6 +1136,7 @@ static void begin(cuda_engine *e, const batch *b, const sgd *s, float keep)
   for (size_t i = 0; i < n; i++) t->block[turn_offset(e) + i] = (char)(b->turn ? b->turn[i] : 0);
   doing(e, "bringing a batch", NULL);
   bring(e, e->block, t->block, e->block_bytes);
+  if (e->keyed != (b->row != NULL)) forget_graphs(e);
   e->n = b->n, e->keyed = b->row, e->weights = s ? e->class_weight : e->ones;
 }
 
@@ -1382,6 +1384,19 @@ static double copy_seconds(cuda_engine *e, void *to, const void *from, size_t by
   return best;
 }
 
+/* Zeros would be multiplied with less power, and so at a higher clock, than a net's numbers. */
+static void fill_with_noise(cuda_engine *e, void *to, size_t bytes)
+{
+  enum { PIECE = 1 << 20 };                          /* floats; bytes is a multiple of it */
+  float *noise = NEW(float, PIECE);
+  rng r = rng_open(1, RNG_TEST, 0, 0);
+  for (int i = 0; i < PIECE; i++) noise[i] = (float)rng_uniform(&r) - 0.5f;
+  for (size_t at = 0; at < bytes; at += PIECE * sizeof(float))
+    check(e, cudaMemcpyAsync((char *)to + at, noise, PIECE * sizeof(float), cudaMemcpyHostToDevice, e->stream));
+  wait(e);
+  free(noise);
+}
+
 static void gpu_ceilings(engine *base, double *flop_rate, double *byte_rate)
 {
   enum { LARGEST = 8192 };
@@ -1390,7 +1405,7 @@ static void gpu_ceilings(engine *base, double *flop_rate, double *byte_rate)
   void *a = NULL, *c = NULL;
   doing(e, "measuring", NULL);
   check(e, cudaMalloc(&a, bytes)), check(e, cudaMalloc(&c, bytes));
-  check(e, cudaMemsetAsync(a, 0, bytes, e->stream));
+  fill_with_noise(e, a, bytes);
   double took = 0;
   int size = 64;
   while (took < 4e-3 && size < LARGEST) took = product_seconds(e, size *= 2, a, c);
@@ -1419,9 +1434,14 @@ static const char *why_not(const char *kind, int least)
   else {
     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, engine_gpu);
     cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, engine_gpu);
+    cudaError_t found = cudaSuccess;
     if (10 * major + minor < least)
       snprintf(why, sizeof why, "GPU %d has compute capability %d.%d; %s needs %d.%d or newer", engine_gpu,
                major, minor, kind, least / 10, least % 10);
+    else if ((found = cudaSetDevice(engine_gpu)) || (found = cuda_has_code()))
+      snprintf(why, sizeof why, "GPU %d of compute capability %d.%d: %s%s", engine_gpu, major, minor,
+               cudaGetErrorString(found), found == cudaErrorNoKernelImageForDevice
+               ? say("; build for it: make all ARCHS=%d%d", major, minor) : "");
   }
   cudaGetLastError();                                /* forget it: it was an answer */
   return *why ? why : NULL;

@@ -1091,6 +1091,15 @@ void cuda_move_statistics(size_t count, const cuda_args *args, const float *batc
   if (count)
     LAUNCH((move_statistics), pieces_of(count, THREADS), THREADS, 0, stream, count, args, batch_stat, stat);
 }
+cudaError_t cuda_has_code(void)
+{
+#ifdef EMULATED
+  return cudaSuccess;
+#else
+  cudaFuncAttributes any;
+  return cudaFuncGetAttributes(&any, move_statistics);
+#endif
+}
 __global__ void join_statistics(int c, double before, double n, const float *batch_stat, double *gathered)
 {
   const int i = (int)(blockIdx.x * THREADS + threadIdx.x);

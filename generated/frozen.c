@@ -192,7 +192,7 @@ int cmd_frozen(int argc, char **argv)
     { "seed", OPTION_SEED, &z.seed, "S", "seed of the folds (1)" },
     { "layer", OPTION_TEXT, &z.layer, "NAME", "whose output is read (default: what the last fc reads)" },
     { "l2", OPTION_REAL, &z.l2, "LAMBDA", "penalty (0: chosen on the fold after the held-out one)" },
-    { "device", OPTION_TEXT, &device, "NAME", "engine: auto, cpu, ref (auto)" },
+    { "device", OPTION_TEXT, &device, "NAME", "engine: auto, cpu, ref, cuda[:N], cuda-tf32, cuda-bf16 (auto)" },
     { "threads", OPTION_INT, &z.threads, "T", "threads (0: one a core); no result depends on it" },
     {0}
   };

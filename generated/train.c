@@ -270,7 +270,8 @@ static void refuse_other(const char *where, const char *path, const json *ours, 
     if (v->kind == JSON_OBJECT && w && w->kind == JSON_OBJECT) { refuse_other(where, key, v, w); continue; }
     if (!same_value(v, w))
       die(EXIT_DATA, where, say("a run of another configuration: %s = %s", key, value_text(w)), value_text(v),
-          "choose another --out, or remove that folder");
+          strcmp(v->name, "device") || !w ? "choose another --out, or remove that folder"
+          : say("--device %s goes on with it; or choose another --out", w->text));
   }
 }
 
