@@ -258,7 +258,7 @@ PAPER_PARTS := $(FIGURES)/fig1.png $(FIGURES)/segments.png $(foreach n,2 3 4 5 6
 $(SHEETS)/paper.pdf: paper/paper.tex paper/refs.bib paper/diagram.sty experiments/typeset $(PAPER_PARTS)
 	$(call say,LATEX,$@) experiments/typeset $(SHEETS) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2)
 
-## paper: everything, and paper/paper.pdf (smoke 30 s, quick 20 min, full 9 hours; a second time seconds)
+## paper: everything, and paper/paper.pdf (smoke 30 s, quick 20 min, full days without a GPU; a second time seconds)
 paper: $(SHEETS)/paper.pdf
 	@mkdir -p $(dir $(PAPER)) && cmp -s $< $(PAPER) || cp $< $(PAPER)
 	@cat $(RESULTS)/verdict/findings.txt
