@@ -37,7 +37,7 @@ LINES ?= 0
 SANITIZE ?= 0
 TESTS ?=
 FAST ?= 0
-ARCHS ?= 75 80 86 89 90
+ARCHS ?= $(or $(ARCHS_HERE),75 80 86 89 90)
 NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
 CFLAGS ?= -O2 -g
 
@@ -106,7 +106,7 @@ endif
 # -rdynamic: the GPU engine is a plugin that calls back into the program.
 LINK = $(CC) $(ALLC) -rdynamic -Wl,--as-needed
 
-## all: build the program, build/wbcsnet (20 s), and where nvcc is, the GPU engine beside it (2 min)
+## all: build the program, build/wbcsnet (20 s), and where nvcc is, the GPU engine beside it (2-4 min)
 all: $(B)/wbcsnet
 
 $(B)/wbcsnet: $(B)/obj/main.o $(PARTS)
@@ -136,10 +136,17 @@ $(B)/obj/version.o: $(B)/version
 # build/libwbcsnet_cuda.so: cuda.c by the C compiler, the kernels by nvcc. What ptxas says of each kernel (registers, spills) stays
 # beside its object. A sanitized build has the emulated engine alone.
 KERNELS := $(wildcard $(GEN)/cuda_*.cu)
-ifneq ($(and $(NVCC),$(wildcard $(GEN)/cuda.c),$(filter-out 1,$(SANITIZE))),)
+FOUND_NVCC := $(if $(NVCC),$(shell command -v $(firstword $(NVCC)) 2>/dev/null))
+ifneq ($(and $(FOUND_NVCC),$(wildcard $(GEN)/cuda.c),$(filter-out 1,$(SANITIZE))),)
+# the toolkit's own folder, then the one that nvcc's bin/ stands in: a distribution's package spreads itself over /usr
 CUDA_HOME := $(abspath $(shell $(NVCC) --dryrun -x cu -c /dev/null 2>&1 | sed -n 's/^.. TOP=//p'))
-CUDA_INCLUDE := $(firstword $(dir $(wildcard $(CUDA_HOME)/include/cublas_v2.h $(CUDA_HOME)/targets/*/include/cublas_v2.h)))
-CUDA_LIB := $(firstword $(dir $(wildcard $(CUDA_HOME)/lib64/libcublas.so $(CUDA_HOME)/targets/*/lib/libcublas.so)))
+CUDA_HOMES := $(CUDA_HOME) $(abspath $(dir $(FOUND_NVCC))..) $(if $(filter /bin/% /usr/lib/%,$(FOUND_NVCC)),/usr)
+CUDA_INCLUDE := $(firstword $(dir $(wildcard $(foreach h,$(CUDA_HOMES),$(addprefix $(h)/,include/cublas_v2.h targets/*/include/cublas_v2.h)))))
+CUDA_LIB := $(firstword $(dir $(wildcard $(foreach h,$(CUDA_HOMES),$(addsuffix /libcublas.so,$(addprefix $(h)/,lib64 targets/*/lib \
+  lib/$(shell $(CC) -print-multiarch 2>/dev/null || $(CC) -dumpmachine) lib))))))
+NO_PLUGIN := nvcc is here, but no cublas_v2.h: looked in $(addsuffix /include,$(CUDA_HOMES))
+else
+NO_PLUGIN := no nvcc$(if $(NVCC),: NVCC=$(NVCC) is not there)
 endif
 ifneq ($(CUDA_INCLUDE),)
 PLUGIN := $(B)/libwbcsnet_cuda.so
@@ -148,7 +155,7 @@ else ifneq ($(wildcard $(GEN)/cuda.c),)
 all: no-plugin
 .PHONY: no-plugin
 no-plugin: $(B)/wbcsnet
-	@echo '  off    the GPU engine ($(if $(filter 1,$(SANITIZE)),a sanitized build has the emulated one alone,$(if $(NVCC),no cublas_v2.h beside nvcc,no nvcc)))'
+	@echo '  off    the GPU engine ($(if $(filter 1,$(SANITIZE)),a sanitized build has the emulated one alone,$(NO_PLUGIN)))'
 endif
 
 # -lineinfo, for a profiler, triples the plugin's size
@@ -172,7 +179,7 @@ $(B)/obj/%.cu.o: $(GEN)/%.cu $(B)/archs
 
 $(B)/obj/cuda.o $(B)/obj/cuda_probe.o: $(B)/obj/%.o: $(GEN)/%.c $(B)/config.mk
 	@mkdir -p $(@D)
-	$(call say,CC,$<) $(CC) $(ALLC) $(CPPFLAGS) -fPIC -isystem $(CUDA_INCLUDE) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<) $(CC) $(ALLC) $(CPPFLAGS) -fPIC $(addprefix -isystem ,$(filter-out /usr/include/,$(CUDA_INCLUDE))) -MMD -MP -c -o $@ $<
 
 $(B)/obj/plugin_version.o: $(B)/version
 	@mkdir -p $(@D)
@@ -180,8 +187,8 @@ $(B)/obj/plugin_version.o: $(B)/version
 	$(Q)$(CC) $(ALLC) -fPIC -c -o $@ $(@:.o=.c)
 
 $(B)/libwbcsnet_cuda.so: $(B)/obj/cuda.o $(B)/obj/cuda_probe.o $(B)/obj/plugin_version.o $(KERNELS:$(GEN)/%=$(B)/obj/%.o)
-	$(call say,LINK,$@) $(NVCC) -shared -cudart static $(foreach a,$(lastword $(ARCHS)),-arch=sm_$(a)) -o $@ $^ -L$(CUDA_LIB) -lcublas \
-	  -Xlinker -rpath=$(CUDA_LIB)
+	$(call say,LINK,$@) $(NVCC) -shared -cudart static $(foreach a,$(lastword $(ARCHS)),-arch=sm_$(a)) -o $@ $^ $(addprefix -L,$(CUDA_LIB)) -lcublas \
+	  $(addprefix -Xlinker -rpath=,$(CUDA_LIB))
 
 # build/emu/libwbcsnet_cuda.so: the same text compiled as C++ with the emulator's headers, for tests without a GPU.
 EMULATOR := $(wildcard tests/emu/*.cc)
@@ -242,7 +249,7 @@ $(B)/emu/wgrad-planted $(B)/emu/wgmma-planted: $(B)/emu/%-planted: $(GEN)/cuda_%
 	$(call say,CXX,$@) $(CXX) $(ALLCXX) -Itests -o $@ -x c++ $(filter tests/4%.cu,$^) $(B)/emu/planted/$(<F) -x none $(filter %.o,$^)
 
 # The same tests on a device: `make gpu-tests`, then each of build/gpu/* by itself (tools/gpu-check does both)
-GPU_TESTS := $(if $(NVCC),$(patsubst tests/%.cu,$(B)/gpu/%,$(wildcard tests/*.cu)))
+GPU_TESTS := $(if $(FOUND_NVCC),$(patsubst tests/%.cu,$(B)/gpu/%,$(wildcard tests/*.cu)))
 .PHONY: gpu-tests
 gpu-tests: $(GPU_TESTS)
 $(GPU_TESTS): $(B)/gpu/%: tests/%.cu $(KERNELS:$(GEN)/%=$(B)/obj/%.o)

@@ -385,13 +385,45 @@ static bool run_peer(bench *b, int threads, int repeat, rivalry *r)
 /* seconds of a step */
 typedef struct { double train, infer, *forward, *backward; bool rival; rivalry peer; } figures;
 
+/* The step that makes what step i reads, or -1. */
+static int step_before(const plan *p, int i)
+{
+  for (int j = 0; j < i; j++) if (p->step[j].y == p->step[i].x) return j;
+  return -1;
+}
+
+/* The step without a time of its own that step i computes too, or -1. */
+static int swallowed_by(const plan *p, int i, const double *time)
+{
+  for (int j = i + 1; j < p->steps; j++) if (time[j] <= 0 && step_before(p, j) == i) return j;
+  return -1;
+}
+
+/* What step i adds to the bytes of the step that computes it too */
+static double swallowed_bytes(const plan *p, int i, bool backward, int word)
+{
+  return step_bytes(p, i, backward, word) - 2.0 * word * (double)p->tensor[p->step[i].x].floats;
+}
+
+static void print_swallowed(const plan *p, int i)
+{
+  const int j = step_before(p, i);
+  printf(" %8s %-22s |", "-", j < 0 ? "" : say("with %s", p->tensor[p->step[j].y].name));
+}
+
+
 /* On the processor: milliseconds, GFLOP/s, their share of sgemm, GB/s. On a device: milliseconds, TFLOP/s, the floor's share of
-   the time, GB/s. */
-static void print_half(const engine *e, int i, bool backward, double s, const limits *m)
+   the time, GB/s. time: of all steps. */
+static void print_half(const engine *e, int i, bool backward, const double *time, const limits *m)
 {
   const plan *p = e->plan;
   const bool beside = e->kind->ceilings;
-  const double flop = step_flop(p, i, backward), bytes = step_bytes(p, i, backward, word_of(unit_of(e->kind)));
+  const double s = time[i];
+  if (s <= 0) { print_swallowed(p, i); return; }
+  const int with = swallowed_by(p, i, time);
+  const int word = word_of(unit_of(e->kind));
+  double flop = step_flop(p, i, backward), bytes = step_bytes(p, i, backward, word);
+  if (with >= 0) flop += step_flop(p, with, backward), bytes += swallowed_bytes(p, with, backward, word);
   const step_kind kind = p->step[i].kind;
   const bool product = flop > 0 && (kind == STEP_CONV || kind == STEP_FC);
   printf(beside ? " %8.3f" : " %8.2f", s * 1e3);
@@ -432,7 +464,7 @@ static void print_net(const bench *b, const figures *f, const limits *m)
   double all[2] = { 0, 0 };
   for (int i = 0; i < p->steps; i++) {
     printf("  %-14s %-10s|", step_word(&p->step[i]), p->tensor[p->step[i].y].name);
-    print_half(b->e, i, false, f->forward[i], m), print_half(b->e, i, true, f->backward[i], m);
+    print_half(b->e, i, false, f->forward, m), print_half(b->e, i, true, f->backward, m);
     printf("\n");
     all[0] += f->forward[i], all[1] += f->backward[i];
   }

@@ -1306,13 +1306,13 @@ static int by_size(const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
-/* Step i of a training pass as a graph of its own. */
+/* Step i of a training pass as a graph of its own; NULL when it launches nothing. */
 static cudaGraphExec_t record_step(cuda_engine *e, int i, bool backward)
 {
   launches l = { 0 };
   if (backward) list_backward(&l, step_of(e, i), i, &e->ties[i], true);
   else list_forward(&l, step_of(e, i), i, &e->ties[i], false, e->work[i].x != NULL);
-  cudaGraphExec_t g = record(e, &l);
+  cudaGraphExec_t g = l.count ? record(e, &l) : NULL;
   free(l.at);
   return g;
 }
@@ -1332,16 +1332,18 @@ static void gpu_seconds_of(engine *base, const batch *b, const sgd *s, int repea
   for (int i = 0; i <= parts; i++) check(e, cudaEventCreate(&mark[i]));
   for (int k = 0; k < repeat; k++) {
     check(e, cudaEventRecord(mark[0], e->stream));
-    for (int i = 0; i < parts; i++)
-      check(e, cudaGraphLaunch(part[i], e->stream)), check(e, cudaEventRecord(mark[i + 1], e->stream));
+    for (int i = 0; i < parts; i++) {
+      if (part[i]) check(e, cudaGraphLaunch(part[i], e->stream));
+      check(e, cudaEventRecord(mark[i + 1], e->stream));
+    }
     wait(e);
-    for (int i = 0; i < parts; i++) took[i * repeat + k] = seconds_between(e, mark[i], mark[i + 1]);
+    for (int i = 0; i < parts; i++) took[i * repeat + k] = part[i] ? seconds_between(e, mark[i], mark[i + 1]) : 0;
   }
   finish(e);
   for (int i = 0; i < parts; i++) {
     qsort(took + i * repeat, (size_t)repeat, sizeof *took, by_size);
     *(i < steps ? &forward[i] : &backward[parts - 1 - i]) = took[i * repeat + repeat / 2];
-    check(e, cudaGraphExecDestroy(part[i]));
+    if (part[i]) check(e, cudaGraphExecDestroy(part[i]));
   }
   for (int i = 0; i <= parts; i++) check(e, cudaEventDestroy(mark[i]));
   e->packed = false;

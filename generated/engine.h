@@ -65,8 +65,9 @@ typedef struct {
   void (*backward)(engine *, const batch *, int last_step, int first_step);
   /* (net.param_floats) of the last backward() */
   void (*get_dparam)(engine *, float *dparam);
-  /* For bench. Median seconds of every step forward and backward, each (steps), over `repeat` training passes; and
-     the device's measured rates: FLOP/s of a large matrix product, bytes/s read plus written (may be NULL). */
+  /* For bench. Median seconds of every step forward and backward, each (steps), over `repeat` training passes, 0 of
+     one that the step before it computes too; and the device's measured rates: FLOP/s of a large matrix product,
+     bytes/s read plus written (may be NULL). */
   void (*seconds_of)(engine *, const batch *, const sgd *, int repeat, double *forward, double *backward);
   void (*ceilings)(engine *, double *flop_rate, double *byte_rate);
 } engine_kind;

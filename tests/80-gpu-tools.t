@@ -34,6 +34,27 @@ grep -q '^    program ' "$x/build/gpu-check.md" && grep -q '## The table' "$x/bu
 there gpu-paper; [ $? != 0 ]; ok $? 'make gpu-paper without a GPU does not begin'
 has '^wbcsnet: --device cuda: found' 'and says why, once'
 
+# ---- which architectures, which toolkit: nvcc and nvidia-smi are stand-ins, and nothing is compiled ----
+mkdir -p "$tmp/tk/bin" "$tmp/tk/include" "$tmp/tk/lib/$(cc -print-multiarch 2>/dev/null || cc -dumpmachine)"
+printf '#!/bin/sh\n[ "$1" != --list-gpu-arch ] || printf "compute_%%s\\n" 75 80 86 89 90 100\n' >"$tmp/tk/bin/nvcc" && chmod +x "$tmp/tk/bin/nvcc"
+smi() { printf '#!/bin/sh\nprintf "%%b" "%s"\n' "$1" >"$tmp/bin/nvidia-smi"; chmod +x "$tmp/bin/nvidia-smi"; }
+archs() { there -n gpu-tests NVCC="$tmp/tk/bin/nvcc" "$@"; [ "$(sed -n "s/^echo '\([0-9 ]*\) -O3.*/\1/p" "$tmp/out")" = "$want" ] && grep -q "code=sm_${want##* } " "$tmp/out"; }
+smi '9.0\n'; want=90; archs; ok $? 'the bundle builds for the GPU that is there'
+smi '9.0\n8.6\n9.0\n'; want='86 90'; archs; ok $? 'for both, where there are two kinds'
+want='75 80'; archs ARCHS='75 80'; ok $? 'and for what ARCHS says'
+want='75 80 86 89 90'
+smi '99.9\n'; archs; ok $? 'for the default where this nvcc does not know the GPU'
+smi "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver 90.\n"; archs; ok $? 'or nvidia-smi prints a sentence'
+smi '[N/A]\n'; archs; ok $? 'or no number'
+rm "$tmp/bin/nvidia-smi"; archs; ok $? 'or is not there'
+there -n all; has 'off .*(no nvcc)' 'no GPU engine without nvcc'
+there -n all NVCC=/no/nvcc; has 'off .*(no nvcc: NVCC=/no/nvcc is not there)' 'nor with one that is not there'
+there -n all NVCC="$tmp/tk/bin/nvcc"; has "off .*(nvcc is here, but no cublas_v2.h: looked in .*$tmp/tk/include" 'nor without cuBLAS'
+touch "$tmp/tk/include/cublas_v2.h" "$tmp/tk/lib/$(cc -print-multiarch 2>/dev/null || cc -dumpmachine)/libcublas.so"
+there -n all NVCC="$tmp/tk/bin/nvcc"
+grep -q -- "-isystem $tmp/tk/include/ .*generated/cuda.c" "$tmp/out" && grep -q -- "-L$tmp/tk/lib/[^ ]*/ -lcublas" "$tmp/out"; ok $? "found as a distribution's package lays it out"
+grep -q 'CUDA toolkit, 12 or newer' "$x/GPU.md" && grep -q 'Error 4' "$x/GPU.md"; ok $? 'GPU.md says which toolkit, and what exit codes become'
+
 # ---- runs, in slices, and back; the experiments on single claims are left out to be quick ----
 # of the others, what begins from nothing or from scratch
 for conf in "$x"/experiments/*.conf; do
@@ -86,7 +107,9 @@ if [ -e "$emulated" ]; then
         WBCSNET_CUDA=$emulated PYTHON=$tmp/python "$bin" bench --device $device --net "$tmp/tiny.net" --batch 2 --repeat 1 --peer >"$tmp/out" 2>&1
         ok $? "bench --device $device"
         has "^$device; matrix product (cuBLAS) .* TFLOP/s, memory .* GB/s" 'the ceilings come first'
-        [ "$(grep -c '^  \(conv\|norm\|pool\|fc\|loss\)[a-z+]* .*|.*%.*|.*%.*|$' "$tmp/out")" = 5 ]; ok $? 'a row for every operator, with its share of the floor'
+        [ "$(grep -c '^  \(conv\|norm\|pool\|fc\|loss\)[a-z+]* .*|.*%.*|.*%.*|$' "$tmp/out")" = 4 ]; ok $? 'a row for every operator, with its share of the floor'
+        has '^  pool[a-z]* *pool1 *|  *- with relu1  *|  *- with relu1  *|$' 'but for the pool, which the norm before it computes too'
+        [ "$(awk '/^  [a-z].*|$/ && gsub(/\|/, "|") { print length }' "$tmp/out" | sort -u | wc -l)" = 1 ]; ok $? 'the rows are of one width'
         has 'in turns with PyTorch (n[a-z]*, [a-z+]*, [a-z0-9]*), inference: ours .* PyTorch 200.0 images/s, median ratio' 'the peer is paired'
     done
 else
