@@ -109,7 +109,7 @@ if [ -e "$emulated" ]; then
         has "^$device; matrix product (cuBLAS) .* TFLOP/s, memory .* GB/s" 'the ceilings come first'
         [ "$(grep -c '^  \(conv\|norm\|pool\|fc\|loss\)[a-z+]* .*|.*%.*|.*%.*|$' "$tmp/out")" = 4 ]; ok $? 'a row for every operator, with its share of the floor'
         has '^  pool[a-z]* *pool1 *|  *- with relu1  *|  *- with relu1  *|$' 'but for the pool, which the norm before it computes too'
-        [ "$(awk '/^  [a-z].*|$/ && gsub(/\|/, "|") { print length }' "$tmp/out" | sort -u | wc -l)" = 1 ]; ok $? 'the rows are of one width'
+        [ "$(awk '/^  [a-z].*[|]$/ && gsub(/\|/, "|") { print length }' "$tmp/out" | sort -u | wc -l)" = 1 ]; ok $? 'the rows are of one width'
         has 'in turns with PyTorch (n[a-z]*, [a-z+]*, [a-z0-9]*), inference: ours .* PyTorch 200.0 images/s, median ratio' 'the peer is paired'
     done
 else
