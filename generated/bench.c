@@ -459,7 +459,7 @@ static void print_net(const bench *b, const figures *f, const limits *m)
   const bool beside = b->e->kind->ceilings;
   const char *const rate = beside ? "TFLOP/s" : "GFLOP/s", *const share = beside ? "floor" : "sgemm";
   print_totals(b, f);
-  printf("\n  %-14s %-10s|%8s %8s %6s %6s |%9s %8s %6s %6s |\n", "step", "output", "forward", rate, share, "GB/s",
+  printf("\n  %-14s %-10s|%9s %8s %6s %6s |%9s %8s %6s %6s |\n", "step", "output", "forward", rate, share, "GB/s",
          "backward", rate, share, "GB/s");
   double all[2] = { 0, 0 };
   for (int i = 0; i < p->steps; i++) {
