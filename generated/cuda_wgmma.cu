@@ -8,6 +8,12 @@
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 WORD void group_fence() { asm volatile("wgmma.fence.sync.aligned;\n" ::: "memory"); }
 WORD void group_commit() { asm volatile("wgmma.commit_group.sync.aligned;\n" ::: "memory"); }
+/* The compiler moves no use of the sums d, (2, COUNT), over this place. */
+template <int COUNT> WORD void group_hold(float (*d)[COUNT])
+{
+#pragma unroll
+  for (int i = 0; i < 2 * COUNT; i++) asm volatile("" : "+f"(d[i / COUNT][i % COUNT]) :: "memory");
+}
 template <int PENDING> WORD void group_wait()
 {
   asm volatile("wgmma.wait_group.sync.aligned %0;\n" :: "n"(PENDING) : "memory");
@@ -47,6 +53,7 @@ template <precision P, int N> WORD void group_multiply(float *d, uint64_t a, uin
 #else
 WORD void group_fence() { __trap(); }
 WORD void group_commit() {}
+template <int COUNT> WORD void group_hold(float (*)[COUNT]) {}
 template <int PENDING> WORD void group_wait() {}
 template <int PENDING> WORD void copy_wait_for_group() {}
 template <precision P, int N> WORD void group_multiply(float *, uint64_t, uint64_t) {}
@@ -198,6 +205,7 @@ template <class T> __global__ void __launch_bounds__(T::threads, T::blocks) grou
     /* group: multiply this stage and fetch another */
     copy_wait_for_group<T::stages - 2>();
     __syncthreads();
+    group_hold(sum);
     group_fence();
     group_products<T>(sum, room + full * T::stage);
     group_commit();
@@ -209,6 +217,7 @@ template <class T> __global__ void __launch_bounds__(T::threads, T::blocks) grou
     }
     copy_commit();
     group_wait<0>();
+    group_hold(sum);
     free = full, full = full + 1 == T::stages ? 0 : full + 1;
   }
   /* group: store the block's targets */

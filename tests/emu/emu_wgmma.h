@@ -83,6 +83,7 @@ template <precision P, int N> inline void group_multiply(float *d, uint64_t a, u
 }
 inline void group_fence(EMU_HERE) { emu::meet_warp("wgmma.fence", at), emu::group_of_thread().fenced = true; }
 inline void group_commit(EMU_HERE) { emu::meet_warp("wgmma.commit_group", at), emu::group_of_thread().batch++; }
+template <int COUNT> inline void group_hold(float (*)[COUNT]) {}        /* of interest to compilers for a device alone */
 template <int PENDING> inline void group_wait(EMU_HERE)
 {
   emu::group_state &s = emu::group_of_thread();
