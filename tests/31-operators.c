@@ -143,6 +143,20 @@ static void conv_cases(const engine_kind *kind, worst *w, int cases)
   }
 }
 
+/* Channels in whole stages and columns in whole tiles: what a GPU gives to the products of warp groups (WBCSNET_WGMMA=1). */
+static void broad_cases(const engine_kind *kind, worst *w)
+{
+  static const struct { int h, w, c, f, kernel, n; const char *pad, *after; } list[] = {
+    { 16, 17, 32, 64, 3, 1, "same", "relu act\n" }, { 17, 16, 64, 64, 3, 1, "valid", "" }, { 16, 20, 64, 32, 5, 1, "same", "" }, { 18, 16, 64, 128, 1, 2, "same", "relu act\n" },
+  };
+  for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+    char *text = join("name t\ninput %d %d %d\nrelu pre\nconv op filters %d kernel %d pad %s\n%s%s", list[i].h, list[i].w, list[i].c, list[i].f,
+                      list[i].kernel, list[i].pad, list[i].after, tail);
+    compare(kind, text, "op", list[i].n, 0, w);
+    free(text);
+  }
+}
+
 /* Groups, no bias, and a number of zeros as padding: what AlexNet and ResNet-18 need. */
 static void grouped_cases(const engine_kind *kind, worst *w, int cases)
 {
@@ -337,8 +351,9 @@ int main(int argc, char **argv)
     kept_bits = !strcmp(kind->name, "cuda-bf16") ? 7 : !strcmp(kind->name, "cuda-tf32") ? 10 : 23;
     const bool ref = kind == &engine_ref;            /* against itself a few cases show that nothing crashes */
     dice = rng_open(2026, RNG_TEST, 0, 31);
-    worst grouped = {0}, conv = {0}, norm = {0}, relu = {0}, add = {0}, pool = {0}, fc = {0}, drop = {0}, loss = {0};
+    worst grouped = {0}, broad = {0}, conv = {0}, norm = {0}, relu = {0}, add = {0}, pool = {0}, fc = {0}, drop = {0}, loss = {0};
     conv_cases(kind, &conv, cases_of(ref ? 30 : 300)), report(kind, "convolution", &conv);
+    broad_cases(kind, &broad), report(kind, "convolution, many channels", &broad);
     norm_cases(kind, &norm, cases_of(ref ? 30 : 150)), report(kind, "normalisation", &norm);
     small_cases(kind, &relu, cases_of(ref ? 10 : 60), "dropout op p 0.3 from pre\nrelu act0"), report(kind, "dropout", &relu);
     small_cases(kind, &add, cases_of(ref ? 10 : 60), "add op with pre"), report(kind, "addition", &add);
