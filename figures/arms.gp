@@ -8,8 +8,7 @@ foot = 1.25 / (1.9 + 0.62 * n); head = 1 - 0.25 / (1.9 + 0.62 * n)
 set multiplot
 set bmargin at screen foot; set tmargin at screen head; set lmargin at screen 0.31; set rmargin at screen cost ? 0.68 : 0.98
 set yrange [0.4:n + 0.6]; set border 1; set grid noytics xtics
-tics = system("awk -v q=\\' '!/^#/ { l = $0; sub(/^[^\"]*\"/, \"\", l); sub(/\"[^\"]*$/, \"\", l); printf \"%s%s%s%s %d\", (n++ ? \",\" : \"\"), q, l, q, $1 }' ".arms)
-set ytics scale 0; eval 'set ytics ('.tics.')'
+set ytics scale 0; eval 'set ytics ('.labels(arms).')'
 set xlabel 'accuracy (\%)' offset 0,0.3
 set offsets graph 0.02, graph 0.02, 0, 0
 plot arms u 2:($1 < n ? $1 : NaN):3:4 w xerrorbars ls 2 notitle, arms u 2:($1 == n ? $1 : NaN):3:4 w xerrorbars ls 1 notitle

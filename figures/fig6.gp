@@ -7,8 +7,7 @@ eval begin(14.4, 1.7 + 0.62 * (n + others))
 h = 1.7 + 0.62 * (n + others)
 set lmargin at screen 0.30; set rmargin at screen 0.98; set bmargin at screen 1.2 / h; set tmargin at screen 1 - 0.75 / h
 set yrange [0.4 - others:n + 0.6]; set ytics scale 0; set border 1; set grid noytics
-tics = system("awk -v q=\\' '!/^#/ { l = $0; sub(/^[^\"]*\"/, \"\", l); sub(/\"[^\"]*$/, \"\", l); printf \"%s%s%s%s %d\", (n++ ? \",\" : \"\"), q, l, q, $1 }' ".arms)
-eval 'set ytics ('.tics.')'
+eval 'set ytics ('.labels(arms).')'
 set ytics add ('\textcolor{gray}{Wu, feature fusion}' 0, '\textcolor{gray}{VGG-16, transfer}' -1, '\textcolor{gray}{Zhao 2017}' -2, \
   '\textcolor{gray}{Razzak 2017}' -3, '\textcolor{gray}{Habibzadeh 2013}' -4)
 set xlabel 'accuracy (\%)' offset 0,0.3
