@@ -26,7 +26,7 @@ $(foreach k,SCALE SEED SEEDS DEVICE,$(if $(filter command environment,$(firstwor
 endif
 
 # Knobs that make or a shell would misread are refused before anything is made.
-$(foreach d,DATA1 DATA2 RUNS,$(if $(word 2,x$($(d))x),$(error $(d)=$($(d)): expected a path without spaces)))
+$(foreach d,DATA1 DATA2 RUNS PRETRAINED,$(if $(word 2,x$($(d))x),$(error $(d)=$($(d)): expected a path without spaces)))
 $(if $(shell case '$(SEED)' in (''|*[!0-9]*|??????????*) echo bad;; esac),$(error SEED=$(SEED): expected a whole number of at most nine digits))
 $(if $(shell case '$(SEEDS)' in (*[!0-9]*|????*) echo bad;; esac),$(error SEEDS=$(SEEDS): expected a whole number of at most three digits))
 
@@ -56,10 +56,15 @@ JOBLIST := $(RESULTS)/jobs.txt
 INPUTS := $(PLACE)/inputs.txt
 UNPACKED := $(PLACE)/unpacked
 
-CLAIMS := ablation place readings size recipe significance curve leakage
-.PHONY: paper begin scratch pretrain cv transfer claims $(CLAIMS) features samples diagrams figures plan data-drawn runs cells
+# Nets of others in Fig. 6 whose weights the user brings; the others learn from drawn cells first.
+WEIGHTS_TAKEN := alexnet vgg16 resnet18
+GIVEN := $(strip $(foreach n,$(if $(PRETRAINED),$(WEIGHTS_TAKEN)),$(if $(wildcard $(PRETRAINED)/$(n).safetensors),$(n))))
+$(if $(PRETRAINED),$(if $(GIVEN),,$(error PRETRAINED=$(PRETRAINED): found none of $(WEIGHTS_TAKEN:%=%.safetensors))))
 
-EXPERIMENT_GOALS := paper begin scratch pretrain cv transfer claims $(CLAIMS) features samples diagrams figures plan runs
+CLAIMS := ablation place readings size recipe significance curve leakage
+.PHONY: paper begin scratch pretrain cv transfer claims $(CLAIMS) transfer-curve cost features samples diagrams figures plan data-drawn runs cells
+
+EXPERIMENT_GOALS := paper begin scratch pretrain cv transfer claims $(CLAIMS) transfer-curve cost features samples diagrams figures plan runs
 ifneq ($(filter $(EXPERIMENT_GOALS) $(WORK)/%,$(MAKECMDGOALS)),)
 
 # Side by side without being asked: JOBS jobs at a time, unless the user gave -j.
@@ -67,10 +72,11 @@ ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(JOBS)
 endif
 
-RULES := $(PLACE)/jobs-$(SCALE)-seed$(SEED)$(SEEDS:%=-x%).mk
+space := $() $()
+RULES := $(PLACE)/jobs-$(SCALE)-seed$(SEED)$(SEEDS:%=-x%)$(subst $(space),,$(GIVEN:%=-%)).mk
 $(RULES): experiments/jobs $(wildcard experiments/*.conf) $(wildcard experiments/scales/*.conf)
 	@mkdir -p $(@D)
-	@SEED=$(SEED) SEEDS=$(SEEDS) experiments/jobs $(if $(RUNS),--archived) $(SCALE) >$@.new && if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@SEED=$(SEED) SEEDS=$(SEEDS) GIVEN='$(GIVEN)' experiments/jobs $(if $(RUNS),--archived) $(SCALE) >$@.new && if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 include $(RULES)
 endif
 
@@ -156,16 +162,21 @@ cv: $(RESULTS)/cv/results.json $(FIGURES)/fig6.tex $(FIGURES)/fig7.tex
 ## transfer: Dataset2 from pre-trained weights and from scratch: Fig. 8 (quick: 1 min, and scratch)
 transfer: $(RESULTS)/transfer/results.json $(FIGURES)/fig8.tex
 ## claims: what the paper says of its parts and shows no experiment for: the eight below (quick: 6 min)
-claims: $(CLAIMS)
+claims: $(CLAIMS) begin cost
 ## ablation: residual block, batch norm, dropout: none, each alone, each taken away, all (quick: 70 s)
 ## place: the residual block at each convolution, accuracy against work (quick: 60 s)
 ## readings: the readings of the net, a ReLU after FC1, padding (quick: 50 s)
 ## size: pictures of 28 to 150 pixels (quick: 28 to 70; 60 s)
 ## recipe: the recipe, today's habit, and each of its changes alone (quick: 60 s)
 ## significance: the two nets over repeated folds (quick: 50 s)
-## curve: transfer, and how many cells it saves (quick: 40 s, and scratch)
+## transfer-curve: transfer, and how many cells it saves (quick: 40 s, and scratch)
+transfer-curve: curve
+## cost: what each system of Fig. 6 costs, and what it gives for it (quick: 3 min, with cv)
+cost: $(RESULTS)/cv/results.json $(FIGURES)/cost.tex
+	@experiments/arms --cost cv $(RESULTS)
 ## leakage: photographs of one cell in two folds, on drawn cells (quick: 20 s)
 $(CLAIMS): %: $(RESULTS)/%/results.json $(FIGURES)/%.tex
+	@experiments/arms --text $* $(RESULTS)
 ## features: what the filters of a trained WBCsNet-2 answer to one neutrophil: Fig. 9 (a second, and scratch)
 features: $(FIGURES)/fig9.tex
 ## samples: a cell of each class: Fig. 1 (a second)
@@ -234,7 +245,10 @@ $(FIGURES)/curve.tex: $(RESULTS)/curve/arms.dat figures/curve.gp figures/style.g
 	$(call gnuplot,figures/curve.gp,2,arms='$<')
 $(RESULTS)/begin/arms.tex: $(RESULTS)/begin/results.json experiments/begin.conf experiments/arms experiments/published.csv
 	@experiments/arms begin $(RESULTS)
-CLAIM_FIGURES := $(CLAIMS:%=$(FIGURES)/%.tex)
+$(FIGURES)/cost.tex: $(RESULTS)/cv/arms.dat figures/cost.gp figures/style.gp
+	@mkdir -p $(@D)
+	$(call gnuplot,figures/cost.gp,1,arms='$<')
+CLAIM_FIGURES := $(CLAIMS:%=$(FIGURES)/%.tex) $(FIGURES)/cost.tex
 
 # What the two-step pipeline cuts out of the cells.
 $(FIGURES)/segments.png: $(INPUTS) | $(SET1)/dataset.json $(WBCSNET)
@@ -249,7 +263,7 @@ $(JOBS_ALL): | plan
 endif
 ## plan: say which jobs are left at this SCALE and how long they take here (a minute; for full it goes before paper)
 plan: | $(SET1)/dataset.json $(SET2)/dataset.json $(SET3)/dataset.json $(WBCSNET)
-	@SEED=$(SEED) SEEDS=$(SEEDS) DEVICE=$(DEVICE) RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/plan $(SCALE) $(WBCSNET) $(JOBS) $(THREADS) $(SET1) $(SET2) $(SET3)
+	@SEED=$(SEED) SEEDS=$(SEEDS) GIVEN='$(GIVEN)' DEVICE=$(DEVICE) RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/plan $(SCALE) $(WBCSNET) $(JOBS) $(THREADS) $(SET1) $(SET2) $(SET3)
 
 # Every run, and the mosaics, which need a run's weights: all that cannot be made again without training.
 runs: $(JOBS_ALL) $(FIGURES)/fig9/done

@@ -1199,6 +1199,21 @@ static void lrn_backward(host *h, int i)
   }
 }
 
+static void curve_open(host *h, int i) { (void)i, room_take(h, 0, 0); }
+
+static void curve_forward(host *h, int i)
+{
+  const step *s = host_step(h, i);
+  const layer *l = s->layer;
+  const simd *k = room_of(h)->k;
+  const float *x = host_act(h, s->x);
+  float *y = host_act(h, s->y);
+  const size_t n = size(h->n) * shape_floats(l->out), range = 4096;
+#pragma omp parallel for num_threads(h->threads)
+  for (size_t j = 0; j < n; j += range)
+    k->curve(y + j, x + j, n - j < range ? n - j : range, (float)l->amplitude, (float)l->slope);
+}
+
 typedef struct {
   int in, out, wide, batch;        /* wide, batch: rounded up to LANE */
   int parts;                       /* ranges of inputs */
@@ -1455,6 +1470,7 @@ static engine *cpu_open(const plan *p, int threads)
   op[STEP_POOL] = (host_op){ pool_open, pool_forward, pool_backward, work_close };
   op[STEP_FC] = (host_op){ fc_open, fc_forward, fc_backward, fc_close };
   op[STEP_AVERAGE] = (host_op){ average_open, average_forward, average_backward, work_close };
+  op[STEP_TANH] = (host_op){ curve_open, curve_forward, ref_op[STEP_TANH].backward, work_close };
   op[STEP_LRN] = (host_op){ lrn_open, lrn_forward, lrn_backward, work_close };
   return host_open(&engine_cpu, op, p, threads);
 }

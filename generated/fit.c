@@ -42,8 +42,9 @@ static char *configuration(const fit *t)
   fputs(", \"set\": ", f), json_put_text(f, t->set);
   fprintf(f, ", \"sha256\": \"%s\"}, \"recipe\": {\"name\": ", t->sha256), json_put_text(f, t->recipe);
   fputs(", \"with\": ", f), json_put_text(f, t->with);
-  fprintf(f, "}, \"folds\": %d, \"fold\": %d, \"cells\": %d, \"seed\": %llu, \"init\": ", t->folds, t->fold,
-          t->subset, (unsigned long long)t->seed);
+  fprintf(f, "}, \"folds\": %d, \"fold\": %d", t->folds, t->fold);
+  if (t->learn) fprintf(f, ", \"learn\": %d", t->learn);
+  fprintf(f, ", \"cells\": %d, \"seed\": %llu, \"init\": ", t->subset, (unsigned long long)t->seed);
   if (t->init) json_put_text(f, t->init); else fputs("null", f);
   fputs(", \"device\": ", f), json_put_text(f, t->device), fputc('}', f);
   fclose(f);
@@ -88,6 +89,7 @@ static void write_fit_record(const char *folder, const fit *t, const char *confi
           t->rows, t->rows);
   put_member(a->f, "params", t->params), put_member(a->f, "flop_per_image", t->flop);
   put_member(a->f, "seconds", t->seconds), put_member(a->f, "images_per_second", t->rate);
+  put_member(a->f, "infer_images_per_second", t->rate);
   fprintf(a->f, ", \"threads\": %d,\n \"correct\": %d", t->threads, correct);
   put_member(a->f, "final_loss", t->loss[t->rows - 1]);
   put_member(a->f, "final_accuracy", t->accuracy[t->rows - 1]);
@@ -100,6 +102,7 @@ static void write_fit_record(const char *folder, const fit *t, const char *confi
 int fit_write(const char *folder, const fit *t, const double *prob)
 {
   int *row = NEW(int, t->ds->n), trains = fold_rows(t->ds, t->fold_of, t->fold, false, row);
+  folds_thin(t->ds, row, &trains, t->learn, t->seed);
   int tests = fold_rows(t->ds, t->fold_of, t->fold, true, row);
   size_t n = (size_t)tests * (size_t)t->ds->classes;
   float *p = NEW(float, n + 1);

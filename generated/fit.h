@@ -6,7 +6,7 @@
 typedef struct {
   const dataset *ds;
   const int *fold_of;                                /* (N), as folds_make gave it */
-  int folds, fold, subset, threads;
+  int folds, fold, subset, learn, threads;           /* learn: of the training cells, 0: all */
   uint64_t seed;
   const char *name, *title, *set, *sha256;           /* in place of a net */
   const char *recipe, *with, *device;

@@ -15,7 +15,7 @@ typedef struct {
   const model *m;
   const char *layer, *device;
   double *x, seconds, l2;                            /* x (N, features); its time; l2: 0: chosen */
-  int features, folds, subset, threads;
+  int features, folds, subset, learn, threads;
   uint64_t seed;
 } frozen;
 
@@ -85,28 +85,35 @@ static double mean_loss(const frozen *z, const logistic *l, const int *row, int 
   return loss;
 }
 
-/* The penalty that does best on the fold after the held-out one; *start receives its fit. */
-static double choose_penalty(const frozen *z, const int *fold_of, int fold, logistic **start)
+/* sum (PENALTIES) += the cross-entropy of each penalty over the cells test (tests), learned from learn (n). */
+static void judge_penalties(const frozen *z, const int *learn, int n, const int *test, int tests, double *sum)
 {
-  int judge = (fold + 1) % z->folds, *learn = NEW(int, z->ds->n), *test = NEW(int, z->ds->n), n = 0;
-  int tests = fold_rows(z->ds, fold_of, judge, true, test);
-  double best = INFINITY, chosen = penalty[0], accuracy;
+  double accuracy;
   logistic *last = NULL;
-  for (int i = 0; i < z->ds->n; i++)
-    if (fold_of[i] >= 0 && fold_of[i] != fold && fold_of[i] != judge) learn[n++] = i;
-  for (int k = 0; n && tests && k < PENALTIES; k++) {
+  for (int k = 0; k < PENALTIES; k++) {
     logistic *l = logistic_fit(z->x, z->ds->label, learn, n, z->features, z->ds->classes, penalty[k], last,
                                1e-4, MOST_STEPS);
-    double loss = mean_loss(z, l, test, tests, &accuracy);
-    if (last && last != *start) logistic_free(last);
+    sum[k] += tests * mean_loss(z, l, test, tests, &accuracy);
+    if (last) logistic_free(last);
     last = l;
-    if (loss >= best) continue;
-    if (*start) logistic_free(*start);
-    best = loss, chosen = penalty[k], *start = l;
   }
-  if (last && last != *start) logistic_free(last);
+  logistic_free(last);
+}
+
+/* The penalty that does best over the folds of the training cells row (n), each judging once. */
+static double choose_penalty(const frozen *z, const int *fold_of, const int *row, int n)
+{
+  int *learn = NEW(int, n), *test = NEW(int, n), best = 0;
+  double sum[PENALTIES] = {0};
+  for (int judge = 0; judge < z->folds; judge++) {
+    int learns = 0, tests = 0;
+    for (int i = 0; i < n; i++)
+      if (fold_of[row[i]] == judge) test[tests++] = row[i]; else learn[learns++] = row[i];
+    if (learns && tests) judge_penalties(z, learn, learns, test, tests, sum);
+  }
+  for (int k = 1; k < PENALTIES; k++) if (sum[k] < sum[best]) best = k;
   free(learn), free(test);
-  return chosen;
+  return penalty[best];
 }
 
 /* frozen: a fold */
@@ -118,17 +125,15 @@ static fold_fit fit_fold(const frozen *z, const int *fold_of, int fold)
   double start = seconds();
   const int K = z->ds->classes;
   fold_fit t = { .l2 = z->l2 };
-  logistic *first = NULL;
-  int *row = NEW(int, z->ds->n);
-  if (!t.l2) t.l2 = z->folds > 2 ? choose_penalty(z, fold_of, fold, &first) : 0.01;
-  int n = fold_rows(z->ds, fold_of, fold, false, row);
-  t.l = logistic_fit(z->x, z->ds->label, row, n, z->features, K, t.l2, first, 1e-6, MOST_STEPS);
+  int *row = NEW(int, z->ds->n), n = fold_rows(z->ds, fold_of, fold, false, row);
+  folds_thin(z->ds, row, &n, z->learn, z->seed);
+  if (!t.l2) t.l2 = z->folds > 2 ? choose_penalty(z, fold_of, row, n) : 0.01;
+  t.l = logistic_fit(z->x, z->ds->label, row, n, z->features, K, t.l2, NULL, 1e-6, MOST_STEPS);
   t.loss = mean_loss(z, t.l, row, n, &t.accuracy);
   int tests = fold_rows(z->ds, fold_of, fold, true, row);
   t.prob = NEW(double, (size_t)tests * (size_t)K + 1);
   for (int i = 0; i < tests; i++)
     logistic_posterior(t.l, z->x + (size_t)row[i] * (size_t)z->features, t.prob + (size_t)i * (size_t)K);
-  if (first) logistic_free(first);
   free(row);
   t.seconds = seconds() - start;
   return t;
@@ -144,7 +149,7 @@ static int write_fold(const frozen *z, const int *fold_of, int fold, const fold_
             .threads = z->threads, .seed = z->seed, .name = "frozen", .title = title, .set = set,
             .sha256 = n->sha256, .recipe = "logistic", .with = with,
             .device = z->device, .init = z->m->sha256, .flop = n->flop, .seconds = reading + t->seconds,
-            .params = z->ds->classes * (z->features + 1.0), .rate = z->ds->n / fmax(z->seconds, 1e-9),
+            .learn = z->learn, .params = z->ds->classes * (z->features + 1.0), .rate = z->ds->n / fmax(z->seconds, 1e-9),
             .rows = 1, .loss = &t->loss, .accuracy = &t->accuracy };
   int right = fit_write(folder, &f, t->prob);
   free(title), free(set), free(with);
@@ -190,8 +195,9 @@ int cmd_frozen(int argc, char **argv)
     { "fold", OPTION_TEXT, &fold, "I|each", "the part held out, 0 to K-1, or each in turn (each)" },
     { "cells", OPTION_INT, &z.subset, "N", "use a stratified subset of N cells (0: all)" },
     { "seed", OPTION_SEED, &z.seed, "S", "seed of the folds (1)" },
+    { "learn", OPTION_INT, &z.learn, "N", "learn from N of the training cells only (0: all)" },
     { "layer", OPTION_TEXT, &z.layer, "NAME", "whose output is read (default: what the last fc reads)" },
-    { "l2", OPTION_REAL, &z.l2, "LAMBDA", "penalty (0: chosen on the fold after the held-out one)" },
+    { "l2", OPTION_REAL, &z.l2, "LAMBDA", "penalty (0: chosen by cross-validation within the training folds)" },
     { "device", OPTION_TEXT, &device, "NAME", "engine: auto, cpu, ref, cuda[:N], cuda-tf32, cuda-bf16 (auto)" },
     { "threads", OPTION_INT, &z.threads, "T", "threads (0: one a core); no result depends on it" },
     {0}
@@ -204,6 +210,7 @@ int cmd_frozen(int argc, char **argv)
     die(EXIT_USAGE, "frozen", "a flag missing", "--weights, --data and --out", "wbcsnet frozen --help");
   if (!(z.l2 >= 0 && z.l2 <= 1e6)) die(EXIT_USAGE, "--l2", say("%g", z.l2), "0 or more", NULL);
   if (z.subset < 0) die(EXIT_USAGE, "--cells", say("%d", z.subset), "0 or more", NULL);
+  if (z.learn < 0) die(EXIT_USAGE, "--learn", say("%d", z.learn), "0 or more", NULL);
   if (z.threads < 0 || z.threads > 4096) die(EXIT_USAGE, "--threads", say("%d", z.threads), "0 to 4096", NULL);
   int first, last;
   fit_folds(fold, z.folds, &first, &last);

@@ -63,6 +63,8 @@ typedef struct {
                  int c, bool add);
   /* As sgd_apply, bit for bit. */
   void (*sgd)(float *w, float *v, const float *g, size_t n, float rate, float momentum, float l2);
+  /* y (n) = amplitude * tanh(slope * x) */
+  void (*curve)(float *y, const float *x, size_t n, float amplitude, float slope);
 } simd;
 
 const simd *simd_best(void);       /* the widest this processor has, unless another is forced */

@@ -430,9 +430,45 @@ static void sgd(float *w, float *v, const float *g, size_t n, float rate, float 
   }
   for (; i < n; i++) v[i] = momentum * v[i] - rate * (g[i] + l2 * w[i]), w[i] += v[i];
 }
+
+INLINE vec fma_vec(vec a, vec b, vec c) { return FMA(a, b, c); }
+
+/* 2^z for z from -100 to 0 */
+INLINE vec power_of_two(vec z)
+{
+  static const float taylor[] = { 1.52527338e-5f, 1.54035304e-4f, 1.33335581e-3f, 9.61812911e-3f, 5.55041087e-2f,
+                                  2.40226507e-1f, 6.93147181e-1f, 1 };       /* (ln 2)^j / j!, j = 7 to 0 */
+  const vec shift = splat(12582912), k = (z + shift) - shift, f = z - k;     /* 1.5 * 2^23: rounds to a whole number */
+  vec p = splat(taylor[0]);
+  UNROLL for (int j = 1; j < 8; j++) p = fma_vec(p, f, splat(taylor[j]));
+  return p * (vec)((__builtin_convertvector(k, mask) + 127) << 23);
+}
+
+INLINE vec tanh_of(vec u)
+{
+  static const float taylor[] = { -1.45583438e-3f, 3.59212803e-3f, -8.86323552e-3f, 2.18694885e-2f,
+                                  -5.39682540e-2f, 1.33333333e-1f, -3.33333333e-1f };   /* of u^15 to u^3 */
+  const mask sign = (mask)u & (mask)splat(-0.0f), low = (mask)u ^ sign;
+  vec a = (vec)low;
+  a = keep_where(a < splat(10), a) + keep_where(a >= splat(10), splat(10));
+  const vec e = power_of_two(a * splat(-2.88539008f)), far = (splat(1) - e) / (splat(1) + e), square = u * u;
+  vec p = splat(taylor[0]);
+  UNROLL for (int j = 1; j < 7; j++) p = fma_vec(p, square, splat(taylor[j]));
+  const mask near = a < splat(0.5f), nan = u != u;
+  const vec t = (vec)(sign | (near & (mask)fma_vec(u * square, p, u)) | (~near & (mask)far));
+  return (vec)((nan & (mask)u) | (~nan & (mask)t));
+}
+
+static void curve(float *y, const float *x, size_t n, float amplitude, float slope)
+{
+  for (size_t i = 0; i < n; i += VL) {
+    const int some = n - i < VL ? (int)(n - i) : VL;
+    store_some(y + i, splat(amplitude) * tanh_of(splat(slope) * load_some(x + i, some)), some);
+  }
+}
 const simd SIMD_NAME = {
   SIMD_TEXT, COLUMNS * VL, ROWS,
   /* simd: the instance */
   tile, outer, transpose, wino_input, wino_taps, wino_output,
-  sums, norm, norm_sums, norm_grad, pool, unpool, sgd
+  sums, norm, norm_sums, norm_grad, pool, unpool, sgd, curve
 };

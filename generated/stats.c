@@ -84,6 +84,14 @@ double mcnemar(long b, long c)
   return p < 0.5 ? 2 * p : 1;
 }
 
+double cells_needed(double difference, double disagree)
+{
+  const double z_power = 0.8416212335729143;         /* the normal distribution's 80 % point */
+  disagree = fmax(disagree, difference);
+  double z = Z95 * sqrt(disagree) + z_power * sqrt(disagree - difference * difference);
+  return ceil(z * z / (difference * difference));
+}
+
 /* the distribution of Student's t */
 static double beta_fraction(double a, double b, double x)
 {

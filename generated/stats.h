@@ -36,6 +36,9 @@ double normal_p(double z);
 double two_proportion_z(long a, long na, long b, long nb);
 /* Exact McNemar test: b cells that only the first net recognised, c that only the second did. Two-sided p. */
 double mcnemar(long b, long c);
+/* Cells needed for McNemar's test to find, at 5 % and with a probability of 80 %, a difference (above 0) between nets that
+   disagree on that share of the cells; both are shares of 1. A difference above the share counts as the share. */
+double cells_needed(double difference, double disagree);
 /* Mean and standard deviation (n - 1 in the denominator; 0 for a single value). */
 void mean_sd(const double *x, int n, double *mean, double *sd);
 

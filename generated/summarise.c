@@ -210,6 +210,12 @@ static void put_start(summary *s, const arm *a, const char *column, double scale
 }
 
 /* put an arm's description */
+/* Where the first weights came from: drawn (init is null), another run's, or a file of PyTorch's that a user gave. */
+static const char *begun(const char *init)
+{
+  return !init ? "nothing" : strncmp(init, "torch ", 6) ? "own" : "given";
+}
+
 /* What not every kind of run has: a dash where it is missing. */
 static void put_known(values *t, double x, int digits, const char *experiment, const char *name, const char *key)
 {
@@ -234,6 +240,7 @@ static void describe_arm(summary *s, const arm *a)
   put_text(t, json_text(recipe, "name", "?"), "%s/%s/recipe", e, a->name);
   const char *with = json_text(recipe, "with", "");
   put_text(t, *with ? with : "none", "%s/%s/with", e, a->name);
+  put_text(t, begun(json_text(config, "init", NULL)), "%s/%s/begun", e, a->name);
   put_number(t, seeds, 0, "%s/%s/seeds", e, a->name);
   put_number(t, first->folds, 0, "%s/%s/folds", e, a->name);
   put_number(t, a->runs, 0, "%s/%s/runs", e, a->name);

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum { REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE, VERDICTS } verdict;
-static const char *const verdict_key[VERDICTS] = { "reproduced", "not-reproduced", "not-comparable" };
-static const char *const verdict_macro[VERDICTS] = { "\\reproduced", "\\notreproduced", "\\notcomparable" };
+typedef enum { REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE, NOT_CLAIMED, VERDICTS } verdict;
+static const char *const verdict_key[VERDICTS] =
+  { "reproduced", "not-reproduced", "not-comparable", "not-claimed" };
+static const char *const verdict_macro[VERDICTS] =
+  { "\\reproduced", "\\notreproduced", "\\notcomparable", "\\notclaimed" };
 
 typedef struct {
   const char *claim, *about, *published, *rule, *ours, *limit, *reason;        /* a row of claims.csv */
@@ -120,10 +122,22 @@ static void judge_start(judged *c)
   settle(c, inside ? REPRODUCED : NOT_REPRODUCED, v->bounded ? why : "one run gives no interval");
 }
 
+static void answer_question(judged *c)
+{
+  const value *v = c->mine;
+  const char *cells = strcmp(c->kind, "real") ? "drawn cells; " : "";
+  if (!v) settle(c, NOT_CLAIMED, "not run at this scale");
+  else if (v->text) settle(c, NOT_CLAIMED, "the run diverged");
+  else if (!v->tested) settle(c, NOT_CLAIMED, cells);
+  else settle(c, NOT_CLAIMED, say("%s$p %s$%s", cells, p_text(v->p), v->p >= 0.05 ? ": no difference found"
+                                  : v->value < 0 ? ": the opposite" : ""));
+}
+
 /* judge a claim by its rule */
 static void judge(judged *c, const char *scale)
 {
-  if (!strcmp(c->rule, "none")) settle(c, NOT_COMPARABLE, c->reason);
+  if (!strcmp(c->rule, "ask")) answer_question(c);
+  else if (!strcmp(c->rule, "none")) settle(c, NOT_COMPARABLE, c->reason);
   else if (!strcmp(scale, "smoke")) settle(c, NOT_COMPARABLE, "scale smoke judges nothing");
   else if (!c->mine) settle(c, NOT_COMPARABLE, "no value was measured");
   else if (strcmp(c->kind, "real") && strcmp(c->about, "training"))
@@ -135,7 +149,7 @@ static void judge(judged *c, const char *scale)
   else if (!strcmp(c->rule, "number")) judge_number(c, scale);
   else if (!strcmp(c->rule, "start")) judge_start(c);
   else die(EXIT_DATA, "claims.csv", say("the rule '%s'", c->rule),
-           "number, better, least, most, start or none", NULL);
+           "number, better, least, most, start, ask or none", NULL);
 }
 
 /* write the claims table */
@@ -148,7 +162,7 @@ static const char *signed_text(const value *v, bool sign)
 
 static void write_claim(FILE *f, const judged *c, const values *t)
 {
-  bool sign = !strcmp(c->rule, "better");
+  bool sign = !strcmp(c->rule, "better") || !strcmp(c->rule, "ask");
   const value *place = find_value(t, say("paper/%s/place", c->published));
   value theirs = c->theirs ? *c->theirs : (value){0}, gap = { .digits = 2 };
   theirs.bounded = false;
@@ -166,6 +180,21 @@ static void write_claim(FILE *f, const judged *c, const values *t)
 }
 
 /* write the findings */
+static void write_claim_text(FILE *f, const judged *c)
+{
+  const bool sign = !strcmp(c->rule, "better") || !strcmp(c->rule, "ask");
+  const value *v = c->mine, *t = c->theirs;
+  fprintf(f, "%-14s %s:", verdict_key[c->verdict], c->claim);
+  if (t && !t->text) fprintf(f, " published %s%.*f,", sign && t->value > 0 ? "+" : "", t->digits, t->value);
+  if (!v) fputs(" ours -", f);
+  else if (v->text) fprintf(f, " ours %s", v->text);
+  else fprintf(f, " ours %s%.*f", sign && v->value > 0 ? "+" : "", v->digits, v->value);
+  if (v && v->bounded) fprintf(f, " (%.*f to %.*f)", v->digits, v->low, v->digits, v->high);
+  fputs("; ", f);
+  for (const char *s = c->why; *s; s++) if (*s != '$') fputc(*s, f);
+  fputc('\n', f);
+}
+
 static void find_accuracy(FILE *f, const values *t, const char *what, const char *key)
 {
   const value *v = find_value(t, key);
@@ -227,6 +256,16 @@ static double over_experiments(const values *t, const char *name)
   return sum;
 }
 
+static void put_cells_needed(values *t)
+{
+  const value *b = find_value(t, "cv/wbcsnet2-vs-wbcsnet/first"), *c = find_value(t, "cv/wbcsnet2-vs-wbcsnet/second");
+  const value *all = find_value(t, "cv/wbcsnet2-vs-wbcsnet/cells");
+  const double gain = paper(t, "fig6/gain") / 100, disagree = b && c && all ? (b->value + c->value) / all->value : NAN;
+  put_number(t, cells_needed(gain, gain), 0, "needed/least");
+  put_number(t, cells_needed(gain, disagree), 0, "needed/ours");
+  put_number(t, 100 * fmax(disagree, gain), 1, "needed/disagree");
+}
+
 static void judge_all(values *t, int own, const char *claims, const char *scale, const char *out)
 {
   csv *c = csv_read(claims, "experiments/claims.csv");
@@ -237,11 +276,18 @@ static void judge_all(values *t, int own, const char *claims, const char *scale,
     judge(&all[i], scale), count[all[i].verdict]++;
   }
   atomic_file *a = file_create(say("%s/claims.tex", out));
-  for (int i = 0; i < c->rows; i++) write_claim(a->f, &all[i], t);
+  for (int i = 0, asked = 0; i < c->rows; i++) {
+    if (all[i].verdict == NOT_CLAIMED && !asked++) fputs("\\questions\n", a->f);
+    write_claim(a->f, &all[i], t);
+  }
+  file_commit(a);
+  a = file_create(say("%s/claims.txt", out));
+  for (int i = 0; i < c->rows; i++) write_claim_text(a->f, &all[i]);
   file_commit(a);
   int first = t->n;
   for (int v = 0; v < VERDICTS; v++) put_number(t, count[v], 0, "verdict/%s", verdict_key[v]);
-  put_number(t, c->rows, 0, "verdict/all");
+  put_number(t, c->rows - count[NOT_CLAIMED], 0, "verdict/all");
+  put_cells_needed(t);
   const char *sums[3] = { "runs", "diverged", "minutes" };
   for (int i = 0; i < 3; i++) put_number(t, over_experiments(t, sums[i]), i == 2, "all/%s", sums[i]);
   /* write the values that verdict made */
@@ -264,7 +310,7 @@ int cmd_verdict(int argc, char **argv)
       "the paper's numbers: id, place, quantity, value, unit, note" },
     { "claims", OPTION_TEXT, &claims, "CSV", "the claims: claim, about, published, rule, ours, limit, reason" },
     { "scale", OPTION_TEXT, &scale, "NAME", "the scale the runs were made at; only full is the paper's" },
-    { "out", OPTION_TEXT, &out, "FOLDER", "where claims.tex, verdict.tex and findings.txt go" }, {0} };
+    { "out", OPTION_TEXT, &out, "FOLDER", "where claims.tex, claims.txt, verdict.tex, findings.txt go" }, {0} };
   options_read(argc, argv, flags,
                "verdict --published CSV --claims CSV --scale NAME --out FOLDER RESULTS.json...",
                "Judge the paper's claims by the results of summarise.", NULL, path, &n, 64);

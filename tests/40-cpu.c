@@ -44,6 +44,26 @@ static double worst(const float *x, const double *y, size_t n)
 
 /* ---- kernels against plain loops ---- */
 
+static void test_curve(const simd *k)
+{
+  enum { N = 40013 };
+  static float x[N], y[N + 1];
+  double bad = 0;
+  int odd = 0;
+  for (int i = 0; i < N; i++) x[i] = (float)(i - N / 2) * 0.0007f;            /* -14 to 14 */
+  y[N] = 7;
+  k->curve(y, x, N, 1.7159f, 0.66666667f);
+  for (int i = 0; i < N; i++) {
+    const double want = 1.7159f * tanh(0.66666667f * (double)x[i]);
+    bad = fmax(bad, fabs(y[i] - want) / fmax(fabs(want), 1e-30)), odd += y[i] != -y[N - 1 - i];
+  }
+  ok(bad < 3e-7 && y[N] == 7, "%s: tanh, relative error %.2g", k->name, bad);
+  ok(!odd, "%s: tanh is odd to the bit", k->name);
+  const float edge[] = { 0, -0.0f, 1e-40f, 100, -INFINITY, INFINITY, NAN };
+  k->curve(y, edge, 7, 1, 1);
+  ok(y[0] == 0 && signbit(y[1]) && y[2] == edge[2] && y[3] == 1 && y[4] == -1 && y[5] == 1 && isnan(y[6]), "%s: zeros, tiny, large and not a number", k->name);
+}
+
 static void test_tile(const simd *k)
 {
   enum { SEGMENTS = 3, STEP = 48 };
@@ -260,7 +280,7 @@ static void test_room(void)
 
 int main(void)
 {
-  for (const simd *const *k = simd_all(); *k; k++) test_tile(*k), test_outer(*k), test_winograd(*k), test_transpose(*k);
+  for (const simd *const *k = simd_all(); *k; k++) test_tile(*k), test_curve(*k), test_outer(*k), test_winograd(*k), test_transpose(*k);
   test_bits();
   test_fallback();
   test_direct();

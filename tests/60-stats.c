@@ -49,6 +49,29 @@ static void test_wilson(void)
   ok(wilson(0, 0).low == 0 && wilson(0, 0).high == 1, "no cells: anything");
 }
 
+/* Exact chance that McNemar's test finds the difference: over all numbers of disagreements, and of those in favour of the first. */
+static double power(int cells, double difference, double disagree)
+{
+  double sum = 0;
+  const double share = (1 + difference / disagree) / 2;
+  for (int n = 1; n <= cells; n++) {
+    double of_n = exp(lgamma(cells + 1.0) - lgamma(n + 1.0) - lgamma(cells - n + 1.0) + n * log(disagree) + (cells - n) * log1p(-disagree));
+    if (of_n < 1e-12) continue;
+    for (int b = 0; b <= n; b++)
+      if (mcnemar(b, n - b) < 0.05) sum += of_n * exp(lgamma(n + 1.0) - lgamma(b + 1.0) - lgamma(n - b + 1.0) + b * log(share) + (n - b) * log1p(-share));
+  }
+  return sum;
+}
+
+static void test_cells_needed(void)
+{
+  const double at = cells_needed(0.05, 0.2), found = power((int)at, 0.05, 0.2), half = power((int)at / 2, 0.05, 0.2);
+  ok(at == 626, "5 points among nets that disagree on 20 %% by hand: (1.96 sqrt(0.2) + 0.8416 sqrt(0.1975))^2 / 0.05^2 = 626 (got %g)", at);
+  ok(found > 0.76 && found < 0.82, "the exact test finds them among so many cells in about 80 %% of studies (%.3f)", found);
+  ok(half < 0.55, "and among half as many in about half (%.3f)", half);
+  ok(cells_needed(0.007, 0.007) == 1119 && cells_needed(0.007, 0.001) == 1119, "the paper's gain, all disagreements in its favour: 1119");
+}
+
 static void test_two_nets(void)
 {
   double z = two_proportion_z(2102, 2172, 2087, 2172);
@@ -57,6 +80,7 @@ static void test_two_nets(void)
   ok(near(mcnemar(1, 9), 22.0 / 1024, 1e-12), "McNemar 1 against 9 by hand: 2 (1 + 10) / 1024");
   ok(near(mcnemar(10, 2), 158.0 / 4096, 1e-12) && mcnemar(10, 2) == mcnemar(2, 10), "10 against 2 by hand: 2 (1 + 12 + 66) / 4096");
   ok(mcnemar(0, 0) == 1 && mcnemar(7, 7) == 1, "no evidence: p 1");
+  test_cells_needed();
   ok(near(mcnemar(86, 150), 3.716e-05, 5e-9), "86 against 150 as R's exact2x2 has it: 3.716e-05 (got %.4g)", mcnemar(86, 150));
   for (long gain = 15; gain <= 16; gain++) {         /* the most cells on which the nets may disagree */
     long most = 0, expected = gain == 15 ? 51 : 58;

@@ -101,6 +101,8 @@ training ends at 100,training,fig4/end,least,try/a/end/accuracy,99.5,
 training ends at 0,training,fig5/end,most,try/a/end/loss,0.05,
 loss starts at 1.65,training,fig5/start,start,try/a/start/loss,,
 unseen,training,,none,,,not run
+is a better by design?,recognition,,ask,try/a-vs-b/accuracy,,
+is it worth its cost?,recognition,,ask,try/no-such,,
 END
 judge() { "$bin" verdict --published experiments/published.csv --claims "$tmp/claims.csv" --scale "$1" --out "$tmp/v$1" "$tmp/out/results.json"; }
 judge full; ok $? 'verdict ends well'
@@ -111,6 +113,11 @@ has "$v/claims.tex" '{\reproduced}{the rule asks for at least 99.5}' 'a limit th
 has "$v/claims.tex" '{\notreproduced}{the rule asks for at most 0.05}' 'a limit that is missed'
 has "$v/claims.tex" '{\reproduced}{inside the interval of one more run}' 'a start inside the prediction interval'
 has "$v/verdict.tex" '\result{verdict/reproduced}{2}' 'verdicts are counted'
+has "$v/verdict.tex" '\result{verdict/all}{7}' 'questions of ours are not counted among the claims'
+[ "$(grep -c '{.notclaimed}' "$v/claims.tex")" = 2 ] && grep -q '{.notclaimed}{drawn cells; $p = 0.6[23]$: no difference found}' "$v/claims.tex"; ok $? 'a question has its test and no verdict'
+grep -q '^not-claimed *is it worth its cost?: ours -; not run at this scale$' "$v/claims.txt"; ok $? 'and says where it was not run'
+[ "$(grep -c questions "$v/claims.tex")" = 1 ] && [ "$(sed -n '/questions/=' "$v/claims.tex")" = 8 ]; ok $? 'questions stand apart, behind the claims'
+grep -q '^reproduced *training ends at 100: published 100, ours .*; the rule asks for at least 99.5$' "$v/claims.txt"; ok $? 'the claims stand in a file for a terminal too'
 has "$v/verdict.tex" '\result{published/recall}{92.89}' "the paper's Table 1 is scored"
 has "$v/verdict.tex" '\result{published/missing}{8}' 'eight cells are missing from it'
 has "$v/verdict.tex" '\result{published/most}{51}' 'its gain of 15 cells needs at most 51 disagreements'

@@ -28,6 +28,7 @@ if command -v pdftotext >/dev/null; then
     for what in 'Figure 1' 'Figure 2' 'Figure 3' 'Figure 4' 'Figure 5' 'Figure 6' 'Figure 7' 'Figure 8' 'Figure 9' 'Table 1' 'Table A' 'Table D' Colophon References; do
         grep -q "$what" "$tmp/paper.txt"; ok $? "the report has $what"
     done
+    grep -q 'Asked by us' "$tmp/paper.txt" && grep -q 'from drawn cells' "$tmp/paper.txt"; ok $? 'it has our own questions, and says where fine-tuning began'
     [ "$(grep -c 'scale smoke, synthetic cells' "$tmp/paper.txt")" -ge "$(pdfinfo "$tmp/paper.pdf" | sed -n 's/^Pages: *//p')" ]; ok $? 'scale and kind of cells stand on every page'
     ! grep -q '??' "$tmp/paper.txt"; ok $? 'no reference is open'
 fi
@@ -74,4 +75,9 @@ mkdir "$tmp/c" && cp -r experiments "$tmp/c" && printf 'transfer.seeds 2\nbegin.
 [ "$(grep -c -- '--seed 2 --init [^ ]*/scratch/wbcsnet2/seed2/foldall/weights' "$tmp/rules.txt")" = 2 ]; ok $? 'the second seed is tuned from the second seed of scratch'
 grep -q '^[^ ]*/scratch/wbcsnet2/seed2/foldall/run.json:' "$tmp/rules.txt"; ok $? 'which is trained'
 [ "$(grep -c 'with epochs=3' "$tmp/rules.txt")" = 27 ]; ok $? 'a scale decides about the epochs of begin too'
+# A user's own weights for the nets of others: those that are there take the place of drawn cells.
+GIVEN='resnet18' experiments/jobs smoke >"$tmp/given.txt"
+[ "$(grep -c 'nets/resnet18.net --set size=32 --recipe experiments/recipes/finetune.conf .*--pretrained $(PRETRAINED)/resnet18.safetensors .*cv/resnet18-tuned/' "$tmp/given.txt")" = 2 ]; ok $? 'weights that are given are fine-tuned at their own widths'
+[ "$(grep -c -- '--pretrained' "$tmp/given.txt")" = 2 ] && grep -q 'init [^ ]*/pretrain/alexnet/' "$tmp/given.txt"; ok $? 'the other nets learn from drawn cells first'
+begin PRETRAINED="$tmp/c"; [ $? = 2 ] && grep -q 'found none of alexnet.safetensors vgg16.safetensors resnet18.safetensors' "$tmp/begin.txt"; ok $? 'a folder without such weights: one message'
 echo "1..$n"
