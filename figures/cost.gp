@@ -1,22 +1,29 @@
-# What a system of Fig. 6 costs against what it gives: accuracy with Wilson's 95 % intervals against the work of a cell and against the
-# number of weights. Nets from nothing, as they were run; the pipeline has no work that compares.
+# What each system of Fig. 6 costs, beside its accuracy: operations, weights and time on one core, in the order of Fig. 6. Nets are those
+# trained from nothing, in the sizes that were run; the pipeline has no count of operations that compares.
 load 'figures/style.gp'
-eval begin(14.4, 7.2)
-drawn = "< awk '!/^#/ && $8 !~ /-tuned$/' ".arms
+kept = "< awk '!/^#/ && $8 !~ /-tuned$/ { n++; line[n] = $0 } END { for (i = 1; i <= n; i++) { l = line[i]; sub(/^[0-9]+/, n + 1 - i, l); print l } }' ".arms
+stats kept u 1 nooutput
+n = STATS_max
+h = 1.9 + 0.62 * n
+eval begin(14.4, h)
+foot = 1.25 / h; head = 1 - 0.25 / h
 set multiplot
-set bmargin at screen 0.19; set tmargin at screen 0.97; set logscale x; set offsets graph 0.06, graph 0.22, graph 0.1, graph 0.06
-set format x '$10^{%T}$'
-set lmargin at screen 0.09; set rmargin at screen 0.51
-set ylabel 'accuracy (\%)' offset 1.2,0; set xlabel 'MFLOP a cell, forward' offset 0,0.3
-name(c) = '\scriptsize '.c
-other(a) = a ne 'wbcsnet2' && a ne 'wbcsnet'
-plot drawn u ($5 > 0 && other(strcol(8)) ? $5 : NaN):2:3:4 w yerrorbars ls 3 dt solid notitle, \
-     drawn u (strcol(8) eq 'wbcsnet' ? $5 : NaN):2:3:4 w yerrorbars ls 2 dt solid notitle, \
-     drawn u (strcol(8) eq 'wbcsnet2' ? $5 : NaN):2:3:4 w yerrorbars ls 1 notitle, \
-     drawn u ($5 > 0 ? $5 : NaN):2:(name(strcol(9))) w labels left offset 0.8,0.5 notitle
-set lmargin at screen 0.57; set rmargin at screen 0.99; unset ylabel; unset label 100; set xlabel 'weights' offset 0,0.3
-plot drawn u (other(strcol(8)) ? $6 : NaN):2:3:4 w yerrorbars ls 3 dt solid notitle, \
-     drawn u (strcol(8) eq 'wbcsnet' ? $6 : NaN):2:3:4 w yerrorbars ls 2 dt solid notitle, \
-     drawn u (strcol(8) eq 'wbcsnet2' ? $6 : NaN):2:3:4 w yerrorbars ls 1 notitle, \
-     drawn u 6:2:(name(strcol(9))) w labels left offset 0.8,0.5 notitle
+set bmargin at screen foot; set tmargin at screen head; set yrange [0.4:n + 0.6]; set border 1; set grid noytics xtics
+set ytics scale 0
+names(file) = system(substr(file, 3, strlen(file))." | awk -v q=\\' '{ l = $0; sub(/^[^\"]*\"/, \"\", l); sub(/\".*$/, \"\", l); printf \"%s%s%s%s %d\", (c++ ? \",\" : \"\"), q, l, q, $1 }'")
+eval 'set ytics ('.names(kept).')'
+is(a, net) = strcol(8) eq net ? a : NaN
+other(a) = strcol(8) eq 'wbcsnet2' || strcol(8) eq 'wbcsnet' ? NaN : a
+
+set lmargin at screen 0.215; set rmargin at screen 0.41; set xlabel 'accuracy (\%)' offset 0,0.3; set xtics 4; set offsets graph 0.05, graph 0.05, 0, 0
+plot kept u 2:(other($1)):3:4 w xerrorbars ls 3 dt solid notitle, kept u 2:(is($1, 'wbcsnet')):3:4 w xerrorbars ls 2 dt solid notitle, \
+     kept u 2:(is($1, 'wbcsnet2')):3:4 w xerrorbars ls 1 notitle
+unset label 100; unset ytics; set logscale x; set format x '$10^{%T}$'; set offsets graph 0.08, graph 0.08, 0, 0
+do for [i = 1:3] {
+    column = int(word('5 6 10', i))
+    set lmargin at screen 0.265 + 0.19 * i; set rmargin at screen 0.395 + 0.19 * i
+    step = i == 2 ? 100 : 10; set xtics step
+    set xlabel (i == 1 ? 'MFLOP a cell' : i == 2 ? 'weights' : 's a fold') offset 0,0.3
+    plot kept u column:(other($1)) w p ls 3 notitle, kept u column:(is($1, 'wbcsnet')) w p ls 2 notitle, kept u column:(is($1, 'wbcsnet2')) w p ls 1 notitle
+}
 unset multiplot
