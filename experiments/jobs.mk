@@ -125,7 +125,7 @@ $(JOBLIST): $(RULES)
 $(INPUTS): always | $(SET1)/dataset.json $(SET2)/dataset.json $(SET3)/dataset.json
 	@mkdir -p $(@D)
 	@for d in $(SET1) $(SET2) $(SET3); do realpath $$d; [ ! -e $$d/labels.csv ] || sha256sum <$$d/labels.csv; done >$@.new; \
-	echo device $(DEVICE) seed $(SEED) $(SEEDS) >>$@.new; if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	echo device $(DEVICE) seed $(SEED) $(SEEDS) $(if $(GIVEN),given $(PRETRAINED) $(GIVEN)) >>$@.new; if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 # When the rules change (another scale file, another arm) or the inputs do, every job is looked at again; only those whose own
 # command has changed are run.
 # A record is written whole or not at all, so a stopped make need not remove it.

@@ -80,4 +80,6 @@ GIVEN='resnet18' experiments/jobs smoke >"$tmp/given.txt"
 [ "$(grep -c 'nets/resnet18.net --set size=32 --recipe experiments/recipes/finetune.conf .*--pretrained $(PRETRAINED)/resnet18.safetensors .*cv/resnet18-tuned/' "$tmp/given.txt")" = 2 ]; ok $? 'weights that are given are fine-tuned at their own widths'
 [ "$(grep -c -- '--pretrained' "$tmp/given.txt")" = 2 ] && grep -q 'init [^ ]*/pretrain/alexnet/' "$tmp/given.txt"; ok $? 'the other nets learn from drawn cells first'
 begin PRETRAINED="$tmp/c"; [ $? = 2 ] && grep -q 'found none of alexnet.safetensors vgg16.safetensors resnet18.safetensors' "$tmp/begin.txt"; ok $? 'a folder without such weights: one message'
+mkdir "$tmp/g" && : >"$tmp/g/vgg16.safetensors"
+begin PRETRAINED="$tmp/g" && grep -q '^device .* given .*/g vgg16$' "$tmp/inputs.txt" && begin && ! grep -q given "$tmp/inputs.txt"; ok $? 'whether weights are given is an input that make looks at'
 echo "1..$n"
