@@ -53,16 +53,17 @@ void macro_scores(const confusion *m, double score[SCORE_COUNT])
 }
 
 /* bound a proportion */
-interval wilson(long right, long n)
+interval wilson_of(double right, double n)
 {
   if (n <= 0) return (interval){ 0, 1 };
-  double p = (double)right / (double)n, z2 = Z95 * Z95 / (double)n;
-  double middle = p + z2 / 2, half = Z95 * sqrt(p * (1 - p) / (double)n + z2 / (4 * (double)n));
+  double p = right / n, z2 = Z95 * Z95 / n, middle = p + z2 / 2, half = Z95 * sqrt(p * (1 - p) / n + z2 / (4 * n));
   interval i = { (middle - half) / (1 + z2), (middle + half) / (1 + z2) };
-  if (right == 0) i.low = 0;
-  if (right == n) i.high = 1;
+  if (right <= 0) i.low = 0;
+  if (right >= n) i.high = 1;
   return i;
 }
+
+interval wilson(long right, long n) { return wilson_of((double)right, (double)n); }
 
 /* compare two proportions */
 double normal_p(double z) { return erfc(fabs(z) / sqrt(2)); }
@@ -222,6 +223,15 @@ static void draw_pairs(rng *r, const int *cells, int n, int truth, const int *a,
   }
 }
 
+/* count the draws on each side of zero */
+static double draws_p(const double draw[BOOTSTRAP_DRAWS])
+{
+  int below = 0, above = 0;
+  for (int t = 0; t < BOOTSTRAP_DRAWS; t++) below += draw[t] <= 0, above += draw[t] >= 0;
+  int least = below < above ? below : above;
+  return fmin(1, least ? 2.0 * least / BOOTSTRAP_DRAWS : 1.0 / BOOTSTRAP_DRAWS);
+}
+
 /* draw the pairs many times */
 void paired_bootstrap(int classes, int n, const int *truth, const int *a, const int *b, uint64_t seed,
                       interval out[SCORE_COUNT], double p[SCORE_COUNT])
@@ -242,12 +252,83 @@ void paired_bootstrap(int classes, int n, const int *truth, const int *a, const 
   }
   free(cells);
   for (int s = 0; s < SCORE_COUNT; s++) {
-    /* count the draws on each side of zero */
-    int below = 0, above = 0;
-    for (int t = 0; t < BOOTSTRAP_DRAWS; t++) below += draws[s][t] <= 0, above += draws[s][t] >= 0;
-    int least = below < above ? below : above;
-    p[s] = least ? 2.0 * least / BOOTSTRAP_DRAWS : 1.0 / BOOTSTRAP_DRAWS;
-    if (p[s] > 1) p[s] = 1;
+    p[s] = draws_p(draws[s]);
+    out[s] = middle_95(draws[s], BOOTSTRAP_DRAWS);
+  }
+}
+/* cells in groups */
+double design_effect(const bool *right, const int *group, int n, int groups)
+{
+  double *size = NEW(double, groups), *known = NEW(double, groups), p = 0, squares = 0, spread = 0;
+  int there = 0;
+  for (int i = 0; i < n; i++) size[group[i]]++, known[group[i]] += right[i], p += right[i];
+  p /= n > 0 ? n : 1;
+  for (int g = 0; g < groups; g++) {
+    const double e = known[g] - p * size[g];
+    there += size[g] > 0, squares += size[g] * size[g], spread += e * e;
+  }
+  free(size), free(known);
+  if (n == 0) return 1;
+  const double most = squares / n;
+  if (p <= 0 || p >= 1 || there < 2) return most;
+  return fmax(1, spread * there / (there - 1) / (n * p * (1 - p)));
+}
+
+double sign_flip(const int *difference, int groups)
+{
+  int most = 0, sum = 0, reached = 0;
+  for (int g = 0; g < groups; g++) most += abs(difference[g]), sum += difference[g];
+  double *chance = NEW(double, 2 * most + 1), *next = NEW(double, 2 * most + 1), p = 0;
+  chance[most] = 1;                                  /* at most + s: the chance of the sum s */
+  for (int g = 0; g < groups; g++) {
+    const int d = abs(difference[g]);
+    if (!d) continue;
+    for (int s = -reached - d; s <= reached + d; s++) next[most + s] = 0;
+    for (int s = -reached; s <= reached; s++)
+      next[most + s + d] += chance[most + s] / 2, next[most + s - d] += chance[most + s] / 2;
+    double *swap = chance;
+    chance = next, next = swap, reached += d;
+  }
+  for (int s = -reached; s <= reached; s++) if (abs(s) >= abs(sum)) p += chance[most + s];
+  free(chance), free(next);
+  return fmin(p, 1);
+}
+
+/* draw groups many times */
+/* start (groups + 1) and cell (n): the cells of group g stand from start[g] on. */
+static void list_groups(const int *group, int n, int groups, int *start, int *cell)
+{
+  for (int i = 0; i < n; i++) start[group[i] + 1]++;
+  for (int g = 0; g < groups; g++) start[g + 1] += start[g];
+  int *at = NEW(int, groups);
+  for (int i = 0; i < n; i++) cell[start[group[i]] + at[group[i]]++] = i;
+  free(at);
+}
+
+void group_bootstrap(int classes, int n, const int *truth, const int *a, const int *b, const int *group,
+                     int groups, uint64_t seed, interval out[SCORE_COUNT], double p[SCORE_COUNT])
+{
+  static double draws[SCORE_COUNT][BOOTSTRAP_DRAWS];
+  int *start = NEW(int, groups + 1), *cell = NEW(int, n);
+  double d[SCORE_COUNT];
+  list_groups(group, n, groups, start, cell);
+  for (int t = 0; t < BOOTSTRAP_DRAWS; t++) {
+    confusion ma = { .classes = classes }, mb = ma;
+    rng r = rng_open(seed, RNG_BOOTSTRAP, (uint32_t)t, 2 * STATS_CLASSES);
+    for (int k = 0; k < groups; k++) {
+      const int g = (int)rng_below(&r, (uint32_t)groups);
+      for (int c = start[g]; c < start[g + 1]; c++) {
+        const int i = cell[c];
+        ma.cell[truth[i]][a[i]]++;
+        if (b) mb.cell[truth[i]][b[i]]++;
+      }
+    }
+    if (b) score_difference(&ma, &mb, d); else macro_scores(&ma, d);
+    for (int s = 0; s < SCORE_COUNT; s++) draws[s][t] = d[s];
+  }
+  free(start), free(cell);
+  for (int s = 0; s < SCORE_COUNT; s++) {
+    if (b) p[s] = draws_p(draws[s]);
     out[s] = middle_95(draws[s], BOOTSTRAP_DRAWS);
   }
 }

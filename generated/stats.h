@@ -1,6 +1,7 @@
 /* stats.h: from counts of right and wrong cells to metrics, intervals and tests. Pure functions. */
 #ifndef STATS_H
 #define STATS_H
+#include <stdbool.h>
 #include <stdint.h>
 
 /* statistics: interface */
@@ -26,8 +27,9 @@ void macro_scores(const confusion *m, double score[SCORE_COUNT]);
 typedef struct { double low, high; } interval;
 #define Z95 1.959963984540054                        /* the normal distribution's 97.5 % point */
 
-/* Wilson's 95 % score interval of a proportion: right of n. n = 0 gives 0..1. */
+/* Wilson's 95 % score interval of a proportion: right of n. n = 0 gives 0..1. wilson_of: n need not be whole. */
 interval wilson(long right, long n);
+interval wilson_of(double right, double n);
 
 /* Two-sided p of a standard normal z. */
 double normal_p(double z);
@@ -62,4 +64,14 @@ void bootstrap(const confusion *m, uint64_t seed, interval out[SCORE_COUNT]);
    recognised. Fills the 95 % interval and two-sided p of each macro score's difference. */
 void paired_bootstrap(int classes, int n, const int *truth, const int *a, const int *b, uint64_t seed,
                       interval out[SCORE_COUNT], double p[SCORE_COUNT]);
+
+/* By how much the variance of a share is larger because cells come in groups; at least 1. right (n): 1 where a
+   cell counts; group (n): 0 to groups - 1. */
+double design_effect(const bool *right, const int *group, int n, int groups);
+/* Exact two-sided p of a paired test by groups: the share of all choices of signs that make the sum of the
+   differences (groups) at least as large, without its sign. */
+double sign_flip(const int *difference, int groups);
+/* As bootstrap and paired_bootstrap (b NULL: of a alone; p is not touched then), drawing whole groups. */
+void group_bootstrap(int classes, int n, const int *truth, const int *a, const int *b, const int *group,
+                     int groups, uint64_t seed, interval out[SCORE_COUNT], double p[SCORE_COUNT]);
 #endif

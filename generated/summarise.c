@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One held-out cell and what the net made of it. */
-typedef struct { const char *file; int truth, said; } answer;
+/* One held-out cell, its group ("" where none is known) and what the net made of it. */
+typedef struct { const char *file, *group; int truth, said; } answer;
 
 typedef struct {
   char *path, *arm;
@@ -15,7 +15,7 @@ typedef struct {
   bool diverged;
   int answers;
   answer *answer;                                    /* of the held-out cells; none when fold is "all" */
-  csv *log, *predictions;                            /* keep the texts that answer points into */
+  csv *log, *predictions, *cells;                    /* keep the texts that answer points into */
 } run;
 
 typedef struct { const char *name; int runs; run **run; } arm;     /* runs sorted by seed, then fold */
@@ -48,6 +48,22 @@ static int class_of(const summary *s, const char *name, const char *where)
 }
 
 /* read a run's predictions */
+static void read_groups(run *r)
+{
+  char *path = join("%s/folds.csv", r->path);
+  if (!file_exists(path)) return;
+  csv *c = r->cells = csv_read(path, NULL);
+  int file = csv_need(c, "file"), group = csv_need(c, "group"), at = 0;
+  for (int i = 0; i < r->answers; i++, at++) {
+    while (at < c->rows && strcmp(csv_cell(c, at, file), r->answer[i].file)) at++;
+    if (at == c->rows)
+      die(EXIT_DATA, path, say("no cell %s behind the one before it", r->answer[i].file),
+          "the cells of predictions.csv, in their order", "remove the run folder to run it again");
+    r->answer[i].group = csv_cell(c, at, group);
+  }
+  free(path);
+}
+
 static void read_predictions(summary *s, run *r)
 {
   char *path = join("%s/predictions.csv", r->path);
@@ -63,9 +79,10 @@ static void read_predictions(summary *s, run *r)
       s->class_name[s->classes++] = c->header[k];
   r->answers = c->rows, r->answer = NEW(answer, c->rows);
   for (int i = 0; i < c->rows; i++)
-    r->answer[i] = (answer){ csv_cell(c, i, file), class_of(s, csv_cell(c, i, truth), path),
+    r->answer[i] = (answer){ csv_cell(c, i, file), "", class_of(s, csv_cell(c, i, truth), path),
                              class_of(s, csv_cell(c, i, said), path) };
   free(path);
+  read_groups(r);
 }
 
 /* read a run's record */
@@ -173,6 +190,29 @@ static confusion count_answers(int classes, const answer *a, int n)
   return m;
 }
 
+static int by_group(const void *a, const void *b)
+{
+  return strcmp((*(const answer *const *)a)->group, (*(const answer *const *)b)->group);
+}
+
+/* The group (n) of each answer, numbered from 0, and how many there are; NULL and n where every cell stands alone. */
+static int *group_numbers(const answer *a, int n, int *groups)
+{
+  const answer **sorted = NEW(const answer *, n);
+  int *group = NEW(int, n);
+  for (int i = 0; i < n; i++) sorted[i] = &a[i];
+  qsort(sorted, (size_t)n, sizeof *sorted, by_group);
+  *groups = 0;
+  for (int i = 0; i < n; i++) {
+    const bool same = i && *sorted[i]->group && !strcmp(sorted[i]->group, sorted[i-1]->group);
+    if (!same) ++*groups;
+    group[sorted[i] - a] = *groups - 1;
+  }
+  free(sorted);
+  if (*groups == n) free(group), group = NULL;
+  return group;
+}
+
 static const char *short_name(const summary *s, int k)
 {
   const char *n = s->class_name[k];
@@ -262,22 +302,50 @@ static void describe_arm(summary *s, const arm *a)
 }
 
 /* score an arm */
-static void put_scores(summary *s, const char *key, const confusion *m, uint64_t seed)
+/* The answers of an arm; group NULL where each cell stands alone. */
+typedef struct { const answer *a; int n, groups, *group; } pooled;
+
+/* The interval of the share of cells that are right, of class k (-1: of all). */
+static interval share_right(const pooled *p, int k)
+{
+  bool *right = NEW(bool, p->n);
+  int *group = NEW(int, p->n), n = 0, known = 0;
+  for (int i = 0; i < p->n; i++) {
+    if (k >= 0 && p->a[i].truth != k) continue;
+    right[n] = p->a[i].truth == p->a[i].said, known += right[n];
+    group[n++] = p->group ? p->group[i] : i;
+  }
+  const double effect = p->group ? design_effect(right, group, n, p->groups) : 1;
+  free(right), free(group);
+  return wilson_of(known / effect, n / effect);
+}
+
+static void macro_intervals(const pooled *p, const confusion *m, uint64_t seed, interval out[SCORE_COUNT])
+{
+  if (!p->group) { bootstrap(m, seed, out); return; }
+  int *truth = NEW(int, p->n), *said = NEW(int, p->n);
+  for (int i = 0; i < p->n; i++) truth[i] = p->a[i].truth, said[i] = p->a[i].said;
+  group_bootstrap(m->classes, p->n, truth, said, NULL, p->group, p->groups, seed, out, NULL);
+  free(truth), free(said);
+}
+
+static void put_scores(summary *s, const char *key, const confusion *m, const pooled *p, uint64_t seed)
 {
   double score[SCORE_COUNT];
   interval bounds[SCORE_COUNT];
-  macro_scores(m, score), bootstrap(m, seed, bounds);
-  bounds[SCORE_ACCURACY] = wilson(confusion_right(m), confusion_total(m));
+  macro_scores(m, score), macro_intervals(p, m, seed, bounds);
+  bounds[SCORE_ACCURACY] = share_right(p, -1);
   for (int i = 0; i < SCORE_COUNT; i++)
     put_bounds(put_number(&s->table, 100 * score[i], 2, "%s/%s", key, score_name[i]),
                100 * bounds[i].low, 100 * bounds[i].high);
   put_number(&s->table, (double)confusion_total(m), 0, "%s/cells", key);
+  put_number(&s->table, p->groups, 0, "%s/groups", key);
   put_number(&s->table, (double)confusion_right(m), 0, "%s/right", key);
   put_number(&s->table, (double)(confusion_total(m) - confusion_right(m)), 0, "%s/errors", key);
 }
 
 /* put the classes' scores */
-static void put_classes(summary *s, const char *key, const confusion *m)
+static void put_classes(summary *s, const char *key, const confusion *m, const pooled *p)
 {
   for (int k = 0; k < m->classes; k++) {
     double score[SCORE_COUNT];
@@ -287,7 +355,7 @@ static void put_classes(summary *s, const char *key, const confusion *m)
       row += m->cell[k][j];
       put_number(&s->table, (double)m->cell[k][j], 0, "%s/%s/%s", key, short_name(s, k), short_name(s, j));
     }
-    interval w = wilson(m->cell[k][k], row);
+    interval w = share_right(p, k);
     value *v = put_number(&s->table, 100 * score[SCORE_RECALL], 1, "%s/recall/%s", key, short_name(s, k));
     put_bounds(v, 100 * w.low, 100 * w.high);
     for (int i = SCORE_SPECIFICITY; i < SCORE_COUNT; i++)
@@ -346,28 +414,50 @@ static void score_arm(summary *s, const arm *a)
   if (n) {
     confusion m = count_answers(s->classes, all, n);
     char *key = join("%s/%s", s->experiment, a->name);
-    put_scores(s, key, &m, seed), put_classes(s, key, &m);
+    pooled p = { .a = all, .n = n };
+    p.group = group_numbers(all, n, &p.groups);
+    put_scores(s, key, &m, &p, seed), put_classes(s, key, &m, &p);
     put_alike(&s->table, s->class_name, key, &m), put_spread(s, a, key);
-    free(key);
+    free(key), free(p.group);
   }
   free(all);
 }
 
 /* compare two arms */
-typedef struct { int n, *truth, *a, *b; long only_a, only_b; } pairs;
+/* What two arms said of the same cells (n); group NULL where each cell stands alone. */
+typedef struct { int n, *truth, *a, *b; long only_a, only_b; int groups, *group; } pairs;
 
 static pairs pair_answers(const answer *a, int na, const answer *b, int nb)
 {
   pairs p = { .truth = NEW(int, na), .a = NEW(int, na), .b = NEW(int, na) };
+  answer *both = NEW(answer, na);
   for (int i = 0, j = 0; i < na && j < nb; ) {
     int order = strcmp(a[i].file, b[j].file);
     if (order) { order < 0 ? i++ : j++; continue; }
+    both[p.n] = a[i];
     p.truth[p.n] = a[i].truth, p.a[p.n] = a[i].said, p.b[p.n++] = b[j].said;
     p.only_a += a[i].said == a[i].truth && b[j].said != b[j].truth;
     p.only_b += a[i].said != a[i].truth && b[j].said == b[j].truth;
     i++, j++;
   }
+  p.group = group_numbers(both, p.n, &p.groups);
+  free(both);
   return p;
+}
+
+/* p of the difference in cells that are right, of class k (-1: of all): McNemar's exact test, by groups where known. */
+static double paired_p(const pairs *p, int k)
+{
+  long only_a = 0, only_b = 0;
+  int *difference = NEW(int, p->n);
+  for (int i = 0; i < p->n; i++) {
+    if (k >= 0 && p->truth[i] != k) continue;
+    const int d = (p->a[i] == p->truth[i]) - (p->b[i] == p->truth[i]);
+    only_a += d > 0, only_b += d < 0, difference[p->group ? p->group[i] : i] += d;
+  }
+  const double chance = p->group ? sign_flip(difference, p->groups) : mcnemar(only_a, only_b);
+  free(difference);
+  return chance;
 }
 
 /* put the difference of macro scores */
@@ -378,13 +468,15 @@ static void put_differences(summary *s, const char *key, const pairs *p, uint64_
   interval bounds[SCORE_COUNT];
   for (int i = 0; i < p->n; i++) ma.cell[p->truth[i]][p->a[i]]++, mb.cell[p->truth[i]][p->b[i]]++;
   macro_scores(&ma, sa), macro_scores(&mb, sb);
-  paired_bootstrap(s->classes, p->n, p->truth, p->a, p->b, seed, bounds, chance);
-  chance[SCORE_ACCURACY] = mcnemar(p->only_a, p->only_b);
+  if (p->group)
+    group_bootstrap(s->classes, p->n, p->truth, p->a, p->b, p->group, p->groups, seed, bounds, chance);
+  else paired_bootstrap(s->classes, p->n, p->truth, p->a, p->b, seed, bounds, chance);
+  chance[SCORE_ACCURACY] = paired_p(p, -1);
   for (int i = 0; i < SCORE_COUNT; i++) {
     value *v = put_number(&s->table, 100 * (sa[i] - sb[i]), 2, "%s/%s", key, score_name[i]);
     put_bounds(v, 100 * bounds[i].low, 100 * bounds[i].high), put_p(v, chance[i]);
   }
-  put_number(&s->table, p->n, 0, "%s/cells", key);
+  put_number(&s->table, p->n, 0, "%s/cells", key), put_number(&s->table, p->groups, 0, "%s/groups", key);
   put_number(&s->table, (double)p->only_a, 0, "%s/first", key);
   put_number(&s->table, (double)p->only_b, 0, "%s/second", key);
 }
@@ -401,7 +493,7 @@ static void put_class_differences(summary *s, const char *key, const pairs *p)
     if (!cells) continue;
     value *v = put_number(&s->table, 100.0 * (double)(only_a - only_b) / (double)cells, 1, "%s/recall/%s",
                           key, short_name(s, k));
-    put_p(v, mcnemar(only_a, only_b));
+    put_p(v, paired_p(p, k));
   }
 }
 
@@ -448,7 +540,7 @@ static void compare_arms(summary *s, const arm *a, const arm *b)
     put_differences(s, key, &p, seed), put_class_differences(s, key, &p), put_fold_difference(s, key, a, b);
     free(key);
   }
-  free(x), free(y), free(p.truth), free(p.a), free(p.b);
+  free(x), free(y), free(p.truth), free(p.a), free(p.b), free(p.group);
 }
 
 /* write curves */

@@ -207,8 +207,10 @@ static void find_difference(FILE *f, const values *t, const char *what, const ch
   const value *v = find_value(t, say("%s/accuracy", key));
   const value *a = find_value(t, say("%s/first", key)), *b = find_value(t, say("%s/second", key));
   if (!v || !a || !b) { fprintf(f, "%s: no value\n", what); return; }
-  fprintf(f, "%s: %+.2f points, %.0f cells against %.0f, exact McNemar p %s\n",
-          what, v->value, a->value, b->value, p_text(v->p));
+  const value *cells = find_value(t, say("%s/cells", key)), *groups = find_value(t, say("%s/groups", key));
+  const bool grouped = cells && groups && groups->value < cells->value;
+  fprintf(f, "%s: %+.2f points, %.0f cells against %.0f, exact %s p %s\n", what, v->value, a->value, b->value,
+          grouped ? "paired (by groups)" : "McNemar", p_text(v->p));
 }
 
 static void write_findings(FILE *f, const values *t)

@@ -141,8 +141,34 @@ static void test_pairs(void)
   ok(p[0] > 0.8 && d[0].low < -0.02 && d[0].high > 0.02, "as many errors of each are no difference: p %.2f", p[0]);
 }
 
+static void test_groups(void)
+{
+  const int one[] = { 2, 1 }, other[] = { 2, -1 }, none[] = { 0, 0 };
+  ok(near(sign_flip(one, 2), 0.5, 1e-15) && sign_flip(other, 2) == 1 && sign_flip(none, 2) == 1, "signs flipped by hand: 2 and 1 make 3 or -3 in 2 of 4 ways");
+  int single[236];
+  for (int i = 0; i < 236; i++) single[i] = i < 86 ? 1 : -1;
+  ok(near(sign_flip(single, 236), mcnemar(86, 150), 1e-12), "with single cells it is McNemar's test");
+  const bool right[] = { 1, 1, 1, 1, 0, 0, 1, 1 };
+  const int pair[] = { 0, 0, 1, 1, 2, 2, 3, 3 }, alone[] = { 0, 1, 2, 3, 4, 5, 6, 7 };
+  ok(near(design_effect(right, pair, 8, 4), 8.0 / 3, 1e-12), "four pairs that agree, by hand: effect 2 x 4/3");
+  ok(design_effect(right, alone, 8, 8) <= 8.0 / 7 + 1e-12, "single cells: no effect but for the sample's 8/7");
+  ok(design_effect(right + 6, pair, 2, 1) == 2, "all right: a group counts as one cell");
+  enum { N = 400 };
+  int truth[2 * N], said[2 * N], group[2 * N], own[2 * N];
+  for (int i = 0; i < 2 * N; i++) truth[i] = i / 2 % 2, said[i] = i / 2 % 7 < 5 ? truth[i] : !truth[i], group[i] = i / 2, own[i] = i;
+  interval a[SCORE_COUNT], b[SCORE_COUNT], again[SCORE_COUNT];
+  double p[SCORE_COUNT];
+  group_bootstrap(2, 2 * N, truth, said, NULL, group, N, 3, a, NULL), group_bootstrap(2, 2 * N, truth, said, NULL, own, 2 * N, 3, b, NULL);
+  group_bootstrap(2, 2 * N, truth, said, NULL, group, N, 3, again, NULL);
+  const double ratio = (a[0].high - a[0].low) / (b[0].high - b[0].low);
+  ok(ratio > 1.3 && ratio < 1.53, "each cell twice: drawn by pairs the interval is about root 2 wider (%.3f)", ratio);
+  ok(!memcmp(a, again, sizeof a), "and a function of the seed");
+  group_bootstrap(2, 2 * N, truth, said, truth, group, N, 3, a, p);
+  ok(a[0].high < -0.2 && p[0] < 0.01, "a net that errs differs from one that does not");
+}
+
 int main(void)
 {
-  test_table1(), test_absent_class(), test_wilson(), test_two_nets(), test_t(), test_bootstrap(), test_pairs();
+  test_table1(), test_absent_class(), test_wilson(), test_two_nets(), test_t(), test_bootstrap(), test_pairs(), test_groups();
   return done_testing();
 }

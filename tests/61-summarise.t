@@ -91,6 +91,23 @@ has "$tmp/seeds/results.tex" '\result{try/a/accuracy/sd}{14.14}' 'with its stand
 has "$tmp/seeds/results.tex" '\result{try/a/accuracy}{80.00}' "the first seed's accuracy stays"
 rm -r "$tmp/runs/try/a/seed2"
 
+# cells in groups: n1, n2 and n3 are one cell photographed three times, known by b never and by a twice
+for a in a b; do for i in 0 1; do
+    { echo file,class,group,fold; for c in n1 n2 n3; do echo $c,neutrophil,slide7,0; done; for c in e1 e2; do echo $c,eosinophil,,0; done
+      for c in n4 n5 n6; do echo $c,neutrophil,,1; done; for c in e3 e4; do echo $c,eosinophil,,1; done; } >"$tmp/runs/try/$a/seed1/fold$i/folds.csv"
+done; done
+"$bin" summarise --experiment try --out "$tmp/groups" "$tmp"/runs/try/*/*/*; ok $? 'runs with groups are summed up'
+g=$tmp/groups/results.tex
+has "$g" '\result{try/a/groups}{8}' 'ten cells in eight groups'
+has "$g" '\result{try/a/accuracy}{80.00}' 'the accuracy is the same'
+# d: 2 in the group, 1 for e2, -1 for e1: the sum 2; of 8 choices of signs 6 reach 2 or more (4, 2, 2, 0 and their like: 0 in two)
+grep -q 'try/a-vs-b/accuracy/p}{= 0.75}' "$g"; ok $? 'the paired test counts groups: 6 of 8'
+width() { sed -n "s/.*try\/b\/accuracy\/bounds}{\([0-9.]*\)--\([0-9.]*\)}/\1 \2/p" "$1" | awk '{ print $2 - $1 }'; }
+awk "BEGIN { exit !($(width "$g") > 1.1 * $(width "$r")) }"; ok $? "and the interval of b is wider: $(width "$g") against $(width "$r") points"
+sed -i '2d' "$tmp/runs/try/b/seed1/fold0/folds.csv"
+"$bin" summarise --experiment try --out "$tmp/bad" "$tmp"/runs/try/*/*/* 2>"$tmp/err"; [ $? = 3 ] && grep -q 'no cell n1' "$tmp/err"; ok $? 'a fold list without one of its cells: exit 3'
+rm "$tmp"/runs/try/*/*/*/folds.csv
+
 # the verdict
 cat >"$tmp/claims.csv" <<'END'
 claim,about,published,rule,ours,limit,reason
