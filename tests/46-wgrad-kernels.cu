@@ -1,6 +1,7 @@
 /* The kernels of the weights' gradient (cuda_wgrad.cu) against a double loop: emulated, in two orders of the threads; or, compiled by
    nvcc and linked with the plugin, on a device. */
 #include "cuda.h"
+#include "kernels.h"
 #include "tap.h"
 #include <math.h>
 #include <stdlib.h>
@@ -10,47 +11,25 @@
 static uint32_t drawn = 1;
 static float draw(void) { return (float)(int32_t)(drawn = drawn * 1664525u + 1013904223u) / 2147483648.0f; }
 
-/* v as precision p stores it */
-static float rounded(precision p, float v)
-{
-  uint32_t u;
-  memcpy(&u, &v, 4);
-  if (p == TF32) u = (u + 0x1000) & 0xffffe000;
-  if (p == BF16) u = (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000;
-  memcpy(&v, &u, 4);
-  return v;
-}
-
-static void put(precision p, void *to, size_t i, float v)
-{
-  uint32_t u;
-  memcpy(&u, &v, 4);
-  if (p == BF16) ((uint16_t *)to)[i] = (uint16_t)(u >> 16);
-  else ((float *)to)[i] = v;
-}
-
 static void *on_device(const void *from, size_t bytes)
 {
-  void *p = NULL;
-  if (cudaMalloc(&p, bytes ? bytes : 16) || cudaMemcpy(p, from, bytes, cudaMemcpyHostToDevice)) {
-    printf("Bail out! no device memory: %s\n", cudaGetErrorString(cudaGetLastError()));
-    exit(1);
-  }
+  void *p = device_memory(bytes);
+  cudaMemcpy(p, from, bytes, cudaMemcpyHostToDevice);
   return p;
 }
 
 /* A tensor of `pixels` lines of `pitch` numbers, c of them drawn, the others `beyond`. host (pixels, c). */
 static void *tensor(precision p, size_t pixels, int c, int pitch, float beyond, float *host)
 {
-  char *all = NEW(char, pixels * (size_t)pitch * 4);
-  void *device;
+  float *all = NEW(float, pixels * (size_t)pitch);
+  void *device = device_memory(pixels * (size_t)pitch * act_bytes(p));
   for (size_t i = 0; i < pixels; i++)
     for (int j = 0; j < pitch; j++) {
       const float v = j < c ? rounded(p, draw()) : beyond;
       if (j < c) host[i * (size_t)c + (size_t)j] = v;
-      put(p, all, i * (size_t)pitch + (size_t)j, v);
+      all[i * (size_t)pitch + (size_t)j] = v;
     }
-  device = on_device(all, pixels * (size_t)pitch * act_bytes(p));
+  to_device(p, device, all, pixels * (size_t)pitch);
   free(all);
   return device;
 }

@@ -1,5 +1,6 @@
 /* The passes over memory (cuda_ops.cu) against plain loops in double, over odd shapes, in every precision. */
 #include "cuda_device.h"
+#include "kernels.h"
 #include "rules.h"
 #include "tap.h"
 #include <math.h>
@@ -28,45 +29,22 @@ static double normal()
 
 static const char *const name_of[] = { "fp32", "tf32", "bf16" };
 
-static float rounded(precision p, float v)
-{
-  uint32_t u;
-  memcpy(&u, &v, 4);
-  if (p == TF32) u = (u + 0x1000) & 0xffffe000;
-  if (p == BF16) u = (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000;
-  memcpy(&v, &u, 4);
-  return v;
-}
-
 /* h: the numbers as stored; d: device memory */
 /* device memory, given to kernels as whatever they ask for */
 struct address { void *p; template <class T> operator T *() const { return (T *)p; } };
 static const address none = { NULL };
 typedef struct { precision p; size_t n; float *h; address d; } array;
 
-static void *on_device(size_t bytes)
-{
-  void *d = NULL;
-  if (cudaMalloc(&d, bytes + !bytes)) printf("Bail out! no device memory\n"), exit(1);
-  return d;
-}
-
 /* host -> device */
 static void put(array *a)
 {
-  uint16_t *half = NEW(uint16_t, a->n + 1);
-  for (size_t i = 0; i < a->n; i++) {
-    uint32_t u;
-    a->h[i] = rounded(a->p, a->h[i]);
-    memcpy(&u, &a->h[i], 4), half[i] = (uint16_t)(u >> 16);
-  }
-  cudaMemcpy(a->d, a->p == BF16 ? (void *)half : (void *)a->h, a->n * act_bytes(a->p), cudaMemcpyHostToDevice);
-  free(half);
+  for (size_t i = 0; i < a->n; i++) a->h[i] = rounded(a->p, a->h[i]);
+  to_device(a->p, a->d, a->h, a->n);
 }
 
 static array drawn(precision p, size_t n)
 {
-  array a = { p, n, NEW(float, n + 1), { on_device(n * act_bytes(p)) } };
+  array a = { p, n, NEW(float, n + 1), { device_memory(n * act_bytes(p)) } };
   for (size_t i = 0; i < n; i++) a.h[i] = (float)normal();
   put(&a);
   return a;
@@ -74,7 +52,7 @@ static array drawn(precision p, size_t n)
 
 static array poisoned(precision p, size_t n)
 {
-  array a = { p, n, NEW(float, n + 1), { on_device(n * act_bytes(p)) } };
+  array a = { p, n, NEW(float, n + 1), { device_memory(n * act_bytes(p)) } };
   cudaMemset(a.d, 0xff, n * act_bytes(p));
   return a;
 }
@@ -82,22 +60,14 @@ static array poisoned(precision p, size_t n)
 /* device -> host */
 static void get(array *a)
 {
-  uint16_t *half = NEW(uint16_t, a->n + 1);
-  const cudaError_t e = cudaDeviceSynchronize();
-  if (e || cudaGetLastError()) printf("Bail out! a kernel failed: %s\n", cudaGetErrorString(e)), exit(1);
-  cudaMemcpy(a->p == BF16 ? (void *)half : (void *)a->h, a->d, a->n * act_bytes(a->p), cudaMemcpyDeviceToHost);
-  for (size_t i = 0; a->p == BF16 && i < a->n; i++) {
-    const uint32_t u = (uint32_t)half[i] << 16;
-    memcpy(&a->h[i], &u, 4);
-  }
-  free(half);
+  if (!from_device(a->p, a->h, a->d, a->n)) printf("Bail out! a kernel failed\n"), exit(1);
 }
 
 static void drop(array *a) { cudaFree(a->d), free(a->h), *a = {}; }
 
-template <class T> static T *to_device(const T *from, size_t bytes)
+template <class T> static T *copied(const T *from, size_t bytes)
 {
-  T *d = (T *)on_device(bytes);
+  T *d = (T *)device_memory(bytes);
   cudaMemcpy(d, from, bytes, cudaMemcpyHostToDevice);
   return d;
 }
@@ -133,8 +103,8 @@ static void test_gather(precision p)
     array mean = drawn(FP32, image), x = poisoned(p, (size_t)(n * h * w * stored));
     for (size_t i = 0; i < cells * image; i++) pixels[i] = (uint8_t)word();
     for (int i = 0; i < n; i++) turn[i] = (uint8_t)(h == w ? i % 8 : i % 4), row[i] = (i * 3) % cells;
-    uint8_t *dp = to_device(pixels, cells * image), *dt = to_device(turn, 11);
-    int *dr = to_device(row, sizeof row);
+    uint8_t *dp = copied(pixels, cells * image), *dt = copied(turn, 11);
+    int *dr = copied(row, sizeof row);
     for (int bare = 0; bare < 2; bare++) {
       cuda_gather(p, n, h, w, c, stored, dp, bare ? none : mean.d, dr, bare ? NULL : dt, x.d, 0), get(&x);
       for (size_t i = 0; i < x.n; i++) {
@@ -400,7 +370,7 @@ static void test_pool(precision p)
       const size_t in = (size_t)(m * s.c), out = (size_t)(s.n * s.oh * s.ow * s.c);
       array x = drawn(p, in), y = poisoned(p, out), dy = drawn(p, out), dx = drawn(p, in), column = poisoned(FP32, (size_t)(tiles * s.c));
       float *best = NEW(float, out);
-      uint8_t *place = NEW(uint8_t, out), *found = NEW(uint8_t, out), *dplace = (uint8_t *)on_device(out);
+      uint8_t *place = NEW(uint8_t, out), *found = NEW(uint8_t, out), *dplace = (uint8_t *)device_memory(out);
       size_t *where = NEW(size_t, out);
       double *want = NEW(double, in);
       for (size_t i = 0; i < in; i++) x.h[i] = mode & 1 && x.h[i] < 0.3f ? 0 : rintf(x.h[i] * 2) / 2 - !(mode & 1);    /* many ties */
@@ -433,7 +403,7 @@ static void test_norm_pool(precision p)
       norm_case q = norm_open(p, m, c);
       array y = poisoned(p, out), y2 = poisoned(p, out), dy = drawn(p, out), partial = poisoned(FP32, (size_t)(2 * tiles * c)),
         dr = drawn(p, in), dx = drawn(p, in), column = poisoned(FP32, (size_t)(tiles * c));
-      uint8_t *place = NEW(uint8_t, out), *found = NEW(uint8_t, out), *dplace = (uint8_t *)on_device(out);
+      uint8_t *place = NEW(uint8_t, out), *found = NEW(uint8_t, out), *dplace = (uint8_t *)device_memory(out);
       size_t *where = NEW(size_t, out);
       float *best = NEW(float, out);
       double *g = NEW(double, in), *want = NEW(double, in), *dr_want = NEW(double, in), *doffset = NEW(double, c), *dscale = NEW(double, c);
@@ -477,8 +447,8 @@ static void test_dropout(precision p)
       const double drop_p = mode == 2 ? 0 : 0.3;
       array x = drawn(p, (size_t)(n * m)), y = drawn(p, (size_t)(n * m));
       float *before = NEW(float, n * m);
-      int *drow = to_device(row, sizeof row);
-      cuda_args *dargs = to_device(&args, sizeof args);
+      int *drow = copied(row, sizeof row);
+      cuda_args *dargs = copied(&args, sizeof args);
       memcpy(before, y.h, y.n * sizeof(float));
       cuda_dropout(p, n, m, drop_p, 13, dargs, drow, x.d, mode == 1, y.d, 0), get(&y);
       for (int i = 0; i < n * m; i++) {
@@ -499,8 +469,8 @@ static void test_fc(void)
   const cuda_args args = { 0, 0, 0.3f, 0.9f, 0.01f, 0 };
   const float factor = 0.5f, decay = 0.7f;
   double bad = 0;
-  cuda_args *dargs = to_device(&args, sizeof args);
-  float *dfactor = to_device(&factor, sizeof factor);
+  cuda_args *dargs = copied(&args, sizeof args);
+  float *dfactor = copied(&factor, sizeof factor);
   for (int k = 0; k < 8; k++)
     for (int mode = 0; mode < 3; mode++) {             /* 1: dx added to; 2: no dx */
       const int n = shapes[k][0], in = shapes[k][1], out = shapes[k][2];
@@ -560,8 +530,8 @@ static void test_loss(void)
         }
         loss += w * (log(sum) - ((double)zi[right] - zi[best])) / n, correct += best == right;
       }
-      int *dlabel = to_device(label, sizeof(int) * (size_t)(n + 3)), *drow = to_device(row, sizeof(int) * (size_t)n);
-      cuda_result r, *dresult = (cuda_result *)on_device(sizeof r);
+      int *dlabel = copied(label, sizeof(int) * (size_t)(n + 3)), *drow = copied(row, sizeof(int) * (size_t)n);
+      cuda_result r, *dresult = (cuda_result *)device_memory(sizeof r);
       cudaMemset(dresult, 0xff, sizeof r);
       cuda_loss_forward(n, classes, z.d, mode == 2 ? NULL : dlabel, drow, mode == 1 ? weight.d : none, f.d, dresult, 0), get(&f);
       cudaMemcpy(&r, dresult, sizeof r, cudaMemcpyDeviceToHost);
@@ -582,7 +552,7 @@ static void test_update(void)
   const size_t counts[] = { 1, 5, 16, 4097, 9000 };
   const float factor[5] = { 1, 0, 0.5f, 2, 1 };
   const cuda_args args = { 0, 0, 0.1f, 0.9f, 0.05f, 0.75f }, off = { 0, 0, 0, 0, 0, 0 };
-  cuda_args *dargs = to_device(&args, sizeof args), *doff = to_device(&off, sizeof off);
+  cuda_args *dargs = copied(&args, sizeof args), *doff = copied(&off, sizeof off);
   sgd_piece piece[5];
   size_t end = 0;
   for (int k = 0; k < 5; k++) piece[k] = { end, counts[k], (float)(k % 2), k }, end += (counts[k] + 15) / 16 * 16;
@@ -594,8 +564,8 @@ static void test_update(void)
       v_want[i] = args.momentum * v.h[i] - args.rate * factor[k] * (g.h[i] + args.l2 * piece[k].decay * w.h[i]);
       w_want[i] += v_want[i];
     }
-  sgd_piece *dpiece = to_device(piece, sizeof piece);
-  float *dfactor = to_device(factor, sizeof factor);
+  sgd_piece *dpiece = copied(piece, sizeof piece);
+  float *dfactor = copied(factor, sizeof factor);
   cuda_sgd(5, dpiece, 9000, dargs, dfactor, w.d, g.d, v.d, 0), get(&w), get(&v);
   bad = most(worst(w.h, w_want, end, 1), worst(v.h, v_want, end, 1));
   ok(bad < 1e-6, "the update of five tensors, what lies between them untouched: %.2g", bad);
@@ -605,7 +575,7 @@ static void test_update(void)
   cuda_move_statistics(300, dargs, batch_stat.d, stat.d, 0), cuda_move_statistics(300, doff, batch_stat.d, stat.d, 0), get(&stat);
   bad = worst(stat.h, want, 300, 1);
   for (int i = 0; i < 300; i++) gathered[i] = i * 0.5;
-  double *dgathered = to_device(gathered, sizeof gathered);
+  double *dgathered = copied(gathered, sizeof gathered);
   cuda_join_statistics(150, 64, 32, batch_stat.d, dgathered, 0), cudaDeviceSynchronize();
   cudaMemcpy(want, dgathered, sizeof want, cudaMemcpyDeviceToHost);
   for (int i = 0; i < 150; i++) {

@@ -3,6 +3,7 @@
    of capability 9.0. */
 #include "cuda.h"
 #include "cuda_product.h"
+#include "kernels.h"
 #include "tap.h"
 #include <math.h>
 #include <stdlib.h>
@@ -13,17 +14,6 @@ typedef std::vector<float> floats;
 static uint32_t drawn = 7;
 static float draw() { return (float)(int32_t)(drawn = drawn * 1664525u + 1013904223u) / 2147483648.0f; }
 
-/* v as precision p stores it */
-static float rounded(precision p, float v)
-{
-  uint32_t u;
-  memcpy(&u, &v, 4);
-  if (p == TF32) u = (u + 0x1000) & 0xffffe000;
-  if (p == BF16) u = (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000;
-  memcpy(&v, &u, 4);
-  return v;
-}
-
 /* Device memory; numbers are stored in precision p. */
 struct device {
   precision p;
@@ -31,14 +21,12 @@ struct device {
   void *at;
   device(precision q, size_t n) : p(q), count(n), at(NULL)
   {
-    if (cudaMalloc(&at, n * 4 + 16)) { printf("Bail out! no device memory\n"); exit(1); }
+    at = device_memory(n * 4 + 16);
     cudaMemset(at, 0xff, n * 4);
   }
   device(precision q, const floats &v) : device(q, v.size())
   {
-    std::vector<uint16_t> half(count);
-    for (size_t i = 0; i < count; i++) { uint32_t u; memcpy(&u, &v[i], 4); half[i] = (uint16_t)(u >> 16); }
-    cudaMemcpy(at, p == BF16 ? (const void *)half.data() : v.data(), count * act_bytes(p), cudaMemcpyHostToDevice);
+    to_device(p, at, v.data(), count);
   }
   ~device() { cudaFree(at); }
   device(const device &) = delete;
@@ -47,10 +35,7 @@ struct device {
   floats back() const
   {
     floats v(count);
-    std::vector<uint16_t> half(count);
-    if (cudaDeviceSynchronize()) { for (float &f : v) f = NAN; return v; }
-    cudaMemcpy(p == BF16 ? (void *)half.data() : v.data(), at, count * act_bytes(p), cudaMemcpyDeviceToHost);
-    for (size_t i = 0; p == BF16 && i < count; i++) { uint32_t u = (uint32_t)half[i] << 16; memcpy(&v[i], &u, 4); }
+    if (!from_device(p, v.data(), at, count)) for (float &f : v) f = NAN;
     return v;
   }
 };

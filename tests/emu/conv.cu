@@ -10,6 +10,7 @@ static int planted = getenv("PLANTED") ? atoi(getenv("PLANTED")) : -1;
 #include <math.h>
 #include <string.h>
 #include <vector>
+#include "../kernels.h"
 #include "../tap.h"
 
 typedef std::vector<float> floats;
@@ -20,16 +21,6 @@ static float draw()
   static uint64_t state = 45;
   state = state * 6364136223846793005u + 1442695040888963407u;
   return (float)((uint32_t)(state >> 32) >> 8) / (1 << 23) - 1;
-}
-
-static float rounded(precision p, float v)
-{
-  uint32_t u;
-  memcpy(&u, &v, 4);
-  if (p == TF32) u = (u + 0x1000) & 0xffffe000;
-  if (p == BF16) u = (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000;
-  memcpy(&v, &u, 4);
-  return v;
 }
 
 static floats drawn(precision p, size_t n)
@@ -47,18 +38,14 @@ struct on_device {
   on_device(precision q, size_t count) : p(q), at(NULL), bytes(count * act_bytes(q)) { cudaMalloc((void **)&at, bytes ? bytes : 1); }
   on_device(precision q, const floats &v) : on_device(q, v.size())
   {
-    std::vector<unsigned char> b(bytes);
-    for (size_t i = 0; i < v.size(); i++) memcpy(&b[i * act_bytes(p)], (const char *)&v[i] + (p == BF16 ? 2 : 0), act_bytes(p));
-    cudaMemcpy(at, b.data(), bytes, cudaMemcpyHostToDevice);
+    to_device(p, at, v.data(), v.size());
   }
   ~on_device() { cudaFree(at); }
   on_device(const on_device &) = delete;
   floats back() const
   {
-    std::vector<unsigned char> b(bytes);
-    cudaMemcpy(b.data(), at, bytes, cudaMemcpyDeviceToHost);
     floats v(bytes / act_bytes(p), 0);
-    for (size_t i = 0; i < v.size(); i++) memcpy((char *)&v[i] + (p == BF16 ? 2 : 0), &b[i * act_bytes(p)], act_bytes(p));
+    if (!from_device(p, v.data(), at, v.size())) for (float &f : v) f = NAN;
     return v;
   }
 };
