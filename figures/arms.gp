@@ -10,7 +10,7 @@ set bmargin at screen foot; set tmargin at screen head; set lmargin at screen 0.
 set yrange [0.4:n + 0.6]; set border 1; set grid noytics xtics
 set ytics scale 0; eval 'set ytics ('.labels(arms).')'
 set xlabel 'accuracy (\%)' offset 0,0.3
-set offsets graph 0.02, graph 0.02, 0, 0
+set offsets graph 0.02, graph 0.02, 0, 0; set autoscale xfix
 plot arms u 2:($1 < n ? $1 : NaN):3:4 w xerrorbars ls 2 notitle, arms u 2:($1 == n ? $1 : NaN):3:4 w xerrorbars ls 1 notitle
 if (cost) {
 unset label 100; unset ytics; set lmargin at screen 0.79; set rmargin at screen 0.98; set border 3

@@ -15,7 +15,7 @@ eval 'set ytics ('.names(kept).')'
 is(a, net) = strcol(8) eq net ? a : NaN
 other(a) = strcol(8) eq 'wbcsnet2' || strcol(8) eq 'wbcsnet' ? NaN : a
 
-set lmargin at screen 0.215; set rmargin at screen 0.41; set xlabel 'accuracy (\%)' offset 0,0.3; set xtics 4; set offsets graph 0.05, graph 0.05, 0, 0
+set lmargin at screen 0.215; set rmargin at screen 0.41; set xlabel 'accuracy (\%)' offset 0,0.3; set xtics 4; set offsets graph 0.05, graph 0.05, 0, 0; set autoscale xfix
 plot kept u 2:(other($1)):3:4 w xerrorbars ls 3 dt solid notitle, kept u 2:(is($1, 'wbcsnet')):3:4 w xerrorbars ls 2 dt solid notitle, \
      kept u 2:(is($1, 'wbcsnet2')):3:4 w xerrorbars ls 1 notitle
 unset label 100; unset ytics; set logscale x; set format x '$10^{%T}$'; set offsets graph 0.08, graph 0.08, 0, 0

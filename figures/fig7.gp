@@ -11,7 +11,7 @@ tics(a, b, x) = step((b > x ? b : x) - (a < x ? a : x))
 stats r u 6 name 'A' nooutput; stats r u 7 name 'B' nooutput; stats r u 9 name 'C' nooutput; stats r u 10 name 'D' nooutput
 set multiplot
 set bmargin at screen 0.21; set tmargin at screen 0.97; set border 1; set ytics scale 0; set grid noytics; set yrange [0.55:2.6]
-set lmargin at screen 0.12; set rmargin at screen 0.53; set offsets graph 0.06, graph 0.06, 0, 0
+set lmargin at screen 0.12; set rmargin at screen 0.53; set offsets graph 0.06, graph 0.06, 0, 0; set autoscale xfix
 set ytics ('WBCsNet-2' 2, 'WBCsNet' 1); set xlabel 'mean sensitivity (\%)' offset 0,0.3
 mark(x, y, s) = sprintf("set label '{\\scriptsize %s}' at %f,%f center", s, x, y)
 eval mark(published('fig7/sensitivity'), 2.01, 'text'); eval mark(published('abstract/sensitivity'), 2.29, 'abstract'); eval mark(derived('recall'), 2.52, 'its Table 1')

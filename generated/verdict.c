@@ -14,6 +14,7 @@ typedef struct {
   const char *claim, *about, *published, *rule, *ours, *limit, *reason;        /* a row of claims.csv */
   const value *theirs, *mine;                        /* published and ours; NULL when there is none */
   const char *kind;                                  /* of the cells that ours was measured on */
+  const char *limit_begun;                           /* where the weights of the arm that limit names began, or NULL */
   verdict verdict;
   char *why;                                         /* in TeX */
 } judged;
@@ -143,6 +144,8 @@ static void judge(judged *c, const char *scale)
   else if (strcmp(c->kind, "real") && strcmp(c->about, "training"))
     settle(c, NOT_COMPARABLE, c->mine->tested ? say("drawn cells; $p %s$", p_text(c->mine->p)) : "drawn cells");
   else if (c->mine->text) settle(c, NOT_REPRODUCED, "the run diverged");
+  else if (!strcmp(c->rule, "better") && c->limit_begun && strcmp(c->limit_begun, "given"))
+    settle(c, NOT_COMPARABLE, say("fine-tuned from drawn cells; $p %s$", p_text(c->mine->p)));
   else if (!strcmp(c->rule, "better")) judge_better(c);
   else if (!strcmp(c->rule, "least") || !strcmp(c->rule, "most")) judge_limit(c, c->rule[0] == 'l');
   else if (!c->theirs || c->theirs->text) settle(c, NOT_COMPARABLE, "no number is printed");
@@ -236,7 +239,7 @@ static judged read_claim(const csv *c, int row, const values *t)
   const char *cell[7], *columns[7] = { "claim", "about", "published", "rule", "ours", "limit", "reason" };
   for (int i = 0; i < 7; i++) cell[i] = csv_cell(c, row, csv_need(c, columns[i]));
   judged j = { cell[0], cell[1], cell[2], cell[3], cell[4], cell[5], cell[6],
-               NULL, NULL, "?", NOT_COMPARABLE, NULL };
+               NULL, NULL, "?", NULL, NOT_COMPARABLE, NULL };
   bool derived = !strncmp(j.published, "published/", 10);
   j.theirs = find_value(t, derived ? j.published : say("paper/%s", j.published));
   if (*j.published && !j.theirs)
@@ -245,6 +248,8 @@ static judged read_claim(const csv *c, int row, const values *t)
   j.mine = *j.ours ? find_value(t, j.ours) : NULL;
   const value *kind = find_value(t, say("%.*s/kind", (int)strcspn(j.ours, "/"), j.ours));
   if (kind) j.kind = kind->text;
+  const value *begun = find_value(t, say("%s/begun", j.limit));
+  if (begun) j.limit_begun = begun->text;
   return j;
 }
 /* add up over the experiments */

@@ -145,6 +145,11 @@ grep -q '{.notreproduced}{$p = 0.6[23]$: no difference found}' "$v/claims.tex"; 
 grep 'errors are alike' "$v/claims.tex" | grep -q 'the rule asks for at least 50'; ok $? 'and a share of errors is judged'
 has "$v/claims.tex" '{\notreproduced}{published value outside our interval}' 'on real cells at full scale the number is judged'
 has "$tmp/vquick/claims.tex" '{\notcomparable}{scale quick}' 'at another scale it is not'
+sed 's/^a is better,.*/a is better,recognition,fig6\/gain,better,try\/a-vs-b\/accuracy,try\/b,/' "$tmp/claims.csv" >"$tmp/tuned.csv"
+tuned() { "$bin" verdict --published experiments/published.csv --claims "$tmp/tuned.csv" --scale full --out "$tmp/vt" "$1"; grep -q "a is better.*$2" "$tmp/vt/claims.tex"; ok $? "$3"; }
+tuned "$tmp/out/results.json" 'fine-tuned from drawn cells; $p' 'a net that the paper fine-tuned from other pictures is no match from nothing'
+sed 's/\("try\/b\/begun": {"text": \)"nothing"/\1"given"/' "$tmp/out/results.json" >"$tmp/given.json"
+tuned "$tmp/given.json" 'no difference found' 'and is judged when its weights were given'
 [ "$(grep -c notcomparable "$tmp/vsmoke/claims.tex")" = 7 ]; ok $? 'scale smoke judges nothing'
 
 # a run that diverged is a finding
