@@ -76,7 +76,7 @@ space := $() $()
 RULES := $(PLACE)/jobs-$(SCALE)-seed$(SEED)$(SEEDS:%=-x%)$(subst $(space),,$(GIVEN:%=-%)).mk
 $(RULES): experiments/jobs $(wildcard experiments/*.conf) $(wildcard experiments/scales/*.conf)
 	@mkdir -p $(@D)
-	@SEED=$(SEED) SEEDS=$(SEEDS) GIVEN='$(GIVEN)' experiments/jobs $(if $(RUNS),--archived) $(SCALE) >$@.new && if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@SEED=$(SEED) SEEDS=$(SEEDS) GIVEN='$(GIVEN)' experiments/jobs $(if $(RUNS),--archived) $(SCALE) >$@.new || { rm -f $@.new; exit 2; }; if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 include $(RULES)
 endif
 
@@ -144,24 +144,30 @@ $(RESULTS)/$(1)/results.json: $$(RUNS_$(1)) $(SUMMARY_C) $(INPUTS) | $(WBCSNET)
 	$$(call say,SUM,$$@) $(WBCSNET) summarise --experiment $(1) --out $$(@D) $$(RUNS_$(1))
 $(RESULTS)/$(1)/results.tex: $(RESULTS)/$(1)/results.json ;
 endef
+# What the block costs at each place, counted at the paper's sizes.
+$(RESULTS)/places/results.tex: $(RESULTS)/places/results.json ;
+$(RESULTS)/places/results.json: experiments/places experiments/place.conf experiments/nets/family.net | $(WBCSNET)
+	@experiments/places $(WBCSNET) $(RESULTS)/places
+
 EXPERIMENTS := begin scratch pretrain cv transfer $(CLAIMS)
 $(foreach e,$(EXPERIMENTS),$(eval $(call experiment,$(e))))
 RESULTS_JSON := $(EXPERIMENTS:%=$(RESULTS)/%/results.json)
 
-$(RESULTS)/verdict/verdict.tex: $(RESULTS_JSON) $(SUMMARY_C) experiments/published.csv experiments/claims.csv | $(WBCSNET)
-	$(call say,JUDGE,$@) $(WBCSNET) verdict --published experiments/published.csv --claims experiments/claims.csv --scale $(SCALE) --out $(@D) $(RESULTS_JSON)
+$(RESULTS)/verdict/verdict.tex: $(RESULTS_JSON) $(RESULTS)/places/results.json $(SUMMARY_C) experiments/published.csv experiments/claims.csv | $(WBCSNET)
+	$(call say,JUDGE,$@) $(WBCSNET) verdict --published experiments/published.csv --claims experiments/claims.csv --scale $(SCALE) --out $(@D) $(RESULTS_JSON) $(RESULTS)/places/results.json
 
 ## begin: how training starts under initialisers and readings, over seeds (quick: 20 s)
 begin: $(RESULTS)/begin/results.json $(RESULTS)/begin/arms.tex
+	@experiments/arms --start begin $(RESULTS)
 ## scratch: train both nets on all of Dataset1: Fig. 4 and 5, cost (quick: 30 s)
 scratch: $(RESULTS)/scratch/results.json $(FIGURES)/fig4.tex $(FIGURES)/fig5.tex
-## pretrain: first weights for the nets of others in Fig. 6, from drawn cells (quick: 20 s)
+## pretrain: first weights for the nets of Fig. 6 that are fine-tuned or frozen, from drawn cells (quick: 20 s)
 pretrain: $(RESULTS)/pretrain/results.json
 ## cv: cross-validation on Dataset1: Fig. 6 and 7, Table 1 (quick: 3 min)
 cv: $(RESULTS)/cv/results.json $(FIGURES)/fig6.tex $(FIGURES)/fig7.tex
 ## transfer: Dataset2 from pre-trained weights and from scratch: Fig. 8 (quick: 1 min, and scratch)
 transfer: $(RESULTS)/transfer/results.json $(FIGURES)/fig8.tex
-## claims: what the paper says of its parts and shows no experiment for: the eight below (quick: 6 min)
+## claims: what the paper says of its parts and shows no experiment for: all below, and begin (quick: 11 min)
 claims: $(CLAIMS) begin cost
 ## ablation: residual block, batch norm, dropout: none, each alone, each taken away, all (quick: 70 s)
 ## place: the residual block at each convolution, accuracy against work (quick: 60 s)
@@ -261,18 +267,18 @@ figures: $(FIGURES)/segments.png $(CLAIM_FIGURES) $(FIGURES)/fig1.png $(foreach 
 ifeq ($(SCALE)$(RUNS)$(PLAN),full)
 $(JOBS_ALL): | plan
 endif
-## plan: say which jobs are left at this SCALE and how long they take here (a minute; for full it goes before paper)
+## plan: say which jobs are left at this SCALE and how long they take here (3 min; for full it goes before paper)
 plan: | $(SET1)/dataset.json $(SET2)/dataset.json $(SET3)/dataset.json $(WBCSNET)
 	@SEED=$(SEED) SEEDS=$(SEEDS) GIVEN='$(GIVEN)' DEVICE=$(DEVICE) RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/plan $(SCALE) $(WBCSNET) $(JOBS) $(THREADS) $(SET1) $(SET2) $(SET3)
 
 # Every run, and the mosaics, which need a run's weights: all that cannot be made again without training.
 runs: $(JOBS_ALL) $(FIGURES)/fig9/done
 
-PAPER_PARTS := $(FIGURES)/fig1.png $(FIGURES)/segments.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) $(CLAIMS:%=$(RESULTS)/%/arms.tex) $(RESULTS)/begin/arms.tex $(RESULTS)/cv/arms.tex $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/verdict/verdict.tex
+PAPER_PARTS := $(FIGURES)/fig1.png $(FIGURES)/segments.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) $(CLAIMS:%=$(RESULTS)/%/arms.tex) $(RESULTS)/begin/arms.tex $(RESULTS)/cv/arms.tex $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/places/results.tex $(RESULTS)/verdict/verdict.tex
 $(SHEETS)/paper.pdf: paper/paper.tex paper/refs.bib paper/diagram.sty experiments/typeset $(PAPER_PARTS)
 	$(call say,LATEX,$@) experiments/typeset $(SHEETS) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2)
 
-## paper: everything, and paper/paper.pdf (smoke 30 s, quick 20 min, full days without a GPU; a second time seconds)
+## paper: everything, and paper/paper.pdf (smoke 40 s, quick 13 min, full 3 days without a GPU; a second time seconds)
 paper: $(SHEETS)/paper.pdf
 	@mkdir -p $(dir $(PAPER)) && cmp -s $< $(PAPER) || cp $< $(PAPER)
 	@cat $(RESULTS)/verdict/findings.txt

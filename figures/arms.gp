@@ -1,5 +1,5 @@
-# The arms of one experiment: left, accuracy with Wilson's 95 % intervals, the first arm blue; with cost=1 beside it the same
-# against the work of a cell.
+# The arms of one experiment: left, accuracy with Wilson's 95 % intervals, the first arm blue; with cost=1 beside it the
+# work of a cell forward.
 load 'figures/style.gp'
 stats arms u 1 nooutput
 n = STATS_max
@@ -13,9 +13,8 @@ set xlabel 'accuracy (\%)' offset 0,0.3
 set offsets graph 0.02, graph 0.02, 0, 0; set autoscale xfix
 plot arms u 2:($1 < n ? $1 : NaN):3:4 w xerrorbars ls 2 notitle, arms u 2:($1 == n ? $1 : NaN):3:4 w xerrorbars ls 1 notitle
 if (cost) {
-unset label 100; unset ytics; set lmargin at screen 0.79; set rmargin at screen 0.98; set border 3
-set yrange [*:*]; set ytics autofreq scale 0.5; set ylabel 'accuracy (\%)' offset 1.2,0; set xlabel 'MFLOP a cell' offset 0,0.3
-set logscale x; set grid ytics noxtics; set offsets graph 0.1, graph 0.1, graph 0.1, graph 0.1
-plot arms u 5:($1 < n ? $2 : NaN) w p ls 2 notitle, arms u 5:($1 == n ? $2 : NaN) w p ls 1 notitle
+unset label 100; unset ytics; set lmargin at screen 0.72; set rmargin at screen 0.98; set xlabel 'MFLOP a cell' offset 0,0.3
+set xtics autofreq; set logscale x; set offsets graph 0.08, graph 0.08, 0, 0
+plot arms u 5:($1 < n ? $1 : NaN) w p ls 2 notitle, arms u 5:($1 == n ? $1 : NaN) w p ls 1 notitle
 }
 unset multiplot

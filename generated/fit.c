@@ -88,7 +88,7 @@ static void write_fit_record(const char *folder, const fit *t, const char *confi
   fprintf(a->f, " \"train_cells\": %d, \"test_cells\": %d, \"iterations\": %d, \"epochs\": %d", trains, tests,
           t->rows, t->rows);
   put_member(a->f, "params", t->params), put_member(a->f, "flop_per_image", t->flop);
-  put_member(a->f, "seconds", t->seconds), put_member(a->f, "images_per_second", t->rate);
+  put_member(a->f, "seconds", t->seconds), put_member(a->f, "images_per_second", NAN);
   put_member(a->f, "infer_images_per_second", t->rate);
   fprintf(a->f, ", \"threads\": %d,\n \"correct\": %d", t->threads, correct);
   put_member(a->f, "final_loss", t->loss[t->rows - 1]);

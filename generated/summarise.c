@@ -295,7 +295,7 @@ static void describe_arm(summary *s, const arm *a)
   put_number(t, run_number(first, "epochs"), 0, "%s/%s/epochs", e, a->name);
   put_number(t, mean_of(a, "seconds", &total), 1, "%s/%s/seconds", e, a->name);
   put_number(t, total / 60, 1, "%s/%s/minutes", e, a->name);
-  put_number(t, mean_of(a, "images_per_second", NULL), 0, "%s/%s/rate", e, a->name);
+  put_known(t, mean_of(a, "images_per_second", NULL), 0, e, a->name, "rate");
   put_number(t, mean_of(a, "final_loss", NULL), 4, "%s/%s/end/loss", e, a->name);
   put_number(t, 100 * mean_of(a, "final_accuracy", NULL), 2, "%s/%s/end/accuracy", e, a->name);
   put_start(s, a, "loss", 1, "start/loss"), put_start(s, a, "accuracy", 100, "start/accuracy");
@@ -623,9 +623,11 @@ static void put_origin(summary *s)
   const char *e = s->experiment;
   values *t = &s->table;
   double seconds = 0;
-  int diverged = 0;
-  for (int i = 0; i < s->runs; i++)
-    seconds += run_number(&s->run[i], "seconds"), diverged += s->run[i].diverged;
+  int diverged = 0, runs = 0;
+  for (int i = 0; i < s->runs; i++) {
+    if (json_number(s->run[i].j, "shared", 0) != 0) continue;    /* another experiment's run, counted there */
+    seconds += run_number(&s->run[i], "seconds"), diverged += s->run[i].diverged, runs++;
+  }
   put_text(t, json_text(data, "name", "?"), "%s/data", e);
   put_text(t, json_text(data, "kind", "?"), "%s/kind", e);
   put_text(t, say("%.12s", json_text(data, "sha256", "?")), "%s/sha256", e);
@@ -633,7 +635,7 @@ static void put_origin(summary *s)
   put_text(t, json_text(j, "machine", "?"), "%s/machine", e);
   put_text(t, json_text(j, "version", "?"), "%s/version", e);
   put_number(t, json_number(j, "threads", 1), 0, "%s/threads", e);
-  put_number(t, s->runs, 0, "%s/runs", e), put_number(t, seconds / 60, 1, "%s/minutes", e);
+  put_number(t, runs, 0, "%s/runs", e), put_number(t, seconds / 60, 1, "%s/minutes", e);
   put_number(t, diverged, 0, "%s/diverged", e);
 }
 

@@ -4,11 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum { REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE, NOT_CLAIMED, VERDICTS } verdict;
+typedef enum { REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_COMPARABLE, NOT_CLAIMED, VERDICTS } verdict;
 static const char *const verdict_key[VERDICTS] =
-  { "reproduced", "not-reproduced", "not-comparable", "not-claimed" };
+  { "reproduced", "not-reproduced", "undecided", "not-comparable", "not-claimed" };
 static const char *const verdict_macro[VERDICTS] =
-  { "\\reproduced", "\\notreproduced", "\\notcomparable", "\\notclaimed" };
+  { "\\reproduced", "\\notreproduced", "\\undecided", "\\notcomparable", "\\notclaimed" };
+/* In words; below the scale full the first two say what they are worth. */
+static const char *verdict_word(verdict v, bool full)
+{
+  static const char *const word[VERDICTS] =
+    { "reproduced", "not reproduced", "undecided", "not comparable", "not claimed" };
+  return full || v > NOT_REPRODUCED ? word[v] : v == REPRODUCED ? "seen here" : "not seen here";
+}
 
 typedef struct {
   const char *claim, *about, *published, *rule, *ours, *limit, *reason;        /* a row of claims.csv */
@@ -98,29 +105,38 @@ static void judge_number(judged *c, const char *scale)
 }
 
 /* judge a claim of the other kinds */
+/* The paper's gain, where it prints one, may be excluded by our interval though no difference is found. */
 static void judge_better(judged *c)
 {
   const value *v = c->mine;
   const char *p = say("$p %s$", p_text(v->p));
-  if (!v->tested || v->p >= 0.05) settle(c, NOT_REPRODUCED, say("%s: no difference found", p));
-  else settle(c, v->value > 0 ? REPRODUCED : NOT_REPRODUCED, v->value > 0 ? p : say("%s: the opposite", p));
+  const bool found = v->tested && v->p < 0.05, printed = c->theirs && !c->theirs->text;
+  const bool excluded = printed && v->bounded && (v->high < c->theirs->value || v->low > c->theirs->value);
+  if (found) settle(c, v->value > 0 ? REPRODUCED : NOT_REPRODUCED, v->value > 0 ? p : say("%s: the opposite", p));
+  else if (excluded) settle(c, NOT_REPRODUCED, say("%s, and the published gain is excluded", p));
+  else settle(c, UNDECIDED, say("%s: neither found nor excluded", p));
 }
 
-static void judge_limit(judged *c, bool least)
+static void judge_limit(judged *c, bool least, const char *scale)
 {
   const value *v = c->mine;
   double limit = atof(c->limit), reached = !v->bounded ? v->value : least ? v->low : v->high;
   bool good = least ? reached >= limit : reached <= limit;
-  settle(c, good ? REPRODUCED : NOT_REPRODUCED,
-         say("the rule asks for at %s %s", least ? "least" : "most", c->limit));
+  const char *asked = say("the rule asks for at %s %s", least ? "least" : "most", c->limit);
+  if (scale && strcmp(scale, "full")) settle(c, NOT_COMPARABLE, say("scale %s; %s", scale, asked));
+  else settle(c, good ? REPRODUCED : NOT_REPRODUCED, asked);
 }
 
 static void judge_start(judged *c)
 {
   const value *v = c->mine;
   bool inside = v->bounded && v->low <= c->theirs->value && c->theirs->value <= v->high;
+  bool wide = v->high - v->low > c->theirs->value / 2;
   const char *why = say("%s the interval of one more run", inside ? "inside" : "outside");
-  settle(c, inside ? REPRODUCED : NOT_REPRODUCED, v->bounded ? why : "one run gives no interval");
+  if (!v->bounded) settle(c, UNDECIDED, "one run gives no interval");
+  else if (!strcmp(c->limit, "fitted")) settle(c, NOT_COMPARABLE, say("the initialiser was chosen by it; %s", why));
+  else if (inside && wide) settle(c, UNDECIDED, say("%s, which is wide", why));
+  else settle(c, inside ? REPRODUCED : NOT_REPRODUCED, why);
 }
 
 static void answer_question(judged *c)
@@ -139,6 +155,7 @@ static void judge(judged *c, const char *scale)
 {
   if (!strcmp(c->rule, "ask")) answer_question(c);
   else if (!strcmp(c->rule, "none")) settle(c, NOT_COMPARABLE, c->reason);
+  else if (!strcmp(c->rule, "count") && c->mine) judge_limit(c, true, NULL);
   else if (!strcmp(scale, "smoke")) settle(c, NOT_COMPARABLE, "scale smoke judges nothing");
   else if (!c->mine) settle(c, NOT_COMPARABLE, "no value was measured");
   else if (strcmp(c->kind, "real") && strcmp(c->about, "training"))
@@ -147,12 +164,12 @@ static void judge(judged *c, const char *scale)
   else if (!strcmp(c->rule, "better") && c->limit_begun && strcmp(c->limit_begun, "given"))
     settle(c, NOT_COMPARABLE, say("fine-tuned from drawn cells; $p %s$", p_text(c->mine->p)));
   else if (!strcmp(c->rule, "better")) judge_better(c);
-  else if (!strcmp(c->rule, "least") || !strcmp(c->rule, "most")) judge_limit(c, c->rule[0] == 'l');
+  else if (!strcmp(c->rule, "least") || !strcmp(c->rule, "most")) judge_limit(c, c->rule[0] == 'l', scale);
   else if (!c->theirs || c->theirs->text) settle(c, NOT_COMPARABLE, "no number is printed");
   else if (!strcmp(c->rule, "number")) judge_number(c, scale);
   else if (!strcmp(c->rule, "start")) judge_start(c);
   else die(EXIT_DATA, "claims.csv", say("the rule '%s'", c->rule),
-           "number, better, least, most, start, ask or none", NULL);
+           "number, better, least, most, start, count, ask or none", NULL);
 }
 
 /* write the claims table */
@@ -183,11 +200,11 @@ static void write_claim(FILE *f, const judged *c, const values *t)
 }
 
 /* write the findings */
-static void write_claim_text(FILE *f, const judged *c)
+static void write_claim_text(FILE *f, const judged *c, bool full)
 {
   const bool sign = !strcmp(c->rule, "better") || !strcmp(c->rule, "ask");
   const value *v = c->mine, *t = c->theirs;
-  fprintf(f, "%-14s %s:", verdict_key[c->verdict], c->claim);
+  fprintf(f, "%-14s %s:", verdict_word(c->verdict, full), c->claim);
   if (t && !t->text) fprintf(f, " published %s%.*f,", sign && t->value > 0 ? "+" : "", t->digits, t->value);
   if (!v) fputs(" ours -", f);
   else if (v->text) fprintf(f, " ours %s", v->text);
@@ -216,7 +233,7 @@ static void find_difference(FILE *f, const values *t, const char *what, const ch
           grouped ? "paired (by groups)" : "McNemar", p_text(v->p));
 }
 
-static void write_findings(FILE *f, const values *t)
+static void write_findings(FILE *f, const values *t, bool full)
 {
   find_accuracy(f, t, "Dataset1, WBCsNet-2", "cv/wbcsnet2/accuracy");
   find_accuracy(f, t, "Dataset1, WBCsNet  ", "cv/wbcsnet/accuracy");
@@ -225,10 +242,10 @@ static void write_findings(FILE *f, const values *t)
                   "transfer/wbcsnet2-tuned-vs-wbcsnet2-scratch");
   const value *kind = find_value(t, "cv/kind");
   bool drawn = kind && strcmp(kind->text, "real");
-  fprintf(f, "claims: %.0f reproduced, %.0f not reproduced, %.0f not comparable%s\n",
-          find_value(t, "verdict/reproduced")->value,
-          find_value(t, "verdict/not-reproduced")->value, find_value(t, "verdict/not-comparable")->value,
-          drawn ? " (on drawn cells recognition is not judged)" : "");
+  fputs("claims:", f);
+  for (int v = 0; v < NOT_CLAIMED; v++)
+    fprintf(f, "%s %.0f %s", v ? "," : "", find_value(t, say("verdict/%s", verdict_key[v]))->value, verdict_word(v, full));
+  fputs(drawn ? " (on drawn cells recognition is not judged)\n" : "\n", f);
 }
 
 /* the verdict subcommand */
@@ -289,11 +306,14 @@ static void judge_all(values *t, int own, const char *claims, const char *scale,
   }
   file_commit(a);
   a = file_create(say("%s/claims.txt", out));
-  for (int i = 0; i < c->rows; i++) write_claim_text(a->f, &all[i]);
+  for (int i = 0; i < c->rows; i++) write_claim_text(a->f, &all[i], !strcmp(scale, "full"));
   file_commit(a);
   int first = t->n;
   for (int v = 0; v < VERDICTS; v++) put_number(t, count[v], 0, "verdict/%s", verdict_key[v]);
   put_number(t, c->rows - count[NOT_CLAIMED], 0, "verdict/all");
+  int tests = 0;
+  for (int i = 0; i < c->rows; i++) tests += all[i].verdict <= UNDECIDED && !strcmp(all[i].rule, "better");
+  put_number(t, tests, 0, "verdict/tests");
   put_cells_needed(t);
   const char *sums[3] = { "runs", "diverged", "minutes" };
   for (int i = 0; i < 3; i++) put_number(t, over_experiments(t, sums[i]), i == 2, "all/%s", sums[i]);
@@ -302,7 +322,7 @@ static void judge_all(values *t, int own, const char *claims, const char *scale,
   a = file_create(say("%s/verdict.tex", out));
   write_values_tex(a->f, &mine), write_values_tex(a->f, &counts), file_commit(a);
   a = file_create(say("%s/findings.txt", out));
-  write_findings(a->f, t), file_commit(a);
+  write_findings(a->f, t, !strcmp(scale, "full")), file_commit(a);
   free(all), csv_free(c);
 }
 

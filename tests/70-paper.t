@@ -15,11 +15,14 @@ paper() { make --no-print-directory paper SCALE=smoke DEVICE="${DEVICE:-cpu}" WO
 paper "$tmp/paper.pdf" "$tmp/first.txt"; ok $? 'make paper SCALE=smoke ends well'
 tail -15 "$tmp/first.txt" | sed 's/^/# /'
 [ "$(head -c 5 "$tmp/paper.pdf" 2>/dev/null)" = %PDF- ]; ok $? 'and leaves a PDF'
-jobs=$(grep -c '^  TRAIN' "$tmp/first.txt"); [ "$jobs" = "$(wc -w <"$tmp/results/smoke/synthetic/jobs.txt")" ]; ok $? "every job was trained ($jobs)"
-grep -q '^claims: 0 reproduced, 0 not reproduced, [0-9]* not comparable' "$tmp/first.txt"; ok $? 'it says what it found'
+jobs=$(grep -c '^  TRAIN\|^  SHARE' "$tmp/first.txt"); [ "$jobs" = "$(wc -w <"$tmp/results/smoke/synthetic/jobs.txt")" ]; ok $? "every job was trained, or shares what the same command gave ($jobs)"
+grep -q '^claims: 1 seen here, 0 not seen here, 0 undecided, [0-9]* not comparable' "$tmp/first.txt"; ok $? 'it says what it found'
 grep -q "^the report: $tmp/paper.pdf" "$tmp/first.txt"; ok $? 'and where the report is'
 ! grep -q 'numbers have no run behind them' "$tmp/first.txt"; ok $? 'every number has a run behind it'
 
+grep -q '^  SHARE  place/conv1/seed1/fold0 *is ablation/all/seed1/fold0 ' "$tmp/first.txt" &&
+    cmp -s "$tmp/runs/smoke/synthetic/place/conv1/seed1/fold0/predictions.csv" "$tmp/runs/smoke/synthetic/ablation/all/seed1/fold0/predictions.csv"; ok $? 'the same job is run once'
+unknown=$(grep -c 'not run at this scale\|no value was measured' "$tmp/results/smoke/synthetic/verdict/claims.txt"); [ "$unknown" = 1 ]; ok $? "every claim's key has a value, but for the size that smoke leaves out ($unknown)"
 f=$tmp/figures/smoke/synthetic
 for i in 2 3 4 5 6 7 8 9; do [ "$(wc -c <"$f/fig$i.tex" 2>/dev/null || echo 0)" -gt 900 ]; ok $? "Fig. $i is not empty"; done
 [ "$(wc -c <"$f/fig1.png")" -gt 5000 ] && [ "$(wc -c <"$f/fig9/conv3.png")" -gt 500 ]; ok $? 'nor are the pictures of Fig. 1 and 9'
@@ -36,7 +39,7 @@ grep -A1 Overfull "$tmp/paper/smoke/synthetic/paper.log" | grep -q 'Overfull .hb
 
 start=$(date +%s)
 paper "$tmp/paper.pdf" "$tmp/second.txt"; ok $? 'a second make paper ends well'
-! grep -q 'TRAIN\|LATEX\|PLOT\|DRAW\|SUM' "$tmp/second.txt"; ok $? 'and makes nothing'
+! grep -q 'TRAIN\|SHARE\|LATEX\|PLOT\|DRAW\|SUM' "$tmp/second.txt"; ok $? 'and makes nothing'
 [ $(($(date +%s) - start)) -le 10 ]; ok $? 'in seconds'
 rm -rf "$tmp/results" "$tmp/figures" "$tmp/paper"
 paper "$tmp/again.pdf" "$tmp/third.txt"; ok $? 'results, figures and report are made again from the runs'
@@ -54,17 +57,17 @@ begin() { make --no-print-directory begin SCALE=smoke WORK="$tmp" WBCSNET="$bin"
 trained() { [ "$(grep -c '^  TRAIN' "$tmp/begin.txt")" = "$1" ]; ok $? "$2"; }
 sha() { sha256sum <"$tmp/$1/set/labels.csv" | cut -c1-12; }
 r=$tmp/results/smoke/set+synthetic/begin/results.tex
-begin DATA1="$tmp/a/set"; trained 27 'own cells are trained on'
+begin DATA1="$tmp/a/set"; trained 30 'own cells are trained on'
 grep -q "$(sha a)" "$r"; ok $? 'and named in the results'
-begin DATA1="$tmp/b/set"; trained 27 'other cells in a folder of the same name are trained on'
+begin DATA1="$tmp/b/set"; trained 30 'other cells in a folder of the same name are trained on'
 grep -q "$(sha b)" "$r"; ok $? 'and named in the results'
 begin DATA1="$tmp/b/set"; [ ! -s "$tmp/begin.txt" ] || grep -q 'Nothing to be done' "$tmp/begin.txt"; ok $? 'the same command again makes nothing'
 begin DATA1="$tmp/a/set"; trained 0 'back to the first cells: their runs were kept'
 grep -q "$(sha a)" "$r"; ok $? 'and the results are theirs'
-begin DATA1="$tmp/a/set" DEVICE=ref; trained 27 'another engine is another run'
+begin DATA1="$tmp/a/set" DEVICE=ref; trained 30 'another engine is another run'
 grep -q '"device": "ref"' "$tmp"/runs/smoke/set/begin/wbcsnet2/seed1/foldall/run.json; ok $? 'and says so'
 begin DATA1="$tmp/a/set"; trained 0 'back to the first engine without training'
-begin DATA1="$tmp/a/set" SEED=2; trained 27 'another seed is another run'
+begin DATA1="$tmp/a/set" SEED=2; trained 30 'another seed is another run'
 [ -e "$tmp/results/smoke/set+synthetic-seed2/begin/results.tex" ]; ok $? 'with a folder of results of its own'
 begin DATA1="$tmp/a/set"; trained 0 'back to the first seed without training'
 begin SEED=x; [ $? = 2 ] && grep -q 'SEED=x: expected a whole number' "$tmp/begin.txt" && [ "$(wc -l <"$tmp/begin.txt")" = 1 ]; ok $? 'a seed that is no number: one message'
@@ -74,7 +77,7 @@ mkdir "$tmp/c" && cp -r experiments "$tmp/c" && printf 'transfer.seeds 2\nbegin.
 (cd "$tmp/c" && experiments/jobs smoke) >"$tmp/rules.txt"
 [ "$(grep -c -- '--seed 2 --init [^ ]*/scratch/wbcsnet2/seed2/foldall/weights' "$tmp/rules.txt")" = 2 ]; ok $? 'the second seed is tuned from the second seed of scratch'
 grep -q '^[^ ]*/scratch/wbcsnet2/seed2/foldall/run.json:' "$tmp/rules.txt"; ok $? 'which is trained'
-[ "$(grep -c 'with epochs=3' "$tmp/rules.txt")" = 27 ]; ok $? 'a scale decides about the epochs of begin too'
+[ "$(grep -c 'with epochs=3' "$tmp/rules.txt")" = 30 ]; ok $? 'a scale decides about the epochs of begin too'
 # A user's own weights for the nets of others: those that are there take the place of drawn cells.
 GIVEN='resnet18' experiments/jobs smoke >"$tmp/given.txt"
 [ "$(grep -c 'nets/resnet18.net --set size=32 --recipe experiments/recipes/finetune.conf .*--pretrained $(PRETRAINED)/resnet18.safetensors .*cv/resnet18-tuned/' "$tmp/given.txt")" = 2 ]; ok $? 'weights that are given are fine-tuned at their own widths'

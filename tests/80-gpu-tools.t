@@ -67,7 +67,7 @@ echo 'begin.seeds 1' >>"$x/experiments/scales/smoke.conf"
 there gpu-paper DEVICE=cpu JOBS=2 TIME_LIMIT=1; sliced=$?
 [ $sliced = 0 ] || grep -q 'stopped after [0-9]* s; the same command goes on' "$tmp/out"; ok $? 'a slice of a second ends in order'
 there gpu-paper DEVICE=cpu JOBS=2; ok $? 'the same command goes on to the end'
-jobs=$(cd "$x" && RUNS1=a RUNS2=b RUNS3=c experiments/jobs --plan smoke | wc -l)
+jobs=$(cd "$x" && RUNS1=a RUNS2=b RUNS3=c experiments/jobs --list smoke | wc -l)
 has ": $jobs of $jobs runs and Fig. 9" "all $jobs runs are in the archive"
 a=$x/build/gpu-paper.tar.gz
 ! tar tzf "$a" | grep -q 'safetensors\|\.tif'; ok $? 'no weights and no cells are'
