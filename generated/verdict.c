@@ -195,7 +195,8 @@ static void write_claim(FILE *f, const judged *c, const values *t)
   char *ours = copy_text(c->mine ? signed_text(c->mine, sign) : "--");
   fprintf(f, "\\claim{%s}{%s}{%s}{%s}{%s}{%s}{%s}\n", tex_text(c->claim), place ? tex_text(place->text) : "",
           printed, ours,
-          signed_text(&gap, true), verdict_macro[c->verdict], c->why);
+          signed_text(&gap, true), strcmp(c->rule, "count") ? verdict_macro[c->verdict]
+          : c->verdict == REPRODUCED ? "\\counted" : "\\notcounted", c->why);
   free(printed), free(ours);
 }
 
@@ -204,7 +205,7 @@ static void write_claim_text(FILE *f, const judged *c, bool full)
 {
   const bool sign = !strcmp(c->rule, "better") || !strcmp(c->rule, "ask");
   const value *v = c->mine, *t = c->theirs;
-  fprintf(f, "%-14s %s:", verdict_word(c->verdict, full), c->claim);
+  fprintf(f, "%-14s %s:", verdict_word(c->verdict, full || !strcmp(c->rule, "count")), c->claim);
   if (t && !t->text) fprintf(f, " published %s%.*f,", sign && t->value > 0 ? "+" : "", t->digits, t->value);
   if (!v) fputs(" ours -", f);
   else if (v->text) fprintf(f, " ours %s", v->text);
