@@ -317,10 +317,18 @@ void dataset_channels(dataset *ds, int c)
   ds->c = c;
 }
 
-void dataset_ungroup(dataset *ds)
+int *dataset_ungroup(dataset *ds)
 {
+  int *known = ds->group;
+  ds->group = NEW(int, ds->n), ds->grouped = false;
   for (int i = 0; i < ds->n; i++) ds->group[i] = -1;
-  ds->grouped = false;
+  return known;
+}
+
+void dataset_regroup(dataset *ds, int *known)
+{
+  free(ds->group);
+  ds->group = known, ds->grouped = true;
 }
 
 void dataset_free(dataset *ds)

@@ -50,7 +50,8 @@ typedef struct {
 dataset *dataset_load(const char *folder, int h, int w);
 /* Make the cells of a loaded set grey, in place (c = 1, see image_channels); nothing for c = 3. */
 void dataset_channels(dataset *ds, int c);
-/* Forget the groups: what folds look like to whoever does not know them. */
-void dataset_ungroup(dataset *ds);
+/* Forget the groups, for a deal by someone who does not know them; what is returned goes to dataset_regroup. */
+int *dataset_ungroup(dataset *ds);
+void dataset_regroup(dataset *ds, int *known);
 void dataset_free(dataset *ds);
 #endif

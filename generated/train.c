@@ -51,10 +51,12 @@ typedef struct {
 /* train: choose the cells */
 static void choose_cells(job *j)
 {
-  const dataset *ds = j->ds;
+  dataset *ds = j->ds;
+  int *known = j->ungrouped && ds->grouped ? dataset_ungroup(ds) : NULL;
   if (j->fold >= 0) j->fold_of = folds_make(ds, j->folds, j->seed, j->subset);
   else if (j->subset) j->fold_of = folds_make_lenient(ds, j->folds, j->seed, j->subset);
   else j->fold_of = NEW(int, ds->n);
+  if (known) dataset_regroup(ds, known);
   j->train = NEW(int, ds->n), j->test = NEW(int, ds->n);
   for (int i = 0; i < ds->n; i++) {
     if (j->fold < 0 && j->fold_of[i] > 0) j->fold_of[i] = 0;
@@ -655,7 +657,6 @@ static void read_inputs(job *j)
         NULL);
   j->ds = dataset_load(j->data, in.h, in.w);
   dataset_channels(j->ds, in.c);
-  if (j->ungrouped) dataset_ungroup(j->ds);
   if (j->ds->classes != j->net->classes) {
     net_free(j->net);
     j->net = net_load(j->net_path, j->set, j->ds->classes);

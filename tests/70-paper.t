@@ -22,6 +22,10 @@ grep -q "^the report: $tmp/paper.pdf" "$tmp/first.txt"; ok $? 'and where the rep
 
 grep -q '^  SHARE  place/conv1/seed1/fold0 *is ablation/all/seed1/fold0 ' "$tmp/first.txt" &&
     cmp -s "$tmp/runs/smoke/synthetic/place/conv1/seed1/fold0/predictions.csv" "$tmp/runs/smoke/synthetic/ablation/all/seed1/fold0/predictions.csv"; ok $? 'the same job is run once'
+split() { awk -F, 'NR > 1 && $3 == "" { none++ } NR > 1 { if ($3 in fold && fold[$3] != $4) part[$3] = 1; fold[$3] = $4 } END { n = 0; for (g in part) n++; print n + 0, none + 0 }' \
+    "$tmp/runs/smoke/synthetic/leakage/$1/seed1/fold0/folds.csv"; }
+[ "$(split grouped)" = '0 0' ]; ok $? 'photographs of a cell stay in one fold'
+case $(split ungrouped) in 0\ *|*\ [1-9]*) false ;; esac; ok $? "and are parted, and still known, where groups are not regarded ($(split ungrouped))"
 unknown=$(grep -c 'not run at this scale\|no value was measured' "$tmp/results/smoke/synthetic/verdict/claims.txt"); [ "$unknown" = 1 ]; ok $? "every claim's key has a value, but for the size that smoke leaves out ($unknown)"
 f=$tmp/figures/smoke/synthetic
 for i in 2 3 4 5 6 7 8 9; do [ "$(wc -c <"$f/fig$i.tex" 2>/dev/null || echo 0)" -gt 900 ]; ok $? "Fig. $i is not empty"; done
