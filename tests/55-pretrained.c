@@ -1,5 +1,5 @@
 /* Weights that PyTorch wrote: the order of axes by hand, what is drawn anew, what is refused; and PyTorch's own answers for AlexNet, VGG-16 and
-   ResNet-18 of random weights, where PyTorch is installed. */
+   ResNet-18 of hashed weights: as committed below, and, where PyTorch is installed, as it gives them here. */
 #include "pretrained.h"
 #include "tap.h"
 #include <math.h>
@@ -133,24 +133,88 @@ static double difference(const float *a, const float *b, size_t n)
   return sqrt(d / size);
 }
 
-static void agrees(const char *name, const char *set)
+/* The logits are PyTorch 1.13's on the CPU; `python3 tools/peer/torch_nets.py FOLDER` prints them again. */
+enum { CLASSES = 7, IMAGES = 3 };
+static const struct { const char *name, *set; float logits[IMAGES * CLASSES]; } peers[] = {
+  { "alexnet-one", "f1=6,f2=18,f3=10,f4=8,f5=7,fc=11", {
+    -4.06351137f, -4.68196011f, 5.06242418f, -3.58711123f, -6.37037897f, -6.40389061f, -10.5331573f,
+    -5.39557695f, -6.98802805f, 5.17082119f, -5.28948832f, -6.44854307f, -3.63477802f, -10.6856966f,
+    -5.25611448f, -6.84135628f, 4.70345259f, -5.07437801f, -5.60301161f, -2.24180603f, -10.7593193f } },
+  { "vgg16", "size=64,f1=4,f2=5,f3=16,f4=17,f5=8,fc=9", {
+    -0.461845219f, -0.0647376552f, -0.283705801f, 0.398291081f, 0.251494825f, -0.375060886f, -0.359826416f,
+    -0.47608301f, -0.0756668299f, -0.284623533f, 0.397336036f, 0.239429295f, -0.381313354f, -0.369826853f,
+    -0.515069962f, -0.105593875f, -0.287136495f, 0.394720823f, 0.206390545f, -0.398434341f, -0.397210836f } },
+  { "resnet18", "size=70,f1=4,f2=6,f3=16,f4=17", {
+    12.1157265f, 23.7552719f, -4.18876076f, -30.8510456f, -8.16891575f, -12.7170553f, -9.00230694f,
+    10.0708036f, 23.8457985f, -2.92423582f, -30.575943f, -7.93768692f, -12.4025707f, -8.13305187f,
+    12.6328716f, 29.474596f, -6.67605925f, -38.9870224f, -10.8196592f, -12.5896797f, -9.50616741f } },
+};
+enum { PEERS = sizeof peers / sizeof *peers };
+
+/* 64 bits for number i of a tensor in PyTorch's order: splitmix64 from the FNV-1a hash of its name, as in torch_nets.py. */
+static uint64_t hashed(const char *name, size_t i)
 {
-  enum { CLASSES = 7, IMAGES = 3 };
+  uint64_t z = 0xcbf29ce484222325;
+  for (; *name; name++) z = (z ^ (uint8_t)*name) * 0x100000001b3;
+  z += (i + 1) * 0x9e3779b97f4a7c15;
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9, z = (z ^ z >> 27) * 0x94d049bb133111eb;
+  return z ^ z >> 31;
+}
+
+static uint8_t *hashed_pixels(size_t n)
+{
+  uint8_t *x = new_bytes(n);
+  for (size_t i = 0; i < n; i++) x[i] = (uint8_t)(hashed("pixels", i) >> 56);
+  return x;
+}
+
+/* Numbers evenly spread over centre - reach to centre + reach; each is rounded once, to float. */
+static void add_hashed(safetensors *s, const char *torch, const char *suffix, int rank, const int *dim, double centre, double reach)
+{
+  size_t n = 1;
+  for (int i = 0; i < rank; i++) n *= (size_t)dim[i];
+  float *x = NEW(float, n);
+  const char *name = say("%s.%s", torch, suffix);
+  for (size_t i = 0; i < n; i++) x[i] = (float)(centre + reach * (((double)(hashed(name, i) >> 40) * 2 + 1) / 0x1p24 - 1));
+  st_add(s, name, ST_F32, rank, dim, x);
+}
+
+/* The file that PyTorch would write for the net, its counts of batches left out. */
+static void write_hashed(const net *n, const char *path)
+{
+  safetensors *s = st_new();
+  for (const layer *l = n->layer; l < n->layer + n->layers; l++) {
+    if (!*l->torch) continue;
+    const int *d = n->param[l->weight].dim, rank = n->param[l->weight].rank, theirs[4] = { d[0], rank == 4 ? d[3] : d[1], d[1], d[2] };
+    const size_t fan = n->param[l->weight].count / (size_t)d[0];
+    if (rank == 1) add_hashed(s, l->torch, "weight", 1, d, 1, 0.5);
+    else add_hashed(s, l->torch, "weight", rank, theirs, 0, (float)sqrt(6.0 / (double)fan));
+    if (l->bias >= 0) add_hashed(s, l->torch, "bias", 1, d, 0, 0.5);
+    if (l->kind == LAYER_NORM) add_hashed(s, l->torch, "running_mean", 1, d, 0, 0.5), add_hashed(s, l->torch, "running_var", 1, d, 1.25, 0.75);
+  }
+  st_write(s, path, NULL);
+  for (int i = 0; i < s->tensors; i++) free((void *)s->tensor[i].data);
+  st_free(s);
+}
+
+static void agrees(const char *name, const char *set, const float *right)
+{
   net *n = net_load(say("experiments/nets/%s.net", name), set, CLASSES);
   plan *p = plan_make(n, IMAGES);
-  safetensors *file = st_read(in_folder(say("%s.safetensors", name))), *answers = st_read(in_folder(say("%s-answers.safetensors", name)));
+  char *path = join("%s", in_folder(say("%s.safetensors", name)));
+  write_hashed(n, path);
+  safetensors *file = st_read(path);
   const size_t image = shape_floats(n->layer[0].out);
-  uint8_t *pixels = new_bytes(IMAGES * image);
-  float right[IMAGES * CLASSES], got[IMAGES * CLASSES], *mean = NEW(float, image);
+  uint8_t *pixels = hashed_pixels(IMAGES * image);
+  float got[IMAGES * CLASSES], *mean = NEW(float, image);
   bool *taken = NEW(bool, n->params);
   net_state s = state_of(n);
   const int row[IMAGES] = { 0, 1, 2 };
   batch b = { .n = IMAGES, .row = row };
-  st_copy(answers, "pixels", ST_U8, IMAGES * image, pixels), st_copy(answers, "logits", ST_F32, IMAGES * CLASSES, right);
   pretrained_load(file, n, true, &s, taken), pretrained_mean(n, mean);
   int all = 0;
   for (int k = 0; k < n->params; k++) all += taken[k];
-  ok(all == n->params, "%s: all %d tensors are in PyTorch's file", name, n->params);
+  ok(all == n->params, "%s: all %d tensors have names in PyTorch's file", name, n->params);
   for (int k = 0; engine_kinds[k]; k++) {
     const engine_kind *kind = engine_kinds[k];
     if (kind != &engine_ref && kind != &engine_cpu) continue;
@@ -161,19 +225,46 @@ static void agrees(const char *name, const char *set)
     ok(d < 1e-4, "%s on %s: PyTorch's answers to %d images, difference %.2g", name, kind->name, IMAGES, d);
     kind->close(e);
   }
-  free(pixels), free(mean), free(taken), free(s.param), free(s.stat), st_free(file), st_free(answers), plan_free(p), net_free(n);
+  free(pixels), free(mean), free(taken), free(s.param), free(s.stat), free(path), st_free(file), plan_free(p), net_free(n);
+}
+
+/* Are the tensors of ours in PyTorch's file bit for bit, and all its numbers but counts in ours? */
+static bool same_tensors(const safetensors *ours, const safetensors *theirs)
+{
+  int floats = 0;
+  for (int i = 0; i < theirs->tensors; i++) floats += theirs->tensor[i].type == ST_F32;
+  bool same = floats == ours->tensors;
+  for (int i = 0; i < ours->tensors; i++) {
+    const st_tensor *a = &ours->tensor[i], *b = st_find(theirs, a->name);
+    const bool good = b && b->type == a->type && b->rank == a->rank && !memcmp(b->dim, a->dim, sizeof a->dim) && !memcmp(b->data, a->data, a->bytes);
+    if (!good) printf("# %s differs\n", a->name);
+    same &= good;
+  }
+  return same;
+}
+
+static void beside(const char *name, const float *right)
+{
+  safetensors *ours = st_read(in_folder(say("%s.safetensors", name))), *theirs = st_read(in_folder(say("torch/%s.safetensors", name)));
+  safetensors *answers = st_read(in_folder(say("torch/%s-answers.safetensors", name)));
+  const st_tensor *pixels = st_find(answers, "pixels");
+  uint8_t *x = hashed_pixels(pixels ? pixels->bytes : 0);
+  float logits[IMAGES * CLASSES];
+  st_copy(answers, "logits", ST_F32, IMAGES * CLASSES, logits);
+  const double d = difference(logits, right, IMAGES * CLASSES);
+  ok(same_tensors(ours, theirs), "%s: PyTorch's file holds the same %d tensors", name, ours->tensors);
+  ok(pixels && !memcmp(pixels->data, x, pixels->bytes), "%s: and its images the same pixels", name);
+  ok(d < 1e-4, "%s: PyTorch's answers here are the committed ones, difference %.2g", name, d);
+  free(x), st_free(ours), st_free(theirs), st_free(answers);
 }
 
 static void beside_pytorch(void)
 {
   const char *python = getenv("PYTHON") ? getenv("PYTHON") : "/usr/bin/python3";
-  char *command = join("%s tools/peer/torch_nets.py %s >%s/torch.txt 2>&1", python, folder, folder);
-  if (run(say("%s -c 'import torch' >/dev/null 2>&1", python))) skip("PyTorch is not installed (Debian: python3-torch), so its answers could not be compared");
+  char *command = join("mkdir %s/torch && %s tools/peer/torch_nets.py %s/torch >%s/torch.txt 2>&1", folder, python, folder, folder);
+  if (run(say("%s -c 'import numpy, torch' >/dev/null 2>&1", python))) skip("PyTorch is not installed (Debian: python3-torch), so it was not asked again");
   else if (run(command)) ok(false, "tools/peer/torch_nets.py failed: %s", file_read(in_folder("torch.txt"), NULL, NULL));
-  else {
-    agrees("alexnet-one", "f1=6,f2=18,f3=10,f4=8,f5=7,fc=11"), agrees("vgg16", "size=64,f1=4,f2=5,f3=16,f4=17,f5=8,fc=9");
-    agrees("resnet18", "size=70,f1=4,f2=6,f3=16,f4=17");
-  }
+  else for (int i = 0; i < PEERS; i++) beside(peers[i].name, peers[i].logits);
   free(command);
 }
 
@@ -181,6 +272,8 @@ int main(void)
 {
   snprintf(folder, sizeof folder, "%s/t55.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
   if (!mkdtemp(folder)) return 99;
-  by_hand(), through_the_program(), beside_pytorch();
+  by_hand(), through_the_program();
+  for (int i = 0; i < PEERS; i++) agrees(peers[i].name, peers[i].set, peers[i].logits);
+  beside_pytorch();
   return run(say("rm -rf '%s'", folder)) + done_testing();
 }

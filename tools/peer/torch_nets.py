@@ -1,13 +1,16 @@
-"""AlexNet, VGG-16 and ResNet-18 as torchvision builds them, narrow and with random weights: the other side of a test.
+"""AlexNet, VGG-16 and ResNet-18 as torchvision builds them, narrow and with hashed weights: the other side of tests/55-pretrained.c.
 
 torch_nets.py FOLDER writes for each net NAME.safetensors, a state_dict as PyTorch saves it, and NAME-answers.safetensors, some
-images (pixels, uint8, (N, H, W, 3)) and what the net says to them (logits, (N, classes)). Module names and order, kernels,
-strides and padding are torchvision's, whose package is not needed; its input normalisation as well.
+images (pixels, uint8, (N, H, W, 3)) and what the net says to them (logits, (N, classes)); it prints the logits as C reads them.
+Module names and order, kernels, strides and padding are torchvision's, whose package is not needed; its input normalisation as
+well. Weights and pixels come from a hash of each tensor's name and the place in it, so that the test has the same without PyTorch.
 """
 import json
+import math
 import struct
 import sys
 
+import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -28,6 +31,30 @@ def save(path, tensors):
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as f:
         f.write(struct.pack("<Q", len(text)) + text + b"".join(blobs))
+
+
+def hashed(name, count):
+    """64 bits for each number of a tensor, in its order: splitmix64 from the FNV-1a hash of its name."""
+    start = 0xCBF29CE484222325
+    for byte in name.encode():
+        start = (start ^ byte) * 0x100000001B3 % 2**64
+    z = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(start)
+    z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ z >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return z ^ z >> np.uint64(31)
+
+
+def fill(name, tensor):
+    """Numbers evenly spread over centre - reach to centre + reach; each is rounded once, to float32."""
+    centre, reach = 0, 0.5
+    if tensor.dim() > 1:
+        reach = float(np.float32(math.sqrt(6 / tensor[0].numel())))
+    elif name.endswith("weight"):
+        centre = 1
+    elif name.endswith("running_var"):
+        centre, reach = 1.25, 0.75
+    even = ((hashed(name, tensor.numel()) >> np.uint64(40)).astype(np.float64) * 2 + 1) / 2**24 - 1
+    tensor.copy_(torch.from_numpy((centre + reach * even).astype(np.float32)).view(tensor.shape))
 
 
 def linear(features, hidden, first):
@@ -101,7 +128,6 @@ class ResNet18(nn.Module):
 
 def main():
     folder = sys.argv[1]
-    torch.manual_seed(18)
     torch.set_num_threads(1)
     nets = {
         "alexnet-one": (alexnet((6, 18, 10, 8, 7), 11, 6), 224),
@@ -110,20 +136,18 @@ def main():
     }
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     for name, (net, side) in nets.items():
-        for key, p in net.named_parameters():
-            if p.dim() > 1:
-                nn.init.kaiming_normal_(p)
-            else:
-                nn.init.uniform_(p, 0.5, 1.5) if key.endswith("weight") else nn.init.normal_(p, 0, 0.3)
-        for key, b in net.named_buffers():
-            if b.dtype == torch.float32:
-                nn.init.normal_(b, 0, 0.3) if key.endswith("mean") else nn.init.uniform_(b, 0.5, 2)
-        pixels = torch.randint(0, 256, (IMAGES, side, side, 3), dtype=torch.uint8)
+        with torch.no_grad():
+            for key, tensor in net.state_dict().items():
+                if tensor.dtype == torch.float32:
+                    fill(key, tensor)
+        pixels = torch.from_numpy((hashed("pixels", IMAGES * side * side * 3) >> np.uint64(56)).astype(np.uint8))
+        pixels = pixels.view(IMAGES, side, side, 3)
         with torch.inference_mode():
             x = (pixels.float() / 255 - mean) / deviation
             logits = net.eval()(x.permute(0, 3, 1, 2).contiguous())
         save(f"{folder}/{name}.safetensors", net.state_dict())
         save(f"{folder}/{name}-answers.safetensors", {"pixels": pixels, "logits": logits})
+        print(name, *(", ".join(f"{y:.9g}f" for y in row) + "," for row in logits.tolist()), sep="\n  ")
     print("PyTorch", torch.__version__)
 
 
