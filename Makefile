@@ -2,7 +2,7 @@
 #
 # Knobs, given as `make TARGET KNOB=value`:
 #
-#   SCALE=quick     smoke: 20 s, for tests; quick: small nets and pictures, fewer epochs, all cells; full: the paper's own protocol
+#   SCALE=quick     smoke: 40 s, for tests; quick: small nets and pictures, fewer epochs, all cells; full: the paper's own protocol
 #   DATA1=          folder of Dataset1 as `wbcsnet import` wrote it; empty: cells drawn by `wbcsnet synth`
 #   DATA2=          the same for Dataset2, the set of the transfer experiment
 #   PRETRAINED=     folder with alexnet, vgg16 or resnet18.safetensors as PyTorch wrote them: Fig. 6 fine-tunes these; empty: drawn cells
