@@ -11,6 +11,7 @@
 #   NVCC=           CUDA's compiler (default: on the PATH, or in /usr/local/cuda); without one there is no GPU engine
 #   SEED=1          the seed of every random number: folds, weights, order, dropout, drawn cells
 #   SEEDS=          how many seeds each experiment runs, from SEED on, where its own number is smaller
+#   ONLY=           experiments or EXPERIMENT/ARM, e.g. ONLY=cv,transfer: the paper of a part; what was not run is a dash
 #   RUNS=           an archive of finished runs, as gpu-paper leaves it: the paper is made from them, nothing is trained
 #   TIME_LIMIT=     seconds after which gpu-paper stops; the same command goes on
 #   JOBS=           how many processes run side by side (default: one per core)
@@ -31,6 +32,7 @@ DEVICE ?= cpu
 SEED ?= 1
 SEEDS ?=
 RUNS ?=
+ONLY ?=
 TIME_LIMIT ?= 0
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 V ?= 0

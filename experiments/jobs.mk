@@ -27,6 +27,10 @@ endif
 
 # Knobs that make or a shell would misread are refused before anything is made.
 $(foreach d,DATA1 DATA2 RUNS PRETRAINED,$(if $(word 2,x$($(d))x),$(error $(d)=$($(d)): expected a path without spaces)))
+# ONLY=EXPERIMENT,EXPERIMENT/ARM: a report of a part, with results and figures of its own.
+ONLY := $(if $(ONLY),$(ONLY),$(call archived,ONLY))
+comma := ,
+PART := $(if $(ONLY),-part$(firstword $(shell echo '$(sort $(subst $(comma), ,$(ONLY)))' | cksum)))
 $(if $(shell case '$(SEED)' in (''|*[!0-9]*|??????????*) echo bad;; esac),$(error SEED=$(SEED): expected a whole number of at most nine digits))
 $(if $(shell case '$(SEEDS)' in (*[!0-9]*|????*) echo bad;; esac),$(error SEEDS=$(SEEDS): expected a whole number of at most three digits))
 
@@ -49,9 +53,9 @@ PLACE := $(WORK)$(if $(RUNS),/archived/$(call archived,HASH))
 RUNS3 := $(PLACE)/runs/$(SCALE)/$(DRAWN)
 RUNS1 := $(PLACE)/runs/$(SCALE)/$(NAME1)$(SEEDED)
 RUNS2 := $(PLACE)/runs/$(SCALE)/$(NAME)
-RESULTS := $(PLACE)/results/$(SCALE)/$(NAME)
-FIGURES := $(PLACE)/figures/$(SCALE)/$(NAME)
-SHEETS := $(PLACE)/paper/$(SCALE)/$(NAME)
+RESULTS := $(PLACE)/results/$(SCALE)/$(NAME)$(PART)
+FIGURES := $(PLACE)/figures/$(SCALE)/$(NAME)$(PART)
+SHEETS := $(PLACE)/paper/$(SCALE)/$(NAME)$(PART)
 JOBLIST := $(RESULTS)/jobs.txt
 INPUTS := $(PLACE)/inputs.txt
 UNPACKED := $(PLACE)/unpacked
@@ -73,10 +77,10 @@ MAKEFLAGS += -j$(JOBS)
 endif
 
 space := $() $()
-RULES := $(PLACE)/jobs-$(SCALE)-seed$(SEED)$(SEEDS:%=-x%)$(subst $(space),,$(GIVEN:%=-%)).mk
+RULES := $(PLACE)/jobs-$(SCALE)-seed$(SEED)$(SEEDS:%=-x%)$(subst $(space),,$(GIVEN:%=-%))$(PART).mk
 $(RULES): experiments/jobs $(wildcard experiments/*.conf) $(wildcard experiments/scales/*.conf)
 	@mkdir -p $(@D)
-	@SEED=$(SEED) SEEDS=$(SEEDS) GIVEN='$(GIVEN)' experiments/jobs $(if $(RUNS),--archived) $(SCALE) >$@.new || { rm -f $@.new; exit 2; }; if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@SEED=$(SEED) SEEDS=$(SEEDS) GIVEN='$(GIVEN)' ONLY='$(ONLY)' experiments/jobs $(if $(RUNS),--archived) $(SCALE) >$@.new || { rm -f $@.new; exit 2; }; if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 include $(RULES)
 endif
 
@@ -110,7 +114,7 @@ ifneq ($(RUNS),)
 # The stamp is older than what was unpacked, which is therefore up to date.
 $(UNPACKED): $(RUNS) $(INPUTS) experiments/archive
 	@mkdir -p $(@D) && touch $@.new
-	$(call say,UNPACK,$<) RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/archive unpack $< $(FIGURES)/fig9 $(SET1) $(SET2) $(SET3)
+	$(call say,UNPACK,$<) ONLY='$(ONLY)' RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/archive unpack $< $(FIGURES)/fig9 $(SET1) $(SET2) $(SET3)
 	@mv $@.new $@
 endif
 
@@ -149,7 +153,9 @@ $(RESULTS)/places/results.tex: $(RESULTS)/places/results.json ;
 $(RESULTS)/places/results.json: experiments/places experiments/place.conf experiments/nets/family.net | $(WBCSNET)
 	@experiments/places $(WBCSNET) $(RESULTS)/places
 
-EXPERIMENTS := begin scratch pretrain cv transfer $(CLAIMS)
+EXPERIMENTS := $(or $(EXPERIMENTS_HERE),begin scratch pretrain cv transfer $(CLAIMS))
+# have EXPERIMENTS: are they all part of this report?
+have = $(if $(filter-out $(EXPERIMENTS),$(1)),,yes)
 $(foreach e,$(EXPERIMENTS),$(eval $(call experiment,$(e))))
 RESULTS_JSON := $(EXPERIMENTS:%=$(RESULTS)/%/results.json)
 
@@ -196,8 +202,8 @@ kind = $(shell sed -n 's/.*"kind": *"\([a-z]*\)".*/\1/p' $(SET$(1))/dataset.json
 # gnuplot SCRIPT, SET, SETTINGS: draw $@ for LaTeX. gnuplot dates its output: the date goes.
 define gnuplot
 $(call say,PLOT,$@) gnuplot -e "results='$(RESULTS)'; stamp='scale $(SCALE), $(call kind,$(2)) cells'; out='$@.new'; $(3)" $(1) 2>$@.err || { cat $@.err >&2; exit 1; }
-@! grep -i 'skipping\|unreadable\|cannot find\|cannot open\|no such file' $@.err >&2 || { echo 'make: $@: gnuplot lacked data' >&2; exit 1; }
-@sed '/^%/d' $@.new >$@ && rm $@.new $@.err && { grep -q 'gp path\|gp mark' $@ || { echo 'make: $@ is empty' >&2; exit 1; }; }
+@$(if $(ONLY),true,! grep -i 'skipping\|unreadable\|cannot find\|cannot open\|no such file' $@.err >&2) || { echo 'make: $@: gnuplot lacked data' >&2; exit 1; }
+@sed '/^%/d' $@.new >$@ && rm $@.new $@.err && { $(if $(ONLY),true ||) grep -q 'gp path\|gp mark' $@ || { echo 'make: $@ is empty' >&2; exit 1; }; }
 endef
 # figure NUMBER, SET, EXPERIMENTS: figures/figN.gp with a folder of results
 define figure
@@ -254,14 +260,15 @@ $(RESULTS)/begin/arms.tex: $(RESULTS)/begin/results.json experiments/begin.conf 
 $(FIGURES)/cost.tex: $(RESULTS)/cv/arms.dat figures/cost.gp figures/style.gp
 	@mkdir -p $(@D)
 	$(call gnuplot,figures/cost.gp,1,arms='$<')
-CLAIM_FIGURES := $(CLAIMS:%=$(FIGURES)/%.tex) $(FIGURES)/cost.tex
+CLAIM_FIGURES := $(patsubst %,$(FIGURES)/%.tex,$(filter $(EXPERIMENTS),$(CLAIMS)) $(if $(call have,cv),cost))
+NUMBERED := 2 3 $(if $(call have,scratch begin),4 5) $(if $(call have,cv),6 7) $(if $(call have,transfer),8) $(if $(filter $(NINE_RUN)/run.json,$(JOBS_ALL)),9)
 
 # What the two-step pipeline cuts out of the cells.
 $(FIGURES)/segments.png: $(INPUTS) | $(SET1)/dataset.json $(WBCSNET)
 	@mkdir -p $(@D)
 	$(call say,DRAW,$@) $(WBCSNET) classical --data $(SET1) --pictures $@ --per-class 6 >$(@:.png=.txt)
 
-figures: $(FIGURES)/segments.png $(CLAIM_FIGURES) $(FIGURES)/fig1.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex)
+figures: $(FIGURES)/segments.png $(CLAIM_FIGURES) $(FIGURES)/fig1.png $(foreach n,$(NUMBERED),$(FIGURES)/fig$(n).tex)
 
 # ---- the report ----
 ifeq ($(SCALE)$(RUNS)$(PLAN),full)
@@ -269,17 +276,18 @@ $(JOBS_ALL): | plan
 endif
 ## plan: say which jobs are left at this SCALE and how long they take here (3 min; for full it goes before paper)
 plan: | $(SET1)/dataset.json $(SET2)/dataset.json $(SET3)/dataset.json $(WBCSNET)
-	@SEED=$(SEED) SEEDS=$(SEEDS) GIVEN='$(GIVEN)' DEVICE=$(DEVICE) RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/plan $(SCALE) $(WBCSNET) $(JOBS) $(THREADS) $(SET1) $(SET2) $(SET3)
+	@SEED=$(SEED) SEEDS=$(SEEDS) GIVEN='$(GIVEN)' ONLY='$(ONLY)' DEVICE=$(DEVICE) RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/plan $(SCALE) $(WBCSNET) $(JOBS) $(THREADS) $(SET1) $(SET2) $(SET3)
 
 # Every run, and the mosaics, which need a run's weights: all that cannot be made again without training.
-runs: $(JOBS_ALL) $(FIGURES)/fig9/done
+runs: $(JOBS_ALL) $(if $(filter 9,$(NUMBERED)),$(FIGURES)/fig9/done)
 
-PAPER_PARTS := $(FIGURES)/fig1.png $(FIGURES)/segments.png $(foreach n,2 3 4 5 6 7 8 9,$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) $(CLAIMS:%=$(RESULTS)/%/arms.tex) $(RESULTS)/begin/arms.tex $(RESULTS)/cv/arms.tex $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/places/results.tex $(RESULTS)/verdict/verdict.tex
+PAPER_PARTS := $(FIGURES)/fig1.png $(FIGURES)/segments.png $(foreach n,$(NUMBERED),$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) \
+  $(patsubst %,$(RESULTS)/%/arms.tex,$(filter $(EXPERIMENTS),$(CLAIMS) begin cv)) $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/places/results.tex $(RESULTS)/verdict/verdict.tex
 $(SHEETS)/paper.pdf: paper/paper.tex paper/refs.bib paper/diagram.sty experiments/typeset $(PAPER_PARTS)
-	$(call say,LATEX,$@) experiments/typeset $(SHEETS) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2)
+	$(call say,LATEX,$@) ONLY='$(ONLY)' experiments/typeset $(SHEETS) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2)
 
 ## paper: everything, and paper/paper.pdf (smoke 40 s, quick 13 min, full 3 days without a GPU; a second time seconds)
 paper: $(SHEETS)/paper.pdf
 	@mkdir -p $(dir $(PAPER)) && cmp -s $< $(PAPER) || cp $< $(PAPER)
 	@cat $(RESULTS)/verdict/findings.txt
-	@echo "the report: $(PAPER) (scale $(SCALE), cells: $(NAME))"
+	@echo "the report: $(PAPER) (scale $(SCALE), cells: $(NAME)$(if $(ONLY),; only $(ONLY)))"

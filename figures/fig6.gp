@@ -15,7 +15,7 @@ set arrow from graph 0, first 0.5 to graph 1, first 0.5 nohead lc rgb faint lw 1
 set label '\textcolor{gray}{\scriptsize\itshape on other cells, as the paper cites them}' at graph 0.01, first 0.25 left
 set key at screen 0.98, screen 0.995 right top horizontal maxrows 1 Left reverse samplen 1
 set offsets graph 0.02, graph 0.02, 0, 0; set autoscale xfix
-place(name) = real(system("awk '$8 == \"".name."\" { print $1 }' ".arms)) + 0.2
+place(name) = (there = system("awk '$8 == \"".name."\" { print $1 }' ".arms), strlen(there) ? real(there) + 0.2 : NaN)
 plot $one u (published('fig6/wbcsnet2')):(place('wbcsnet2')) w p ls 8 t 'published', \
      $one u (published('fig6/wbcsnet')):(place('wbcsnet')) w p ls 8 notitle, \
      $one u (published('fig6/traditional')):(place('ramesh')) w p ls 8 notitle, \

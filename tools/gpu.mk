@@ -15,13 +15,13 @@ gpu-bundle: cells
 gpu-check:
 	@JOBS=$(JOBS) B=$(B) VERSION='$(VERSION)' tools/gpu-check
 
-## gpu-paper: there too: the paper's jobs at SCALE=full, DEVICE=cuda, archived for make paper RUNS=... (TIME_LIMIT= stops it)
+## gpu-paper: there too: the paper's jobs at SCALE=full, DEVICE=cuda, archived for make paper RUNS=... (TIME_LIMIT= stops it, ONLY= takes a part)
 gpu-paper: all
 	@PROGRAM=$(WBCSNET) ARCHIVE=$(ARCHIVE) TIME_LIMIT=$(TIME_LIMIT) FROM=$(RUNS) tools/gpu-paper \
-	  SCALE=$(call given,SCALE,$(or $(GPU_SCALE),full)) DEVICE=$(call given,DEVICE,cuda) SEED=$(SEED) SEEDS=$(SEEDS) \
+	  SCALE=$(call given,SCALE,$(or $(GPU_SCALE),full)) DEVICE=$(call given,DEVICE,cuda) SEED=$(SEED) SEEDS=$(SEEDS) ONLY='$(ONLY)' \
 	  DATA1=$(DATA1) DATA2=$(DATA2) WORK=$(WORK) JOBS=$(call given,JOBS) THREADS=$(call given,THREADS)
 
-ARCHIVING = SCALE=$(SCALE) SEED=$(SEED) SEEDS=$(SEEDS) DEVICE=$(DEVICE) RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/archive
+ARCHIVING = ONLY='$(ONLY)' SCALE=$(SCALE) SEED=$(SEED) SEEDS=$(SEEDS) DEVICE=$(DEVICE) RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/archive
 pack-runs: cells
 	@$(ARCHIVING) pack $(ARCHIVE) $(FIGURES)/fig9 $(SET1) $(SET2) $(SET3)
 restore-runs: cells
