@@ -50,16 +50,16 @@ paper "$tmp/again.pdf" "$tmp/third.txt"; ok $? 'results, figures and report are 
 ! grep -q TRAIN "$tmp/third.txt"; ok $? 'without training'
 cmp -s "$tmp/paper.pdf" "$tmp/again.pdf"; ok $? 'and the PDF has the same bytes'
 
+rm "$tmp/results/smoke/synthetic/transfer/scores.dat" && rm "$f/fig8.tex"
+paper "$tmp/paper.pdf" "$tmp/fourth.txt"; [ $? != 0 ] && ! [ -e "$f/fig8.tex" ]; ok $? 'a figure without its data is an error'
+
 # A part alone: what was not run is a dash, and what an arm begins from comes along.
 part() { make --no-print-directory paper SCALE=smoke DEVICE="${DEVICE:-cpu}" WORK="$tmp" PAPER="$tmp/part.pdf" WBCSNET="$bin" ONLY="$1" >"$tmp/part.txt" 2>&1; }
 part 'cv/wbcsnet*,scratch'; ok $? 'a report of a part ends well'
 ! grep -q TRAIN "$tmp/part.txt" && grep -q 'numbers have no run behind them' "$tmp/part.txt"; ok $? 'without training what is there, and says that numbers are missing'
-if command -v pdftotext >/dev/null; then pdftotext "$tmp/part.pdf" - | grep -q 'Only a part was run: cv/wbcsnet\*, scratch'; ok $? 'so does its first page'; fi
+if command -v pdftotext >/dev/null; then pdftotext "$tmp/part.pdf" - | tr '\n' ' ' | grep -q 'Only a part was run: cv/wbcsnet\*, scratch'; ok $? 'so does its first page'; fi
 part nothing; [ $? = 2 ] && grep -q 'ONLY=nothing: found no such experiment or arm' "$tmp/part.txt"; ok $? 'a part that there is not: one message'
 [ "$(ONLY='curve/one-25 begin/wbcsnet' experiments/jobs smoke | sed -n 's/^EXPERIMENTS_HERE := //p')" = 'begin scratch curve' ]; ok $? 'what an arm begins from comes along'
-
-rm "$tmp/results/smoke/synthetic/transfer/scores.dat" && rm "$f/fig8.tex"
-paper "$tmp/paper.pdf" "$tmp/fourth.txt"; [ $? != 0 ] && ! [ -e "$f/fig8.tex" ]; ok $? 'a figure without its data is an error'
 
 # Runs are found by the name of a folder, a scale and a seed; make must notice when those stand for something else.
 mkdir "$tmp/a" "$tmp/b"
