@@ -493,25 +493,47 @@ static void copy_lanes(const direct *d, float *p, int row, int col, int at, cons
 {
   while (n > 0) {
     const int lanes = least(n, LANE - at % LANE);
-    memcpy(p + copy_at(d, row, at / LANE, col) + at % LANE, x, sizeof(float) * size(lanes));
+    float *to = p + copy_at(d, row, at / LANE, col) + at % LANE;
+    if (lanes == LANE) memcpy(to, x, sizeof(float) * LANE);     /* of a constant size: a few moves */
+    else memcpy(to, x, sizeof(float) * size(lanes));
     at += lanes, x += lanes, n -= lanes;
   }
 }
 
-static void copy_image(const direct *d, const float *x, float *p)
+/* The columns of row y, from *first on, that see no padding and whose vectors stay inside the image. */
+static int folded_columns(const layer *l, int y, int groups, int *first)
+{
+  const int c = l->in.c, pixels = (l->in.h * l->in.w * c - groups * LANE) / c - y * l->in.w + l->pad_left;
+  *first = (l->pad_left + l->stride - 1) / l->stride;
+  const int reach = least(l->in.w - l->kernel + l->pad_left, pixels), end = least(reach / l->stride + 1, l->out.w);
+  return reach < 0 || end < *first ? 0 : end - *first;
+}
+
+static void copy_row(const simd *k, const direct *d, const float *line, int y, int r, float *p)
 {
   const layer *l = d->l;
   const int c = l->in.c, taps = d->fold ? l->kernel : 1;
-  memset(p, 0, sizeof(float) * copy_floats(d));
+  int first = 0;
+  const int quick = d->fold ? folded_columns(l, y, d->groups, &first) : 0;
+  for (int g = 0; quick && g < d->groups; g++)
+    k->fold(p + copy_at(d, r, g, first), line + size((first * l->stride - l->pad_left) * c + g * LANE),
+            size(l->stride * c), quick, least(LANE, taps * c - g * LANE));
+  for (int v = 0; v < d->cols; v++) {
+    if (quick && v == first) { v += quick - 1; continue; }
+    const int from = (d->fold ? v * l->stride : v) - l->pad_left;
+    const int t = from < 0 ? -from : 0, end = least(taps, l->in.w - from);
+    for (int g = 0; g < d->groups; g++) memset(p + copy_at(d, r, g, v), 0, sizeof(float) * LANE);
+    if (t < end) copy_lanes(d, p, r, v, t * c, line + size((from + t) * c), (end - t) * c);
+  }
+}
+
+static void copy_image(const simd *k, const direct *d, const float *x, float *p)
+{
+  const layer *l = d->l;
   for (int r = 0; r < d->rows; r++) {
     const int y = r - l->pad_top;
-    if (y < 0 || y >= l->in.h) continue;
-    const float *line = x + size(y) * size(l->in.w) * size(c);
-    for (int v = 0; v < d->cols; v++) {
-      const int from = (d->fold ? v * l->stride : v) - l->pad_left;
-      const int t = from < 0 ? -from : 0, end = least(taps, l->in.w - from);
-      if (t < end) copy_lanes(d, p, r, v, t * c, line + size((from + t) * c), (end - t) * c);
-    }
+    if (y >= 0 && y < l->in.h) copy_row(k, d, x + size(y * l->in.w) * size(l->in.c), y, r, p);
+    else memset(p + copy_at(d, r, 0, 0), 0, sizeof(float) * size(d->groups * d->cols) * LANE);
   }
 }
 
@@ -631,7 +653,7 @@ static void direct_run(host *h, const direct *d, bool back, const float *x, cons
                       mode,
                       (int *)(void *)(line + out.w * up(out.c, LANE)) };
     if (back) copy_dilated(d, x + size(n) * shape_floats(in), copy);
-    else copy_image(d, x + size(n) * shape_floats(in), copy);
+    else copy_image(k, d, x + size(n) * shape_floats(in), copy);
     direct_image(k, &q);
   }
 }
@@ -686,7 +708,7 @@ static void direct_wgrad_run(host *h, const direct *d, const direct *e, const fl
     const int first = deal(h->n, parts, p);
     for (int n = first; n < deal(h->n, parts, p + 1); n++) {
       const float *image = dy + size(n) * shape_floats(l->out);
-      copy_image(d, x + size(n) * shape_floats(l->in), a), copy_plain(e, image, b);
+      copy_image(k, d, x + size(n) * shape_floats(l->in), a), copy_plain(e, image, b);
       direct_products(k, d, e, a, b, sums, n > first);
       bias_sums(k, image, size(l->out.h * l->out.w), l->out.c, bias + size(n) * size(l->out.c));
     }

@@ -63,6 +63,8 @@ typedef struct {
                  int c, bool add);
   /* As sgd_apply, bit for bit. */
   void (*sgd)(float *w, float *v, const float *g, size_t n, float rate, float momentum, float l2);
+  /* to (n, LANE): the first `lanes` floats from from + pixel * step on, then zeros. Reads LANE floats a pixel. */
+  void (*fold)(float *to, const float *from, size_t step, int n, int lanes);
   /* y (n) = amplitude * tanh(slope * x) */
   void (*curve)(float *y, const float *x, size_t n, float amplitude, float slope);
 } simd;

@@ -431,6 +431,17 @@ static void sgd(float *w, float *v, const float *g, size_t n, float rate, float 
   for (; i < n; i++) v[i] = momentum * v[i] - rate * (g[i] + l2 * w[i]), w[i] += v[i];
 }
 
+static void fold(float *to, const float *from, size_t step, int n, int lanes)
+{
+  static const int lane[LANE] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+  mask keep[PARTS];
+UNROLL
+  for (int j = 0; j < PARTS; j++) keep[j] = (mask)load((const float *)(const void *)(lane + j * VL)) < lanes;
+  for (int i = 0; i < n; i++, from += step, to += LANE)
+UNROLL
+    for (int j = 0; j < PARTS; j++) store(to + j * VL, keep_where(keep[j], load(from + j * VL)));
+}
+
 INLINE vec fma_vec(vec a, vec b, vec c) { return FMA(a, b, c); }
 
 /* 2^z for z from -100 to 0 */
@@ -470,5 +481,5 @@ const simd SIMD_NAME = {
   SIMD_TEXT, COLUMNS * VL, ROWS,
   /* simd: the instance */
   tile, outer, transpose, wino_input, wino_taps, wino_output,
-  sums, norm, norm_sums, norm_grad, pool, unpool, sgd, curve
+  sums, norm, norm_sums, norm_grad, pool, unpool, sgd, fold, curve
 };
