@@ -58,7 +58,7 @@ FIGURES := $(PLACE)/figures/$(SCALE)/$(NAME)$(PART)
 SHEETS := $(PLACE)/paper/$(SCALE)/$(NAME)$(PART)
 JOBLIST := $(RESULTS)/jobs.txt
 INPUTS := $(PLACE)/inputs.txt
-UNPACKED := $(PLACE)/unpacked
+UNPACKED := $(PLACE)/unpacked$(PART)
 
 # Nets of others in Fig. 6 whose weights the user brings; the others learn from drawn cells first.
 WEIGHTS_TAKEN := alexnet vgg16 resnet18

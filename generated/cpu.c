@@ -503,10 +503,11 @@ static void copy_lanes(const direct *d, float *p, int row, int col, int at, cons
 /* The columns of row y, from *first on, that see no padding and whose vectors stay inside the image. */
 static int folded_columns(const layer *l, int y, int groups, int *first)
 {
-  const int c = l->in.c, pixels = (l->in.h * l->in.w * c - groups * LANE) / c - y * l->in.w + l->pad_left;
+  const int c = l->in.c, left = l->in.h * l->in.w * c - groups * LANE;
+  const int pixels = left / c - y * l->in.w + l->pad_left;
   *first = (l->pad_left + l->stride - 1) / l->stride;
   const int reach = least(l->in.w - l->kernel + l->pad_left, pixels), end = least(reach / l->stride + 1, l->out.w);
-  return reach < 0 || end < *first ? 0 : end - *first;
+  return left < 0 || reach < 0 || end < *first ? 0 : end - *first;
 }
 
 static void copy_row(const simd *k, const direct *d, const float *line, int y, int r, float *p)

@@ -270,6 +270,7 @@ double design_effect(const bool *right, const int *group, int n, int groups)
   free(size), free(known);
   if (n == 0) return 1;
   const double most = squares / n;
+  if (squares <= n) return 1;                        /* every cell stands alone */
   if (p <= 0 || p >= 1 || there < 2) return most;
   return fmax(1, spread * there / (there - 1) / (n * p * (1 - p)));
 }

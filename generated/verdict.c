@@ -105,13 +105,13 @@ static void judge_number(judged *c, const char *scale)
 }
 
 /* judge a claim of the other kinds */
-/* The paper's gain, where it prints one, may be excluded by our interval though no difference is found. */
-static void judge_better(judged *c)
+/* At full, the paper's gain, where it prints one, may be excluded by our interval though no difference is found. */
+static void judge_better(judged *c, bool full)
 {
   const value *v = c->mine;
   const char *p = say("$p %s$", p_text(v->p));
   const bool found = v->tested && v->p < 0.05, printed = c->theirs && !c->theirs->text;
-  const bool excluded = printed && v->bounded && (v->high < c->theirs->value || v->low > c->theirs->value);
+  const bool excluded = full && printed && v->bounded && (v->high < c->theirs->value || v->low > c->theirs->value);
   if (found) settle(c, v->value > 0 ? REPRODUCED : NOT_REPRODUCED, v->value > 0 ? p : say("%s: the opposite", p));
   else if (excluded) settle(c, NOT_REPRODUCED, say("%s, and the published gain is excluded", p));
   else settle(c, UNDECIDED, say("%s: neither found nor excluded", p));
@@ -163,7 +163,7 @@ static void judge(judged *c, const char *scale)
   else if (c->mine->text) settle(c, NOT_REPRODUCED, "the run diverged");
   else if (!strcmp(c->rule, "better") && c->limit_begun && strcmp(c->limit_begun, "given"))
     settle(c, NOT_COMPARABLE, say("fine-tuned from drawn cells; $p %s$", p_text(c->mine->p)));
-  else if (!strcmp(c->rule, "better")) judge_better(c);
+  else if (!strcmp(c->rule, "better")) judge_better(c, !strcmp(scale, "full"));
   else if (!strcmp(c->rule, "least") || !strcmp(c->rule, "most")) judge_limit(c, c->rule[0] == 'l', scale);
   else if (!c->theirs || c->theirs->text) settle(c, NOT_COMPARABLE, "no number is printed");
   else if (!strcmp(c->rule, "number")) judge_number(c, scale);
@@ -219,7 +219,9 @@ static void write_claim_text(FILE *f, const judged *c, bool full)
 static void find_accuracy(FILE *f, const values *t, const char *what, const char *key)
 {
   const value *v = find_value(t, key);
-  if (!v || v->text) fprintf(f, "%s: no value (the runs diverged)\n", what);
+  if (!v || v->text)
+    fprintf(f, "%s: %s\n", what, v || find_value(t, say("%.*s/runs", (int)(strlen(key) - strlen("/accuracy")), key))
+            ? "no value (the runs diverged)" : "not run");
   else fprintf(f, "%s: %.2f %% right (95 %% interval %.2f to %.2f)\n", what, v->value, v->low, v->high);
 }
 
@@ -246,6 +248,7 @@ static void write_findings(FILE *f, const values *t, bool full)
   fputs("claims:", f);
   for (int v = 0; v < NOT_CLAIMED; v++)
     fprintf(f, "%s %.0f %s", v ? "," : "", find_value(t, say("verdict/%s", verdict_key[v]))->value, verdict_word(v, full));
+  fprintf(f, ", %.0f counted without runs", find_value(t, "verdict/counted")->value);
   fputs(drawn ? " (on drawn cells recognition is not judged)\n" : "\n", f);
 }
 
@@ -287,6 +290,7 @@ static void put_cells_needed(values *t)
   const value *all = find_value(t, "cv/wbcsnet2-vs-wbcsnet/cells");
   const double gain = paper(t, "fig6/gain") / 100, disagree = b && c && all ? (b->value + c->value) / all->value : NAN;
   put_number(t, cells_needed(gain, gain), 0, "needed/least");
+  if (isnan(disagree)) return;
   put_number(t, cells_needed(gain, disagree), 0, "needed/ours");
   put_number(t, 100 * fmax(disagree, gain), 1, "needed/disagree");
 }
@@ -295,10 +299,11 @@ static void judge_all(values *t, int own, const char *claims, const char *scale,
 {
   csv *c = csv_read(claims, "experiments/claims.csv");
   judged *all = NEW(judged, c->rows);
-  int count[VERDICTS] = {0};
+  int count[VERDICTS] = {0}, counted = 0;
   for (int i = 0; i < c->rows; i++) {
     all[i] = read_claim(c, i, t);
-    judge(&all[i], scale), count[all[i].verdict]++;
+    judge(&all[i], scale);
+    if (strcmp(all[i].rule, "count")) count[all[i].verdict]++; else counted++;
   }
   atomic_file *a = file_create(say("%s/claims.tex", out));
   for (int i = 0, asked = 0; i < c->rows; i++) {
@@ -314,7 +319,7 @@ static void judge_all(values *t, int own, const char *claims, const char *scale,
   put_number(t, c->rows - count[NOT_CLAIMED], 0, "verdict/all");
   int tests = 0;
   for (int i = 0; i < c->rows; i++) tests += all[i].verdict <= UNDECIDED && !strcmp(all[i].rule, "better");
-  put_number(t, tests, 0, "verdict/tests");
+  put_number(t, tests, 0, "verdict/tests"), put_number(t, counted, 0, "verdict/counted");
   put_cells_needed(t);
   const char *sums[3] = { "runs", "diverged", "minutes" };
   for (int i = 0; i < 3; i++) put_number(t, over_experiments(t, sums[i]), i == 2, "all/%s", sums[i]);
