@@ -10,8 +10,7 @@ foot = 1.25 / h; head = 1 - 0.25 / h
 set multiplot
 set bmargin at screen foot; set tmargin at screen head; set yrange [0.4:n + 0.6]; set border 1; set grid noytics xtics
 set ytics scale 0
-names(file) = system(substr(file, 3, strlen(file))." | awk -v q=\\' '{ l = $0; sub(/^[^\"]*\"/, \"\", l); sub(/\".*$/, \"\", l); printf \"%s%s%s%s %d\", (c++ ? \",\" : \"\"), q, l, q, $1 }'")
-eval 'set ytics ('.names(kept).')'
+eval 'set ytics ('.labels(kept).')'
 is(a, net) = strcol(8) eq net ? a : NaN
 other(a) = strcol(8) eq 'wbcsnet2' || strcol(8) eq 'wbcsnet' ? NaN : a
 

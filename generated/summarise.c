@@ -425,7 +425,7 @@ static void score_arm(summary *s, const arm *a)
 
 /* compare two arms */
 /* What two arms said of the same cells (n); group NULL where each cell stands alone. */
-typedef struct { int n, *truth, *a, *b; long only_a, only_b; int groups, *group; } pairs;
+typedef struct { int n, *truth, *a, *b, groups, *group; } pairs;
 
 static pairs pair_answers(const answer *a, int na, const answer *b, int nb)
 {
@@ -436,8 +436,6 @@ static pairs pair_answers(const answer *a, int na, const answer *b, int nb)
     if (order) { order < 0 ? i++ : j++; continue; }
     both[p.n] = a[i];
     p.truth[p.n] = a[i].truth, p.a[p.n] = a[i].said, p.b[p.n++] = b[j].said;
-    p.only_a += a[i].said == a[i].truth && b[j].said != b[j].truth;
-    p.only_b += a[i].said != a[i].truth && b[j].said == b[j].truth;
     i++, j++;
   }
   p.group = group_numbers(both, p.n, &p.groups);
@@ -445,19 +443,22 @@ static pairs pair_answers(const answer *a, int na, const answer *b, int nb)
   return p;
 }
 
-/* p of the difference in cells that are right, of class k (-1: of all): McNemar's exact test, by groups where known. */
-static double paired_p(const pairs *p, int k)
+/* Of so many cells, those that only the first arm recognised, and only the second; the exact two-sided p of that. */
+typedef struct { long cells, only_a, only_b; double p; } comparison;
+
+/* Compare the cells of class k (-1: all), by McNemar's test, or by groups where they are known. */
+static comparison compare_cells(const pairs *p, int k)
 {
-  long only_a = 0, only_b = 0;
+  comparison c = {0};
   int *difference = NEW(int, p->n);
   for (int i = 0; i < p->n; i++) {
     if (k >= 0 && p->truth[i] != k) continue;
     const int d = (p->a[i] == p->truth[i]) - (p->b[i] == p->truth[i]);
-    only_a += d > 0, only_b += d < 0, difference[p->group ? p->group[i] : i] += d;
+    c.cells++, c.only_a += d > 0, c.only_b += d < 0, difference[p->group ? p->group[i] : i] += d;
   }
-  const double chance = p->group ? sign_flip(difference, p->groups) : mcnemar(only_a, only_b);
+  c.p = p->group ? sign_flip(difference, p->groups) : mcnemar(c.only_a, c.only_b);
   free(difference);
-  return chance;
+  return c;
 }
 
 /* put the difference of macro scores */
@@ -471,29 +472,26 @@ static void put_differences(summary *s, const char *key, const pairs *p, uint64_
   if (p->group)
     group_bootstrap(s->classes, p->n, p->truth, p->a, p->b, p->group, p->groups, seed, bounds, chance);
   else paired_bootstrap(s->classes, p->n, p->truth, p->a, p->b, seed, bounds, chance);
-  chance[SCORE_ACCURACY] = paired_p(p, -1);
+  const comparison all = compare_cells(p, -1);
+  chance[SCORE_ACCURACY] = all.p;
   for (int i = 0; i < SCORE_COUNT; i++) {
     value *v = put_number(&s->table, 100 * (sa[i] - sb[i]), 2, "%s/%s", key, score_name[i]);
     put_bounds(v, 100 * bounds[i].low, 100 * bounds[i].high), put_p(v, chance[i]);
   }
   put_number(&s->table, p->n, 0, "%s/cells", key), put_number(&s->table, p->groups, 0, "%s/groups", key);
-  put_number(&s->table, (double)p->only_a, 0, "%s/first", key);
-  put_number(&s->table, (double)p->only_b, 0, "%s/second", key);
+  put_number(&s->table, (double)all.only_a, 0, "%s/first", key);
+  put_number(&s->table, (double)all.only_b, 0, "%s/second", key);
 }
 
 /* put the difference in each class */
 static void put_class_differences(summary *s, const char *key, const pairs *p)
 {
   for (int k = 0; k < s->classes; k++) {
-    long cells = 0, only_a = 0, only_b = 0;
-    for (int i = 0; i < p->n; i++) {
-      if (p->truth[i] != k) continue;
-      cells++, only_a += p->a[i] == k && p->b[i] != k, only_b += p->b[i] == k && p->a[i] != k;
-    }
-    if (!cells) continue;
-    value *v = put_number(&s->table, 100.0 * (double)(only_a - only_b) / (double)cells, 1, "%s/recall/%s",
+    const comparison c = compare_cells(p, k);
+    if (!c.cells) continue;
+    value *v = put_number(&s->table, 100.0 * (double)(c.only_a - c.only_b) / (double)c.cells, 1, "%s/recall/%s",
                           key, short_name(s, k));
-    put_p(v, paired_p(p, k));
+    put_p(v, c.p);
   }
 }
 

@@ -26,6 +26,10 @@ typedef struct {
   char *why;                                         /* in TeX */
 } judged;
 
+/* Is it counted from the nets, without a run? Is ours a difference, which is printed with its sign? */
+static bool is_counted(const judged *c) { return !strcmp(c->rule, "count"); }
+static bool is_difference(const judged *c) { return !strcmp(c->rule, "better") || !strcmp(c->rule, "ask"); }
+
 /* read the published numbers */
 static void read_published(values *t, const char *path)
 {
@@ -155,7 +159,7 @@ static void judge(judged *c, const char *scale)
 {
   if (!strcmp(c->rule, "ask")) answer_question(c);
   else if (!strcmp(c->rule, "none")) settle(c, NOT_COMPARABLE, c->reason);
-  else if (!strcmp(c->rule, "count") && c->mine) judge_limit(c, true, NULL);
+  else if (is_counted(c) && c->mine) judge_limit(c, true, NULL);
   else if (!strcmp(scale, "smoke")) settle(c, NOT_COMPARABLE, "scale smoke judges nothing");
   else if (!c->mine) settle(c, NOT_COMPARABLE, "no value was measured");
   else if (strcmp(c->kind, "real") && strcmp(c->about, "training"))
@@ -182,7 +186,7 @@ static const char *signed_text(const value *v, bool sign)
 
 static void write_claim(FILE *f, const judged *c, const values *t)
 {
-  bool sign = !strcmp(c->rule, "better") || !strcmp(c->rule, "ask");
+  bool sign = is_difference(c);
   const value *place = find_value(t, say("paper/%s/place", c->published));
   value theirs = c->theirs ? *c->theirs : (value){0}, gap = { .digits = 2 };
   theirs.bounded = false;
@@ -195,7 +199,7 @@ static void write_claim(FILE *f, const judged *c, const values *t)
   char *ours = copy_text(c->mine ? signed_text(c->mine, sign) : "--");
   fprintf(f, "\\claim{%s}{%s}{%s}{%s}{%s}{%s}{%s}\n", tex_text(c->claim), place ? tex_text(place->text) : "",
           printed, ours,
-          signed_text(&gap, true), strcmp(c->rule, "count") ? verdict_macro[c->verdict]
+          signed_text(&gap, true), !is_counted(c) ? verdict_macro[c->verdict]
           : c->verdict == REPRODUCED ? "\\counted" : "\\notcounted", c->why);
   free(printed), free(ours);
 }
@@ -203,9 +207,9 @@ static void write_claim(FILE *f, const judged *c, const values *t)
 /* write the findings */
 static void write_claim_text(FILE *f, const judged *c, bool full)
 {
-  const bool sign = !strcmp(c->rule, "better") || !strcmp(c->rule, "ask");
+  const bool sign = is_difference(c);
   const value *v = c->mine, *t = c->theirs;
-  fprintf(f, "%-14s %s:", verdict_word(c->verdict, full || !strcmp(c->rule, "count")), c->claim);
+  fprintf(f, "%-14s %s:", verdict_word(c->verdict, full || is_counted(c)), c->claim);
   if (t && !t->text) fprintf(f, " published %s%.*f,", sign && t->value > 0 ? "+" : "", t->digits, t->value);
   if (!v) fputs(" ours -", f);
   else if (v->text) fprintf(f, " ours %s", v->text);
@@ -303,7 +307,7 @@ static void judge_all(values *t, int own, const char *claims, const char *scale,
   for (int i = 0; i < c->rows; i++) {
     all[i] = read_claim(c, i, t);
     judge(&all[i], scale);
-    if (strcmp(all[i].rule, "count")) count[all[i].verdict]++; else counted++;
+    if (is_counted(&all[i])) counted++; else count[all[i].verdict]++;
   }
   atomic_file *a = file_create(say("%s/claims.tex", out));
   for (int i = 0, asked = 0; i < c->rows; i++) {

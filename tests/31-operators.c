@@ -2,6 +2,7 @@
    OPERATOR_CASES=20: only so many percent of the cases, and small ones. */
 #include "engine.h"
 #include "base.h"
+#include "difference.h"
 #include "tap.h"
 #include <math.h>
 #include <stdlib.h>
@@ -37,17 +38,6 @@ static void round_inputs(float *x, size_t n)
 
 static int cases_of(int all) { return all * percent < 300 ? 3 : all * percent / 100; }
 static double most_work(void) { return percent < 100 ? 3e5 : 4e6; }
-
-/* The larger of 1 (something is not finite) and the normalised difference of a from b. */
-static double difference(const float *a, const float *b, size_t n)
-{
-  double d = 0, s = 0;
-  for (size_t i = 0; i < n; i++) {
-    if (!isfinite(a[i])) return 1e9;
-    d += ((double)a[i] - b[i]) * ((double)a[i] - b[i]), s += (double)b[i] * b[i];
-  }
-  return d == 0 ? 0 : sqrt(d / (s + 1e-12));
-}
 
 /* ---- one step of one net on one engine: random input, residual term, parameters and gradient ---- */
 typedef struct { float *x, *r, *dy, *dx, *dr, *param, *stat; } inputs;

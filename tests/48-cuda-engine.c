@@ -3,6 +3,7 @@
    Without a GPU it runs the emulated plugin. */
 #include "engine.h"
 #include "base.h"
+#include "difference.h"
 #include "tap.h"
 #include <dlfcn.h>
 #include <math.h>
@@ -27,16 +28,6 @@ static rng dice;
 static uint8_t pixels[CELLS * SIZE * SIZE * 3];
 static const int label[CELLS] = { 0, 1, 2, 3, 4, 0, 1, 2, 4 };
 static float mean[SIZE * SIZE * 3];
-
-static double difference(const float *a, const float *b, size_t n)
-{
-  double d = 0, s = 0;
-  for (size_t i = 0; i < n; i++) {
-    if (!isfinite(a[i])) return 1e9;
-    d += ((double)a[i] - b[i]) * ((double)a[i] - b[i]), s += (double)b[i] * b[i];
-  }
-  return d == 0 ? 0 : sqrt(d / (s + 1e-12));
-}
 
 /* ---- a net, its plan, an engine with drawn weights ---- */
 typedef struct { net *n; plan *p; engine *e; const engine_kind *k; net_state start; size_t count; } bench;

@@ -1,6 +1,7 @@
 /* Weights that PyTorch wrote: the order of axes by hand, what is drawn anew, what is refused; and PyTorch's own answers for AlexNet, VGG-16 and
    ResNet-18 of hashed weights: as committed below, and, where PyTorch is installed, as it gives them here. */
 #include "pretrained.h"
+#include "difference.h"
 #include "tap.h"
 #include <math.h>
 #include <stdlib.h>
@@ -126,13 +127,6 @@ static void through_the_program(void)
 }
 
 /* ---- PyTorch's own answers ---- */
-static double difference(const float *a, const float *b, size_t n)
-{
-  double d = 0, size = 0;
-  for (size_t i = 0; i < n; i++) d += ((double)a[i] - b[i]) * ((double)a[i] - b[i]), size += (double)b[i] * b[i];
-  return sqrt(d / size);
-}
-
 /* The logits are PyTorch 1.13's on the CPU; `python3 tools/peer/torch_nets.py FOLDER` prints them again. */
 enum { CLASSES = 7, IMAGES = 3 };
 static const struct { const char *name, *set; float logits[IMAGES * CLASSES]; } peers[] = {
