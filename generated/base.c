@@ -12,36 +12,35 @@
 /* base: functions */
 const char *say(const char *format, ...)
 {
-  static _Thread_local char buffer[16][1024];
+  static _Thread_local char *kept[16];
   static _Thread_local unsigned turn;
-  char *b = buffer[turn++ % 16];
+  char **place = &kept[turn++ % 16], *old = *place;
   va_list ap;
   va_start(ap, format);
-  vsnprintf(b, sizeof buffer[0], format, ap);
+  *place = join_list(format, ap);
   va_end(ap);
-  return b;
+  free(old);
+  return *place;
 }
 
 void die(int code, const char *where, const char *found, const char *expected, const char *hint)
 {
   fflush(stdout);
-  char text[4096];                                   /* one write, so that the messages of jobs side by side do not mix */
-  snprintf(text, sizeof text, "wbcsnet: %s: found %s%s%s\n%s%s%s", where, found, expected ? "; expected " : "", expected ? expected : "",
-           hint ? "  hint: " : "", hint ? hint : "", hint ? "\n" : "");
-  fputs(text, stderr);
+  fprintf(stderr, "wbcsnet: %s: found %s%s%s\n%s%s%s", where, found, expected ? "; expected " : "", expected ? expected : "",
+          hint ? "  hint: " : "", hint ? hint : "", hint ? "\n" : "");
   exit(code);
 }
 
 void warn(const char *where, const char *found, const char *hint)
 {
-  char text[4096];
-  snprintf(text, sizeof text, "wbcsnet: warning: %s: %s\n%s%s%s", where, found, hint ? "  hint: " : "", hint ? hint : "", hint ? "\n" : "");
-  fputs(text, stderr);
+  fprintf(stderr, "wbcsnet: warning: %s: %s\n%s%s%s", where, found, hint ? "  hint: " : "", hint ? hint : "", hint ? "\n" : "");
 }
 
 static _Noreturn void no_memory(size_t bytes)
 {
-  die(EXIT_FAIL, "memory", say("no room for %zu more bytes", bytes), "enough memory for this net and batch",
+  char found[64];
+  snprintf(found, sizeof found, "no room for %zu more bytes", bytes);
+  die(EXIT_FAIL, "memory", found, "enough memory for this net and batch",
       "use a smaller batch or net; wbcsnet describe prints what a net needs");
 }
 
@@ -66,8 +65,8 @@ char *copy_text(const char *s)
 
 char *join_list(const char *format, va_list ap)
 {
-  char *s = NULL;
-  if (vasprintf(&s, format, ap) < 0) no_memory(1024);
+  char *s;
+  if (vasprintf(&s, format, ap) < 0) no_memory(strlen(format));
   return s;
 }
 
@@ -78,6 +77,45 @@ char *join(const char *format, ...)
   char *s = join_list(format, ap);
   va_end(ap);
   return s;
+}
+
+static void make_room(builder *b, size_t more)
+{
+  if (b->length + more < b->room) return;
+  b->room = 2 * (b->length + more) + 64;
+  b->text = grow(b->text, b->room);
+}
+
+void build(builder *b, const char *format, ...)
+{
+  va_list ap, again;
+  va_start(ap, format), va_copy(again, ap);
+  const int n = vsnprintf(NULL, 0, format, ap);
+  va_end(ap);
+  make_room(b, n < 0 ? 0 : (size_t)n);
+  if (n < 0 || vsnprintf(b->text + b->length, (size_t)n + 1, format, again) != n) no_memory(strlen(format));
+  va_end(again);
+  b->length += (size_t)n;
+}
+
+void build_json(builder *b, const char *s)
+{
+  build(b, "\"");
+  for (; *s; s++)
+    if (*s == '"' || *s == '\\') build(b, "\\%c", *s);
+    else if ((unsigned char)*s < 32) build(b, "\\u%04x", *s);
+    else build(b, "%c", *s);
+  build(b, "\"");
+}
+
+char *built(builder *b, size_t *length)
+{
+  make_room(b, 0);
+  b->text[b->length] = 0;
+  if (length) *length = b->length;
+  char *text = b->text;
+  *b = (builder){0};
+  return text;
 }
 
 char *file_read(const char *path, size_t *size, const char *hint)
@@ -126,8 +164,9 @@ static void remove_temporaries(void)
 
 void file_write_error(const char *path)
 {
+  const bool full = errno == ENOSPC;
   die(EXIT_FAIL, path, say("cannot write: %s", strerror(errno)), "room and permission to write",
-      errno == ENOSPC ? "the disk is full; free some space and give the same command again" : "check the folder's permissions");
+      full ? "the disk is full; free some space and give the same command again" : "check the folder's permissions");
 }
 
 atomic_file *file_create(const char *path)
@@ -361,12 +400,10 @@ void json_free(json *j)
 
 void json_put_text(FILE *f, const char *s)
 {
-  fputc('"', f);
-  for (; *s; s++)
-    if (*s == '"' || *s == '\\') fprintf(f, "\\%c", *s);
-    else if ((unsigned char)*s < 32) fprintf(f, "\\u%04x", *s);
-    else fputc(*s, f);
-  fputc('"', f);
+  builder b = {0};
+  build_json(&b, s);
+  char *text = built(&b, NULL);
+  fputs(text, f), free(text);
 }
 
 static char *csv_field(char **at, char *closing)

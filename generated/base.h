@@ -22,7 +22,7 @@ _Noreturn void die(int code, const char *where, const char *found, const char *e
 /* The same form without ending the program; "warning:" stands in front. */
 void warn(const char *where, const char *found, const char *hint);
 
-/* printf into one of 16 rotating buffers of 1 KiB; for messages, never for data. */
+/* printf into fresh memory of any length, which is good for the next 15 calls; for messages and paths, never for data. */
 const char *say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *new_bytes(size_t bytes);                       /* zeroed; never NULL; dies with EXIT_FAIL when there is none. free() it. */
 #define NEW(type, count) ((type *)new_bytes(sizeof(type) * (size_t)(count)))
@@ -30,6 +30,11 @@ void *grow(void *p, size_t bytes);                   /* realloc, same rule */
 char *copy_text(const char *s);                      /* strdup, same rule */
 char *join(const char *format, ...) __attribute__((format(printf, 1, 2)));   /* printf into fresh memory of any length */
 char *join_list(const char *format, va_list ap) __attribute__((format(printf, 1, 0)));   /* the same, for functions that take a format themselves */
+/* A text that grows at its end: builder b = {0}; build(&b, ...); char *t = built(&b, NULL). */
+typedef struct { char *text; size_t length, room; } builder;
+void build(builder *b, const char *format, ...) __attribute__((format(printf, 2, 3)));   /* printf behind what is there */
+void build_json(builder *b, const char *s);          /* adds "s" with quotes and JSON's escapes */
+char *built(builder *b, size_t *length);             /* the text, never NULL: free() it; *length may be NULL. b is empty again. */
 /* Read a whole file; a zero byte is put behind it. *size may be NULL. Dies with EXIT_DATA when it cannot. free() it. */
 char *file_read(const char *path, size_t *size, const char *hint);
 

@@ -166,7 +166,7 @@ static void draw_tile(image *to, int y0, int x0, int zoom, const float *map, sha
 }
 
 /* features: write one mosaic */
-static void write_mosaic(const look *k, int conv, FILE *table, FILE *record)
+static void write_mosaic(const look *k, int conv, FILE *table, builder *record)
 {
   const layer *l = &k->m->net->layer[k->after_unit ? end_of_unit(k->m->net, conv) : conv];
   const char *name = k->m->net->layer[conv].name;
@@ -188,9 +188,9 @@ static void write_mosaic(const look *k, int conv, FILE *table, FILE *record)
   }
   char *path = join("%s/%s.png", k->out, name);
   image_write_png(path, &picture);
-  fprintf(record, "%s\n    {\"layer\": \"%s\", \"output_of\": \"%s\", \"file\": \"%s.png\", \"channels\": %d, "
-          "\"height\": %d, \"width\": %d, \"columns\": %d, \"rows\": %d}",
-          ftell(record) ? "," : "", name, l->name, name, s.c, s.h, s.w, columns, rows);
+  build(record, "%s\n    {\"layer\": \"%s\", \"output_of\": \"%s\", \"file\": \"%s.png\", \"channels\": %d, "
+        "\"height\": %d, \"width\": %d, \"columns\": %d, \"rows\": %d}",
+        record->length ? "," : "", name, l->name, name, s.c, s.h, s.w, columns, rows);
   free(path), free(map), image_free(&picture);
 }
 
@@ -232,16 +232,16 @@ static void write_record(const look *k, const char *mosaics)
 
 static void write_all(const look *k)
 {
-  char *text, *path = join("%s/features.csv", k->out);
-  size_t size;
+  char *path = join("%s/features.csv", k->out);
+  builder mosaics = {0};
   make_folders(k->out);
   atomic_file *a = file_create(path);
-  FILE *record = open_memstream(&text, &size);
   fprintf(a->f, "layer,output_of,channel,min,max,mean\n");
   for (int i = 0; i < k->m->net->layers; i++)
-    if (k->m->net->layer[i].kind == LAYER_CONV) write_mosaic(k, i, a->f, record), fflush(record);
-  fclose(record), file_commit(a);
+    if (k->m->net->layer[i].kind == LAYER_CONV) write_mosaic(k, i, a->f, &mosaics);
+  file_commit(a);
   write_cell(k);
+  char *text = built(&mosaics, NULL);
   write_record(k, text);
   free(text), free(path);
 }

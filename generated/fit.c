@@ -30,25 +30,21 @@ void fit_loss(const dataset *ds, const int *row, int n, const double *prob, doub
 /* fit: the configuration */
 static char *configuration(const fit *t)
 {
-  char *text;
-  size_t size;
-  FILE *f = open_memstream(&text, &size);
-  if (!f) die(EXIT_FAIL, "memory", "no room for the configuration", NULL, NULL);
-  fputs("{\"data\": {\"name\": ", f), json_put_text(f, t->ds->name);
-  fputs(", \"kind\": ", f), json_put_text(f, t->ds->kind);
-  fprintf(f, ", \"sha256\": \"%s\", \"cells\": %d}, \"net\": {\"name\": ", t->ds->sha256, t->ds->n);
-  json_put_text(f, t->name);
-  fputs(", \"title\": ", f), json_put_text(f, t->title);
-  fputs(", \"set\": ", f), json_put_text(f, t->set);
-  fprintf(f, ", \"sha256\": \"%s\"}, \"recipe\": {\"name\": ", t->sha256), json_put_text(f, t->recipe);
-  fputs(", \"with\": ", f), json_put_text(f, t->with);
-  fprintf(f, "}, \"folds\": %d, \"fold\": %d", t->folds, t->fold);
-  if (t->learn) fprintf(f, ", \"learn\": %d", t->learn);
-  fprintf(f, ", \"cells\": %d, \"seed\": %llu, \"init\": ", t->subset, (unsigned long long)t->seed);
-  if (t->init) json_put_text(f, t->init); else fputs("null", f);
-  fputs(", \"device\": ", f), json_put_text(f, t->device), fputc('}', f);
-  fclose(f);
-  return text;
+  builder b = {0};
+  build(&b, "{\"data\": {\"name\": "), build_json(&b, t->ds->name);
+  build(&b, ", \"kind\": "), build_json(&b, t->ds->kind);
+  build(&b, ", \"sha256\": \"%s\", \"cells\": %d}, \"net\": {\"name\": ", t->ds->sha256, t->ds->n);
+  build_json(&b, t->name);
+  build(&b, ", \"title\": "), build_json(&b, t->title);
+  build(&b, ", \"set\": "), build_json(&b, t->set);
+  build(&b, ", \"sha256\": \"%s\"}, \"recipe\": {\"name\": ", t->sha256), build_json(&b, t->recipe);
+  build(&b, ", \"with\": "), build_json(&b, t->with);
+  build(&b, "}, \"folds\": %d, \"fold\": %d", t->folds, t->fold);
+  if (t->learn) build(&b, ", \"learn\": %d", t->learn);
+  build(&b, ", \"cells\": %d, \"seed\": %llu, \"init\": ", t->subset, (unsigned long long)t->seed);
+  if (t->init) build_json(&b, t->init); else build(&b, "null");
+  build(&b, ", \"device\": "), build_json(&b, t->device), build(&b, "}");
+  return built(&b, NULL);
 }
 
 static void refuse_other_run(const char *folder, const char *sha)

@@ -5,12 +5,10 @@
 /* model: store */
 static void store_classes(safetensors *s, const char *const *class_name, int classes)
 {
-  char *text;
-  size_t n;
-  FILE *f = open_memstream(&text, &n);
-  if (!f) die(EXIT_FAIL, "memory", "no room for the class names", NULL, NULL);
-  for (int c = 0; c < classes; c++) fputc(c ? ',' : '[', f), json_put_text(f, class_name[c]);
-  fputc(']', f), fclose(f);
+  builder b = {0};
+  for (int c = 0; c < classes; c++) build(&b, c ? "," : "["), build_json(&b, class_name[c]);
+  build(&b, "]");
+  char *text = built(&b, NULL);
   st_put(s, "classes", text);
   free(text);
 }

@@ -455,9 +455,9 @@ static void split_line(net_reader *r, char *line)
   }
 }
 
-static void keep_text(net_reader *r, FILE *f)
+static void keep_text(net_reader *r, builder *kept)
 {
-  for (int i = 0; i < r->words; i++) fprintf(f, "%s%c", r->word[i], i + 1 < r->words ? ' ' : '\n');
+  for (int i = 0; i < r->words; i++) build(kept, "%s%c", r->word[i], i + 1 < r->words ? ' ' : '\n');
 }
 
 static void keep_name(net_reader *r, char *to, size_t size)
@@ -492,8 +492,8 @@ net *net_parse(const char *text, const char *where, const char *set, int classes
 {
   net_reader r = { .n = NEW(net, 1), .where = where };
   char *lines = copy_text(text), *rest = lines, *line, number[16];
+  builder kept = {0};
   size_t size;
-  FILE *kept = open_memstream(&r.n->text, &size);
   r.n->path = copy_text(where), r.n->classes = classes;
   snprintf(number, sizeof number, "%d", classes);
   while (r.line++, (line = strsep(&rest, "\n"))) {
@@ -505,9 +505,9 @@ net *net_parse(const char *text, const char *where, const char *set, int classes
       continue;
     }
     read_line(&r, set, number);
-    keep_text(&r, kept);
+    keep_text(&r, &kept);
   }
-  fclose(kept), free(lines);
+  r.n->text = built(&kept, &size), free(lines);
   /* finish the net */
   check_net(&r);
   for (int i = 0; i < r.params; i++) {

@@ -131,40 +131,37 @@ recipe recipe_load(const char *path, const char *with)
   return r;
 }
 /* recipe: print */
-static void print_value(FILE *f, const recipe *r, const recipe_key *k)
+static void print_value(builder *b, const recipe *r, const recipe_key *k)
 {
   const void *place = (const char *)r + k->place;
-  if (k->kind == KEY_REAL) { fprintf(f, "%.10g", *(const double *)place); return; }
-  if (k->kind == KEY_INT) { fprintf(f, "%d", *(const int *)place); return; }
+  if (k->kind == KEY_REAL) { build(b, "%.10g", *(const double *)place); return; }
+  if (k->kind == KEY_INT) { build(b, "%d", *(const int *)place); return; }
   const char *words = k->words;
   for (int i = *(const int *)place; i; i--) words += strcspn(words, "|") + 1;
-  fprintf(f, "\"%.*s\"", (int)strcspn(words, "|"), words);
+  build(b, "\"%.*s\"", (int)strcspn(words, "|"), words);
 }
 
-void recipe_json(FILE *f, const recipe *r)
+void recipe_json(builder *b, const recipe *r)
 {
-  fputs("{\"name\": ", f), json_put_text(f, r->name);
-  fputs(", \"with\": ", f), json_put_text(f, r->with);
+  build(b, "{\"name\": "), build_json(b, r->name);
+  build(b, ", \"with\": "), build_json(b, r->with);
   for (int i = 0; i < KEYS; i++) {
-    fprintf(f, ", \"%s\": ", keys[i].key);
-    print_value(f, r, &keys[i]);
+    build(b, ", \"%s\": ", keys[i].key);
+    print_value(b, r, &keys[i]);
   }
-  fputc('}', f);
+  build(b, "}");
 }
 
 const char *recipe_help(void)
 {
   static char *text;
-  size_t n;
+  builder b = {0};
   if (text) return text;
-  FILE *f = open_memstream(&text, &n);
-  if (!f) die(EXIT_FAIL, "memory", "no room for the help", NULL, NULL);
   for (int i = 0; i < KEYS; i++) {
     const recipe_key *k = &keys[i];
     const char *first = k->words ? say("%.*s", (int)strcspn(k->words, "|"), k->words)
                                  : say("%g", k->otherwise);
-    fprintf(f, "  %-14s %-10s %s%s\n", k->key, first, k->help, k->words ? say(" (%s)", k->words) : "");
+    build(&b, "  %-14s %-10s %s%s\n", k->key, first, k->help, k->words ? say(" (%s)", k->words) : "");
   }
-  fclose(f);
-  return text;
+  return text = built(&b, NULL);
 }

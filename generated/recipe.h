@@ -1,7 +1,7 @@
 /* recipe.h: how a net is trained, as data. */
 #ifndef RECIPE_H
 #define RECIPE_H
-#include <stdio.h>
+#include "base.h"
 
 enum { SHUFFLE_ONCE, SHUFFLE_EPOCH };
 enum { LAST_DROP, LAST_KEEP };
@@ -23,7 +23,7 @@ typedef struct {
 recipe recipe_load(const char *path, const char *with);
 
 /* The recipe as one JSON object: name, with, and every key in the table's order. */
-void recipe_json(FILE *, const recipe *);
+void recipe_json(builder *, const recipe *);
 
 /* The table of keys for --help; the text is static. */
 const char *recipe_help(void);

@@ -44,27 +44,23 @@ static const char *data_sum(const safetensors *s)
 /* write a safetensors file */
 static char *write_header(const safetensors *s, size_t *length)
 {
-  char *text;
+  builder b = {0};
   size_t at = 0;
-  FILE *f = open_memstream(&text, length);
-  if (!f) die(EXIT_FAIL, "memory", "no room for a header", NULL, NULL);
-  fputs("{\"__metadata__\":{", f);
+  build(&b, "{\"__metadata__\":{");
   for (int i = 0; i < s->notes; i += 2)
-    json_put_text(f, s->note[i]), fputc(':', f), json_put_text(f, s->note[i + 1]), fputc(',', f);
-  fprintf(f, "\"data_sum\":\"%s\"}", data_sum(s));
+    build_json(&b, s->note[i]), build(&b, ":"), build_json(&b, s->note[i + 1]), build(&b, ",");
+  build(&b, "\"data_sum\":\"%s\"}", data_sum(s));
   for (int i = 0; i < s->tensors; i++) {
     const st_tensor *t = &s->tensor[i];
-    fputc(',', f), json_put_text(f, t->name);
-    fprintf(f, ":{\"dtype\":\"%s\",\"shape\":[", st_types[t->type].name);
-    for (int d = 0; d < t->rank; d++) fprintf(f, "%s%lld", d ? "," : "", t->dim[d]);
-    fprintf(f, "],\"data_offsets\":[%zu,%zu]}", at, at + t->bytes);
+    build(&b, ","), build_json(&b, t->name);
+    build(&b, ":{\"dtype\":\"%s\",\"shape\":[", st_types[t->type].name);
+    for (int d = 0; d < t->rank; d++) build(&b, "%s%lld", d ? "," : "", t->dim[d]);
+    build(&b, "],\"data_offsets\":[%zu,%zu]}", at, at + t->bytes);
     at += t->bytes;
   }
-  fputc('}', f);
-  fflush(f);
-  while (*length % 8) fputc(' ', f), fflush(f);
-  fclose(f);
-  return text;
+  build(&b, "}");
+  while (b.length % 8) build(&b, " ");
+  return built(&b, length);
 }
 
 static void put_bytes(atomic_file *a, const void *data, size_t bytes, sha256 *sum)

@@ -147,7 +147,7 @@ static image enlarge(const image *m, int scale)
 }
 
 static image make_mosaic(const dataset *ds, uint64_t seed, int each, int scale, int gap, bool across,
-                         FILE *chosen)
+                         builder *chosen)
 {
   int h = ds->h * scale, w = ds->w * scale, rows = across ? each : ds->classes;
   int columns = across ? ds->classes : each;
@@ -160,7 +160,7 @@ static image make_mosaic(const dataset *ds, uint64_t seed, int each, int scale, 
       image one = { ds->h, ds->w, ds->pixels + (size_t)cell[i] * 3 * (size_t)ds->h * (size_t)ds->w };
       image big = enlarge(&one, scale);
       paste(&sheet, &big, (across ? i : c) * (h + gap), (across ? c : i) * (w + gap));
-      fprintf(chosen, "%s\n", ds->file[cell[i]]);
+      build(chosen, "%s\n", ds->file[cell[i]]);
       image_free(&big);
     }
   }
@@ -173,8 +173,6 @@ static image make_mosaic(const dataset *ds, uint64_t seed, int each, int scale, 
 int cmd_samples(int argc, char **argv)
 {
   const char *folder = NULL, *out = NULL;
-  char *text;
-  size_t size;
   int each = 1, scale = 4, words;
   uint64_t seed = 1;
   bool across = false;
@@ -195,11 +193,10 @@ int cmd_samples(int argc, char **argv)
   if (each < 1 || each > 100) die(EXIT_USAGE, "--per-class", say("%d", each), "1 to 100", NULL);
   if (scale < 1 || scale > 16) die(EXIT_USAGE, "--scale", say("%d", scale), "1 to 16", NULL);
   dataset *ds = dataset_load(folder, 0, 0);
-  FILE *chosen = open_memstream(&text, &size);
-  if (!chosen) die(EXIT_FAIL, "memory", "no room for the names", NULL, NULL);
-  image sheet = make_mosaic(ds, seed, each, scale, scale * 2, across, chosen);
-  fclose(chosen);
+  builder chosen = {0};
+  image sheet = make_mosaic(ds, seed, each, scale, scale * 2, across, &chosen);
   image_write_png(out, &sheet);
+  char *text = built(&chosen, NULL);
   fputs(text, stdout);
   image_free(&sheet), free(text);
   dataset_free(ds);

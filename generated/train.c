@@ -228,25 +228,24 @@ static void load_first_weights(job *j)
 static void write_config(job *j)
 {
   size_t n;
-  FILE *f = open_memstream(&j->config, &n);
-  if (!f) die(EXIT_FAIL, "memory", "no room for the configuration", NULL, NULL);
-  fputs("{\"data\": {\"name\": ", f), json_put_text(f, j->ds->name);
-  fputs(", \"kind\": ", f), json_put_text(f, j->ds->kind);
-  fprintf(f, ", \"sha256\": \"%s\", \"cells\": %d}, \"net\": {\"name\": ", j->ds->sha256, j->ds->n);
-  json_put_text(f, j->net->name);
-  fputs(", \"title\": ", f), json_put_text(f, j->net->title);
-  fputs(", \"set\": ", f), json_put_text(f, j->set ? j->set : "");
-  fprintf(f, ", \"sha256\": \"%s\"}, \"recipe\": ", j->net->sha256);
-  recipe_json(f, &j->r);
-  fprintf(f, ", \"folds\": %d, \"fold\": ", j->folds);
-  if (j->fold < 0) fputs("\"all\"", f); else fprintf(f, "%d", j->fold);
-  if (j->learn) fprintf(f, ", \"learn\": %d", j->learn);
-  if (j->ungrouped) fputs(", \"ungrouped\": true", f);
-  fprintf(f, ", \"cells\": %d, \"seed\": %llu, \"init\": ", j->subset, (unsigned long long)j->seed);
-  if (!*j->init_sha) fputs("null", f);
-  else fprintf(f, "\"%s%s%s\"", j->pretrained_path ? "torch " : "", j->init_sha, j->init_all ? " all" : "");
-  fprintf(f, ", \"device\": \"%s\"}", j->kind->name);
-  fclose(f);
+  builder b = {0};
+  build(&b, "{\"data\": {\"name\": "), build_json(&b, j->ds->name);
+  build(&b, ", \"kind\": "), build_json(&b, j->ds->kind);
+  build(&b, ", \"sha256\": \"%s\", \"cells\": %d}, \"net\": {\"name\": ", j->ds->sha256, j->ds->n);
+  build_json(&b, j->net->name);
+  build(&b, ", \"title\": "), build_json(&b, j->net->title);
+  build(&b, ", \"set\": "), build_json(&b, j->set ? j->set : "");
+  build(&b, ", \"sha256\": \"%s\"}, \"recipe\": ", j->net->sha256);
+  recipe_json(&b, &j->r);
+  build(&b, ", \"folds\": %d, \"fold\": ", j->folds);
+  if (j->fold < 0) build(&b, "\"all\""); else build(&b, "%d", j->fold);
+  if (j->learn) build(&b, ", \"learn\": %d", j->learn);
+  if (j->ungrouped) build(&b, ", \"ungrouped\": true");
+  build(&b, ", \"cells\": %d, \"seed\": %llu, \"init\": ", j->subset, (unsigned long long)j->seed);
+  if (!*j->init_sha) build(&b, "null");
+  else build(&b, "\"%s%s%s\"", j->pretrained_path ? "torch " : "", j->init_sha, j->init_all ? " all" : "");
+  build(&b, ", \"device\": \"%s\"}", j->kind->name);
+  j->config = built(&b, &n);
   sha256_of(j->config, n, j->config_sha);
 }
 
@@ -268,12 +267,13 @@ static void refuse_other(const char *where, const char *path, const json *ours, 
 {
   for (const json *v = ours->child; v; v = v->next) {
     const json *w = json_get(theirs, v->name);
-    const char *key = say("%s%s%s", path, *path ? "." : "", v->name);
-    if (v->kind == JSON_OBJECT && w && w->kind == JSON_OBJECT) { refuse_other(where, key, v, w); continue; }
-    if (!same_value(v, w))
+    char *key = join("%s%s%s", path, *path ? "." : "", v->name);
+    if (v->kind == JSON_OBJECT && w && w->kind == JSON_OBJECT) refuse_other(where, key, v, w);
+    else if (!same_value(v, w))
       die(EXIT_DATA, where, say("a run of another configuration: %s = %s", key, value_text(w)), value_text(v),
           strcmp(v->name, "device") || !w ? "choose another --out, or remove that folder"
           : say("--device %s goes on with it; or choose another --out", w->text));
+    free(key);
   }
 }
 
