@@ -244,7 +244,7 @@ static void mark_stained(const segmentation *s, const int *d, uint8_t *mask)
   float limit = otsu(total, free_of_nucleus, n);
   for (int i = 0; i < n; i++) mask[i] = total[i] > 0.7f * limit;
   bool two = median_density(s->density, mask, d, n, 3 * s->unit, 9 * s->unit, near)
-    & median_density(s->density, mask, d, n, 66 * s->unit, 1 << 20, far);
+    && median_density(s->density, mask, d, n, 66 * s->unit, 1 << 20, far);
   for (int i = 0; i < n; i++) {
     const float *p = s->density + 3 * (size_t)i;
     if (d[i] > 66 * s->unit || (two && squared(p, far) * 66 * s->unit < squared(p, near) * d[i])) mask[i] = 0;

@@ -484,9 +484,10 @@ static void on_fault(int, siginfo_t *info, void *)
 {
   signal(SIGSEGV, SIG_DFL);
   if (here && here->now) {
-    const ptrdiff_t offset = (unsigned char *)info->si_addr - here->shared.data;
-    if (offset >= -(1 << 16) && offset < SHARED_MOST)
-      fail("access out of bounds at offset %td of %zu bytes of shared memory", offset, here->shared.bytes);
+    const unsigned char *p = (unsigned char *)info->si_addr;
+    const room *r = &here->shared;
+    if (p >= r->pages && p < r->pages + r->mapped)
+      fail("access out of bounds at offset %td of %zu bytes of shared memory", p - r->data, r->bytes);
     fail("access out of bounds: %s", address_story(info->si_addr).c_str());
   }
 }

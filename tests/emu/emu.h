@@ -22,8 +22,6 @@
 #define __host__
 #define __constant__ static
 #define __forceinline__ inline
-#define __noinline__ __attribute__((noinline))
-#define __restrict__ __restrict
 #define __launch_bounds__(...)
 #define __align__(n) alignas(n)
 #define __shared__ static thread_local    /* neither poisoned nor bounds checked: SHARED_ROOM is */

@@ -13,9 +13,10 @@
 #endif
 
 enum { EMU_POISON = 0xff, EMU_GUARD = 0xa5 };        /* bytes of fresh memory (a NaN, as a float or a bfloat16), and beside it */
+enum { EMU_MOAT = 1 << 20 };                        /* bytes around a room that nobody may touch, so that a far miss hits no other one */
 
-/* A piece of memory between two pages that nobody may touch; it ends as near to the second as its alignment allows. What lies
-   between it and the pages is poisoned for the address sanitizer, and holds guard bytes that room_intact looks at. */
+/* A piece of memory between two stretches that nobody may touch; it ends as near to the second as its alignment allows. What lies
+   between it and them is poisoned for the address sanitizer, and holds guard bytes that room_intact looks at. */
 struct room { unsigned char *pages, *data; size_t mapped, bytes; };
 bool room_make(room *, size_t bytes, size_t alignment);    /* false: no memory */
 void room_place(room *, size_t bytes, size_t alignment);   /* the same pages for another size, at most the first */

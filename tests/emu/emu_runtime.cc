@@ -49,17 +49,17 @@ long environment(const char *name, long otherwise)
 bool room_make(room *r, size_t bytes, size_t alignment)
 {
   const size_t page = 4096;
-  r->mapped = (bytes + page - 1) / page * page + 2 * page;
+  r->mapped = (bytes + page - 1) / page * page + 2 * EMU_MOAT;
   void *p = mmap(NULL, r->mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) return false;
   r->pages = (unsigned char *)p;
-  if (mprotect(r->pages + page, r->mapped - 2 * page, PROT_READ | PROT_WRITE)) return false;
+  if (mprotect(r->pages + EMU_MOAT, r->mapped - 2 * EMU_MOAT, PROT_READ | PROT_WRITE)) return false;
   room_place(r, bytes, alignment);
   return true;
 }
 
-static unsigned char *room_start(const room *r) { return r->pages + 4096; }
-static unsigned char *room_end(const room *r) { return r->pages + r->mapped - 4096; }
+static unsigned char *room_start(const room *r) { return r->pages + EMU_MOAT; }
+static unsigned char *room_end(const room *r) { return r->pages + r->mapped - EMU_MOAT; }
 static unsigned char *guard_start(const room *r) { return r->data - room_start(r) > 256 ? r->data - 256 : room_start(r); }
 
 void room_place(room *r, size_t bytes, size_t alignment)
@@ -111,13 +111,13 @@ std::string address_story(const void *p)
   char text[200];
   auto after = memory.upper_bound((uintptr_t)p);
   snprintf(text, sizeof text, "%p is in no allocation", p);
-  if (after != memory.end() && after->first - (uintptr_t)p <= 1 << 20)
+  if (after != memory.end() && after->first - (uintptr_t)p <= EMU_MOAT)
     snprintf(text, sizeof text, "%p is %zu bytes before an allocation of %zu bytes", p, (size_t)(after->first - (uintptr_t)p), after->second.r.bytes);
   if (after != memory.begin()) {
     const room &r = std::prev(after)->second.r;
     const size_t offset = (uintptr_t)p - (uintptr_t)r.data;
     if (offset < r.bytes) snprintf(text, sizeof text, "%p is byte %zu of an allocation of %zu bytes", p, offset, r.bytes);
-    else if (offset - r.bytes < 1 << 20)
+    else if (offset - r.bytes < EMU_MOAT)
       snprintf(text, sizeof text, "%p is %zu bytes beyond the end of an allocation of %zu bytes", p, offset - r.bytes, r.bytes);
   }
   return text;
