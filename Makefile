@@ -20,6 +20,7 @@
 #   LINES=0         1 builds with #line, so that a debugger shows src.nw (in build-lines/)
 #   SANITIZE=0      1 builds with the address and undefined-behaviour sanitizers (in build-asan/)
 #   TESTS=          the tests to run, e.g. TESTS=tests/01-tangle.t (default: all); FAST=1 leaves the slow ones out
+#   STORM_CASES=2000  how many cases make storm tries; STORM_SEED=1 draws them; STORM_ONLY=NAME tries those whose name begins so
 #   CC CFLAGS       the compiler and its flags; nothing here assumes gcc beyond OpenMP
 
 # What make gpu-bundle says about the cells it packed; absent in a plain checkout.
@@ -280,6 +281,11 @@ $(B)/tests/%.t: tests/%.c $(PARTS)
 ## test: build everything and run every test (2-3 min)
 test: $(B)/wbcsnet $(TEST_C:tests/%.c=$(B)/tests/%.t) $(KERNEL_TESTS) $(EMU_PLUGIN) $(EMU_FAULTS)
 	$(Q)WBCSNET=$(B)/wbcsnet WBCSNET_B=$(B) ASAN_OPTIONS=detect_leaks=0 tools/runtests -j $(JOBS) $(or $(TESTS),$(TEST_T))
+
+## storm: make calls fail, kill, fill disks and damage files at every place, and hold what comes of it against undisturbed runs (5 min)
+.PHONY: storm
+storm: $(B)/wbcsnet
+	$(Q)WBCSNET=$(B)/wbcsnet CC='$(CC)' JOBS=$(JOBS) STORM_SEED='$(STORM_SEED)' STORM_CASES='$(STORM_CASES)' STORM_ONLY='$(STORM_ONLY)' tests/storm/storm
 
 # ---- the book ----
 -include paper/book.mk
