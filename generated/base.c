@@ -118,9 +118,16 @@ char *built(builder *b, size_t *length)
   return text;
 }
 
-char *file_read(const char *path, size_t *size, const char *hint)
+FILE *file_open(const char *path)
 {
   FILE *f = fopen(path, "rb");
+  if (!f && errno == ENOMEM) no_memory(BUFSIZ);
+  return f;
+}
+
+char *file_read(const char *path, size_t *size, const char *hint)
+{
+  FILE *f = file_open(path);
   struct stat st;
   if (!f || fstat(fileno(f), &st) || !S_ISREG(st.st_mode))
     die(EXIT_DATA, path, f ? "not a plain file" : strerror(errno), "a readable file", hint);
@@ -295,7 +302,35 @@ static void put_utf8(char **out, unsigned u)
 {
   if (u < 0x80) *(*out)++ = (char)u;
   else if (u < 0x800) *(*out)++ = (char)(0xc0 | u >> 6), *(*out)++ = (char)(0x80 | (u & 63));
-  else *(*out)++ = (char)(0xe0 | u >> 12), *(*out)++ = (char)(0x80 | (u >> 6 & 63)), *(*out)++ = (char)(0x80 | (u & 63));
+  else {
+    if (u < 0x10000) *(*out)++ = (char)(0xe0 | u >> 12);
+    else *(*out)++ = (char)(0xf0 | u >> 18), *(*out)++ = (char)(0x80 | (u >> 12 & 63));
+    *(*out)++ = (char)(0x80 | (u >> 6 & 63)), *(*out)++ = (char)(0x80 | (u & 63));
+  }
+}
+
+static unsigned hex4(const char *s)                  /* the number behind \u, or 0 */
+{
+  char digits[5] = "";
+  memcpy(digits, s, strnlen(s, 4));
+  return strspn(digits, "0123456789abcdefABCDEF") == 4 ? (unsigned)strtoul(digits, NULL, 16) : 0;
+}
+
+/* Adds the character that the escape at c->s stands for; leaves c->s on the escape's last letter. */
+static void json_escape(json_cursor *c, char **out)
+{
+  static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+  const char *e = strchr(from, *++c->s);
+  unsigned u = *c->s == 'u' ? hex4(c->s + 1) : 0, low;
+  if (*c->s && e) { *(*out)++ = to[e - from]; return; }
+  if (!u || (u >= 0xdc00 && u < 0xe000)) json_bad(c, "a known escape");
+  c->s += 4;
+  if (u >= 0xd800 && u < 0xdc00) {
+    low = c->s[1] == '\\' && c->s[2] == 'u' ? hex4(c->s + 3) : 0;
+    if (low < 0xdc00 || low > 0xdfff) json_bad(c, "the second half of a pair");
+    u = 0x10000 + ((u & 0x3ff) << 10 | (low & 0x3ff)), c->s += 6;
+  }
+  put_utf8(out, u);
 }
 
 static char *json_string(json_cursor *c)
@@ -306,13 +341,8 @@ static char *json_string(json_cursor *c)
   if (!*end) c->s = end, json_bad(c, "a closing quote");
   char *text = new_bytes((size_t)(end - c->s) + 1), *out = text;
   for (; c->s < end; c->s++) {
-    if (*c->s != '\\') { *out++ = *c->s; continue; }
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    const char *e = strchr(from, *++c->s);
-    unsigned u;
-    if (e && *e) *out++ = to[e - from];
-    else if (*c->s == 'u' && sscanf(c->s + 1, "%4x", &u) == 1 && end - c->s > 4) put_utf8(&out, u), c->s += 4;
-    else json_bad(c, "a known escape");
+    if (*c->s != '\\') *out++ = *c->s;
+    else json_escape(c, &out);
   }
   c->s = end + 1;
   return text;

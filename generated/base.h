@@ -38,6 +38,8 @@ char *built(builder *b, size_t *length);             /* the text, never NULL: fr
 /* Read a whole file; a zero byte is put behind it. *size may be NULL. Dies with EXIT_DATA when it cannot. free() it. */
 char *file_read(const char *path, size_t *size, const char *hint);
 
+/* Open a file to read it; NULL with errno, or dies with EXIT_FAIL when it is memory that lacks: no fault of the file. */
+FILE *file_open(const char *path);
 bool file_exists(const char *path);
 void make_folders(const char *path);                 /* mkdir -p; dies with EXIT_FAIL */
 

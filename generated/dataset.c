@@ -260,7 +260,7 @@ static bool load_cell(const char *folder, const char *file, const char *sha, int
 {
   char *path = join("%s/%s", folder, file), hex[65];
   image m = {0};
-  FILE *f = fopen(path, "rb");
+  FILE *f = file_open(path);
   uint8_t *bytes = NULL;
   long size = f && !fseek(f, 0, SEEK_END) ? ftell(f) : -1;
   bool good = false;

@@ -542,7 +542,7 @@ bool image_read(const char *path, image *out, char why[256])
   if (!S_ISREG(st.st_mode)) return fail(why, "not a plain file"); /* a pipe would wait for ever */
   if (st.st_size > 1000000000)
     return fail(why, "a file of %lld MB; at most 1000 are read", (long long)st.st_size / 1000000);
-  FILE *f = fopen(path, "rb");
+  FILE *f = file_open(path);
   if (!f) return fail(why, "%s", strerror(errno));
   uint8_t *bytes = new_bytes((size_t)st.st_size + 1);
   size_t n = fread(bytes, 1, (size_t)st.st_size, f);

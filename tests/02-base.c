@@ -125,9 +125,12 @@ static void check_json(void)
   ok(!strcmp(json_text(j, "n", ""), "1.20") && json_number(j, "n", 0) == 1.2, "a JSON number keeps its text");
   ok(json_get(json_get(j, "o"), "deep") && !json_get(j, "absent") && !json_get(NULL, "a"), "JSON members, there and absent");
   json_free(j);
+  j = json_parse("[\"\\ud83d\\ude00\\uD834\\uDD1E\\uffff\"]", "x");     /* U+1F600, U+1D11E (RFC 8259's own example), U+FFFF */
+  ok(!strcmp(j->child->text, "\xf0\x9f\x98\x80\xf0\x9d\x84\x9e\xef\xbf\xbf"), "JSON pairs of surrogates are one character each");
+  json_free(j);
 
   static const char *const bad[] = { "", " ", "{", "[", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\" 1}", "{a:1}", "[1 2]", "[1,", "\"open", "\"x\\", "\"x\\q\"",
-                                     "\"\\u12\"", "{} x", "tru", "-", "{\"a\":1,,\"b\":2}", "\x01" };
+                                     "\"\\u12\"", "\"\\u 12a\"", "\"\\ud83d\"", "\"\\ud83d\\u0041\"", "\"\\ude00\"", "\"\\u0000\"", "{} x", "tru", "-", "{\"a\":1,,\"b\":2}", "\x01" };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) ok(ends(EXIT_DATA, "test.json", parse, bad[i]), "bad JSON is refused: %s", bad[i]);
   char deep[20001];
   memset(deep, '[', 20000), deep[20000] = 0;
@@ -152,6 +155,37 @@ static void put(const char *name, const char *text)
 static void read_table(const char *text) { put("bad.csv", text); csv_free(csv_read(in_folder("bad.csv"), "a hint")); }
 static void need_column(const char *name) { put("bad.csv", "file,class\na,b\n"); csv_need(csv_read(in_folder("bad.csv"), NULL), name); }
 static void read_absent(const char *name) { csv_read(in_folder(name), "a hint"); }
+
+/* A text of n letters; free() it. */
+static char *long_text(size_t n)
+{
+  char *s = new_bytes(n + 1);
+  memset(s, 'p', n);
+  return s;
+}
+
+static void tell_of(const char *where) { die(EXIT_DATA, say("%s/end of it", where), say("%s", where), "less", "the hint"); }
+
+static void check_texts(void)
+{
+  char *p = long_text(70000), *path = long_text(1500);
+  ok(strlen(say("%s/x", p)) == 70002, "say() cuts nothing");
+  const char *first = say("first");
+  for (int i = 0; i < 15; i++) say("%d", i);
+  ok(!strcmp(first, "first"), "a text of say() outlives fifteen others");
+  ok(ends(EXIT_DATA, "pp/end of it: found ppp", tell_of, path) && ends(EXIT_DATA, "ppp; expected less\n  hint: the hint\n", tell_of, path),
+     "a message with two long paths is whole");
+  builder b = {0};
+  size_t n;
+  for (int i = 0; i < 30000; i++) build(&b, "%d,%s", i % 10, i % 1000 ? "" : "\n");
+  build(&b, "%s", p), build_json(&b, "\"\\\n\xc3\xa9");
+  char *text = built(&b, &n);
+  ok(n == 60030 + 70000 + 14 && strlen(text) == n && !strcmp(text + n - 14, "\"\\\"\\\\\\u000a\xc3\xa9\"") && !strncmp(text, "0,\n1,2,", 7),
+     "a builder keeps every piece (%zu bytes)", n);
+  free(text), text = built(&b, &n);
+  ok(!n && !*text, "an empty builder is an empty text");
+  free(text), free(p), free(path);
+}
 
 static void check_csv(void)
 {
@@ -221,6 +255,7 @@ int main(void)
   check_sha256();
   check_random();
   check_json();
+  check_texts();
   check_csv();
   check_files();
   const char *const names[] = { "seed", "epochs", "out", NULL };
