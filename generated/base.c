@@ -428,6 +428,22 @@ void json_free(json *j)
   }
 }
 
+void build_value(builder *b, const json *v)
+{
+  const bool list = v->kind == JSON_ARRAY, object = v->kind == JSON_OBJECT;
+  if (v->kind == JSON_TEXT) build_json(b, v->text);
+  else if (v->kind == JSON_NUMBER) build(b, "%s", v->text);
+  else if (v->kind == JSON_BOOL) build(b, "%s", v->number != 0 ? "true" : "false");
+  else if (v->kind == JSON_NULL) build(b, "null");
+  else build(b, "%c", list ? '[' : '{');
+  for (const json *c = v->child; c; c = c->next) {
+    if (object) build_json(b, c->name), build(b, ": ");
+    build_value(b, c);
+    if (c->next) build(b, ", ");
+  }
+  if (list || object) build(b, "%c", list ? ']' : '}');
+}
+
 void json_put_text(FILE *f, const char *s)
 {
   builder b = {0};

@@ -12,6 +12,7 @@
 /* classical: a study */
 typedef struct {
   const dataset *ds;
+  const char *pool;
   measures *cell;                                    /* (N) */
   double *x, seconds;                                /* x (N, features); seconds it took to measure all */
   int features, steps, folds, subset, threads;
@@ -24,19 +25,26 @@ static const double *features_of(const study *s, int cell)
   return s->x + (size_t)cell * (size_t)s->features;
 }
 
-static void measure_all(study *s)
+static void measure_some(study *s, int n)
 {
   const dataset *ds = s->ds;
-  double start = seconds();
   size_t bytes = (size_t)ds->h * (size_t)ds->w * 3;
-  s->cell = NEW(measures, ds->n);
+  if (!s->cell) s->cell = NEW(measures, ds->n);
   #pragma omp parallel for schedule(dynamic, 8)
-  for (int i = 0; i < ds->n; i++) {
+  for (int i = 0; i < n; i++) {
     segmentation *g = segment_cell(ds->pixels + bytes * (size_t)i, ds->h, ds->w);
     s->cell[i] = measure_cell(g, NULL, NULL);
     segmentation_free(g);
   }
   s->features = s->cell[0].n;
+}
+
+static void measure_all(study *s)
+{
+  const dataset *ds = s->ds;
+  if (s->x) return;
+  double start = seconds();
+  measure_some(s, ds->n);
   s->x = NEW(double, (size_t)ds->n * (size_t)s->features);
   for (int i = 0; i < ds->n; i++)
     memcpy(s->x + (size_t)i * (size_t)s->features, s->cell[i].value, sizeof(double) * (size_t)s->features);
@@ -148,42 +156,51 @@ static void recognise_all(const study *s, const pipeline *p, const int *row, int
   for (int i = 0; i < n; i++) recognise(s, p, row[i], prob + (size_t)i * (size_t)s->ds->classes);
 }
 
-/* Fit on all folds but one, recognise that one, write its run folder. Returns how many of *tests are right. */
-static int run_fold(const study *s, const int *fold_of, int fold, double measuring, const char *folder,
-                    int *tests)
+/* Fit on all folds but one, and recognise that one. */
+static void compute_fold(study *s, fit *t, int among, const run_folder *r)
 {
+  measure_all(s);
   const dataset *ds = s->ds;
   double start = seconds(), loss, accuracy, *prob = NEW(double, (size_t)ds->n * (size_t)ds->classes);
-  int *row = NEW(int, ds->n), n = fold_rows(ds, fold_of, fold, false, row);
-  char sha[65], *with = join("ridge=%g", s->ridge);
-  char *set = join("steps=%s,size=%d", step_name[s->steps], ds->h);
-  fit t = { .ds = ds, .fold_of = fold_of, .folds = s->folds, .fold = fold, .subset = s->subset,
-            .threads = s->threads, .seed = s->seed, .set = set, .with = with, .flop = NAN, .rows = 1,
-            .loss = &loss, .accuracy = &accuracy };
-  name_pipeline(s, &t, sha);
+  int *row = NEW(int, ds->n), n = fold_rows(ds, t->fold_of, t->fold, false, row);
   pipeline p = fit_pipeline(s, row, n);
   recognise_all(s, &p, row, n, prob);
   fit_loss(ds, row, n, prob, &loss, &accuracy);
-  *tests = fold_rows(ds, fold_of, fold, true, row);
-  recognise_all(s, &p, row, *tests, prob);
-  t.seconds = measuring + seconds() - start, t.rate = ds->n / fmax(s->seconds, 1e-9);
-  int right = fit_write(folder, &t, prob);
-  free_pipeline(&p), free(prob), free(row), free(set), free(with);
-  return right;
+  n = fold_rows(ds, t->fold_of, t->fold, true, row);
+  recognise_all(s, &p, row, n, prob);
+  t->loss = &loss, t->accuracy = &accuracy;
+  t->seconds = s->seconds / among + seconds() - start, t->rate = ds->n / fmax(s->seconds, 1e-9);
+  fit_write(r, t, prob);
+  free_pipeline(&p), free(prob), free(row);
 }
 
-static void run_folds(const study *s, const char *fold_text, const char *out)
+enum { PIPELINE = 1 };                               /* the number of its arithmetic, see run_identity */
+static void run_fold(study *s, const int *fold_of, int fold, int among, const char *folder)
 {
-  int first, last, right = 0, cells = 0, *fold_of = folds_make(s->ds, s->folds, s->seed, s->subset);
+  char sha[65], *with = join("ridge=%g", s->ridge);
+  char *set = join("steps=%s,size=%d", step_name[s->steps], s->ds->h);
+  fit t = { .ds = s->ds, .fold_of = fold_of, .folds = s->folds, .fold = fold, .subset = s->subset, .method = PIPELINE,
+            .threads = s->threads, .seed = s->seed, .set = set, .with = with, .flop = NAN, .rows = 1 };
+  run_folder r;
+  name_pipeline(s, &t, sha);
+  if (fit_open(&r, folder, &t, s->pool) == RUN_OPEN) compute_fold(s, &t, among, &r);
+  run_close(&r);
+  free(set), free(with);
+}
+
+static void run_folds(study *s, const char *fold_text, const char *out)
+{
+  int first, last, tests, right = 0, cells = 0, *fold_of = folds_make(s->ds, s->folds, s->seed, s->subset);
   fit_folds(fold_text, s->folds, &first, &last);
+  if (!s->cell) measure_some(s, 1);
   for (int f = first; f <= last; f++) {
     char *folder = fit_folder(out, f, last > first);
-    int tests;
-    right += run_fold(s, fold_of, f, s->seconds / (last - first + 1), folder, &tests), cells += tests;
+    run_fold(s, fold_of, f, last - first + 1, folder);
+    right += fit_right(folder, &tests), cells += tests;
     free(folder);
   }
-  printf("%s: %d of %d held-out cells right (%.2f %%), %d cells measured in %.1f s\n", out, right, cells,
-         100.0 * right / cells, s->ds->n, s->seconds);
+  printf("%s: %d of %d held-out cells right (%.2f %%)%s\n", out, right, cells, 100.0 * right / cells,
+         s->x ? say(", %d cells measured in %.1f s", s->ds->n, s->seconds) : ", finished already");
   free(fold_of);
 }
 
@@ -305,6 +322,7 @@ int cmd_classical(int argc, char **argv)
     { "pictures", OPTION_TEXT, &pictures, "FILE.png", "a mosaic of cells, with their outlines and cuts" },
     { "per-class", OPTION_INT, &columns, "CELLS", "cells of each class in the mosaic (8)" },
     { "measures", OPTION_TEXT, &table_path, "FILE.csv", "every measurement of every cell" },
+    { "pool", OPTION_TEXT, &s.pool, "FOLDER", "one job of many, as in wbcsnet train" },
     {0}
   };
   options_read(argc, argv, table, "classical --data FOLDER [--out FOLDER] [flags]",
@@ -323,8 +341,7 @@ int cmd_classical(int argc, char **argv)
     die(EXIT_DATA, data, say("cells of %d x %d pixels", ds->w, ds->h), "16 x 16 or more", NULL);
   s.ds = ds;
   if (pictures) write_pictures(ds, columns, pictures);
-  if (out || table_path) measure_all(&s);
-  if (table_path) write_measures(&s, table_path);
+  if (table_path) measure_all(&s), write_measures(&s, table_path);
   if (out) run_folds(&s, fold, out);
   free(s.cell), free(s.x), dataset_free(ds);
   return 0;

@@ -1500,4 +1500,4 @@ static engine *cpu_open(const plan *p, int threads)
 
 static const char *always_on(void) { return NULL; }
 
-const engine_kind engine_cpu = { .name = "cpu", .tolerance = 1e-5, .why_off = always_on, .open = cpu_open, HOST_FUNCTIONS };
+const engine_kind engine_cpu = { .name = "cpu", .arithmetic = 1, .tolerance = 1e-5, .why_off = always_on, .open = cpu_open, HOST_FUNCTIONS };

@@ -1462,11 +1462,11 @@ static engine *open_fp32(const plan *, int), *open_tf32(const plan *, int), *ope
   .get_grad = gpu_get_grad, .forward = gpu_forward, .backward = gpu_backward, \
   .get_dparam = gpu_get_dparam, .seconds_of = gpu_seconds_of, .ceilings = gpu_ceilings
 
-static const engine_kind fp32 = { .name = "cuda", .tolerance = 1e-5, .why_off = fp32_off, .open = open_fp32,
+static const engine_kind fp32 = { .name = "cuda", .arithmetic = 1, .tolerance = 1e-5, .why_off = fp32_off, .open = open_fp32,
                                   GPU_FUNCTIONS };
-static const engine_kind tf32 = { .name = "cuda-tf32", .tolerance = 5e-4, .why_off = tf32_off,
+static const engine_kind tf32 = { .name = "cuda-tf32", .arithmetic = 1, .tolerance = 5e-4, .why_off = tf32_off,
                                   .open = open_tf32, GPU_FUNCTIONS };
-static const engine_kind bf16 = { .name = "cuda-bf16", .tolerance = 4e-3, .why_off = bf16_off,
+static const engine_kind bf16 = { .name = "cuda-bf16", .arithmetic = 1, .tolerance = 4e-3, .why_off = bf16_off,
                                   .open = open_bf16, GPU_FUNCTIONS };
 
 static engine *open_fp32(const plan *p, int threads) { return (void)threads, open_gpu(&fp32, FP32, p); }

@@ -26,6 +26,7 @@ enum { RESULTS_KEPT = 8 };
 typedef struct {
   /* engine: state, training and use */
   const char *name;                                  /* "ref", "cpu", "cuda-tf32" */
+  int arithmetic;                                    /* raised by hand when results move, see run_identity */
   /* An operator's output may differ from ref's by this much: root of the summed squared differences over the root of
      the summed squares */
   double tolerance;

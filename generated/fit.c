@@ -1,6 +1,5 @@
 #include "fit.h"
 #include "folds.h"
-#include "runfolder.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,92 +26,56 @@ void fit_loss(const dataset *ds, const int *row, int n, const double *prob, doub
   *accuracy = (double)right / n;
 }
 
-/* fit: the configuration */
-static char *configuration(const fit *t)
+/* fit: write the folder */
+run_state fit_open(run_folder *r, const char *folder, const fit *t, const char *pool)
 {
   builder b = {0};
-  build(&b, "{\"data\": {\"name\": "), build_json(&b, t->ds->name);
-  build(&b, ", \"kind\": "), build_json(&b, t->ds->kind);
-  build(&b, ", \"sha256\": \"%s\", \"cells\": %d}, \"net\": {\"name\": ", t->ds->sha256, t->ds->n);
-  build_json(&b, t->name);
-  build(&b, ", \"title\": "), build_json(&b, t->title);
-  build(&b, ", \"set\": "), build_json(&b, t->set);
-  build(&b, ", \"sha256\": \"%s\"}, \"recipe\": {\"name\": ", t->sha256), build_json(&b, t->recipe);
-  build(&b, ", \"with\": "), build_json(&b, t->with);
-  build(&b, "}, \"folds\": %d, \"fold\": %d", t->folds, t->fold);
-  if (t->learn) build(&b, ", \"learn\": %d", t->learn);
-  build(&b, ", \"cells\": %d, \"seed\": %llu, \"init\": ", t->subset, (unsigned long long)t->seed);
-  if (t->init) build_json(&b, t->init); else build(&b, "null");
-  build(&b, ", \"device\": "), build_json(&b, t->device), build(&b, "}");
-  return built(&b, NULL);
+  build(&b, "{\"name\": "), build_json(&b, t->recipe);
+  build(&b, ", \"with\": "), build_json(&b, t->with), build(&b, "}");
+  char *recipe = built(&b, NULL);
+  const run_config c = { .ds = t->ds, .net = t->name, .title = t->title, .set = t->set, .net_sha256 = t->sha256,
+                         .recipe = recipe, .folds = t->folds, .fold = t->fold, .subset = t->subset, .learn = t->learn,
+                         .seed = t->seed, .init = t->init, .device = t->device, .engine = t->engine, .method = t->method };
+  run_open(r, folder, &c, pool);
+  free(recipe);
+  return run_look(r, true);
 }
 
-static void refuse_other_run(const char *folder, const char *sha)
+static void fill_shares(const dataset *ds, const int *train, int trains, float *p, int tests)
 {
-  char *path = join("%s/run.json", folder), *config = join("%s/config.json", folder);
-  if (file_exists(config))
-    die(EXIT_DATA, folder, "the run of a net that was trained", "a new or empty folder",
-        "choose another --out");
-  if (file_exists(path)) {
-    char *text = file_read(path, NULL, NULL);
-    json *j = json_parse(text, path);
-    if (strcmp(json_text(j, "config_sha256", ""), sha))
-      die(EXIT_DATA, path, "a run of another configuration", "a new or empty folder",
-          "choose another --out, or remove that folder");
-    json_free(j), free(text);
-  }
-  free(path), free(config);
+  const size_t k = (size_t)ds->classes;
+  for (int t = 0; t < tests; t++)
+    for (int i = 0; i < trains; i++) p[(size_t)t * k + (size_t)ds->label[train[i]]] += 1.0f / (float)trains;
 }
 
-/* fit: write the folder */
-static void write_fit_log(const char *folder, const fit *t)
+void fit_write(const run_folder *r, const fit *t, const double *prob)
 {
-  char *path = join("%s/log.csv", folder);
-  atomic_file *a = file_create(path);
-  fputs("iteration,epoch,loss,accuracy\n", a->f);
-  for (int i = 0; i < t->rows; i++)
-    fprintf(a->f, "%d,%d,%.9g,%.9g\n", i + 1, i + 1, t->loss[i], t->accuracy[i]);
-  file_commit(a), free(path);
-}
-
-static void write_fit_record(const char *folder, const fit *t, const char *config, const char *sha, int trains,
-                             int tests, int correct)
-{
-  char *path = join("%s/run.json", folder), *machine = machine_name();
-  atomic_file *a = file_create(path);
-  fprintf(a->f, "{\"finished\": true, \"config_sha256\": \"%s\",\n \"config\": %s,\n", sha, config);
-  fprintf(a->f, " \"train_cells\": %d, \"test_cells\": %d, \"iterations\": %d, \"epochs\": %d", trains, tests,
-          t->rows, t->rows);
-  put_member(a->f, "params", t->params), put_member(a->f, "flop_per_image", t->flop);
-  put_member(a->f, "seconds", t->seconds), put_member(a->f, "images_per_second", NAN);
-  put_member(a->f, "infer_images_per_second", t->rate);
-  fprintf(a->f, ", \"threads\": %d,\n \"correct\": %d", t->threads, correct);
-  put_member(a->f, "final_loss", t->loss[t->rows - 1]);
-  put_member(a->f, "final_accuracy", t->accuracy[t->rows - 1]);
-  fputs(", \"diverged\": false, \"weights_sha256\": null,\n \"machine\": ", a->f);
-  json_put_text(a->f, machine);
-  fputs(", \"version\": ", a->f), json_put_text(a->f, WBCSNET_VERSION), fputs("}\n", a->f);
-  file_commit(a), free(path), free(machine);
-}
-
-int fit_write(const char *folder, const fit *t, const double *prob)
-{
-  int *row = NEW(int, t->ds->n), trains = fold_rows(t->ds, t->fold_of, t->fold, false, row);
-  folds_thin(t->ds, row, &trains, t->learn, t->seed);
-  int tests = fold_rows(t->ds, t->fold_of, t->fold, true, row);
+  int *train = NEW(int, t->ds->n), trains = fold_rows(t->ds, t->fold_of, t->fold, false, train);
+  folds_thin(t->ds, train, &trains, t->learn, t->seed);
+  int *test = NEW(int, t->ds->n), tests = fold_rows(t->ds, t->fold_of, t->fold, true, test);
   size_t n = (size_t)tests * (size_t)t->ds->classes;
   float *p = NEW(float, n + 1);
-  char *config = configuration(t), *folds = join("%s/folds.csv", folder), sha[65];
-  for (size_t i = 0; i < n; i++) p[i] = (float)prob[i];
-  sha256_of(config, strlen(config), sha);
-  refuse_other_run(folder, sha);
-  make_folders(folder);
-  int correct = predictions_write(folder, t->ds, row, tests, p);
+  char *folds = join("%s/folds.csv", r->out);
+  for (size_t i = 0; i < n && prob; i++) p[i] = (float)prob[i];
+  if (!prob) fill_shares(t->ds, train, trains, p, tests);
+  run_claim(r);
+  int correct = run_write_predictions(r, t->ds, test, tests, p), last = t->rows - 1;
   folds_write(folds, t->ds, t->fold_of);
-  write_fit_log(folder, t);
-  write_fit_record(folder, t, config, sha, trains, tests, correct);
-  free(row), free(p), free(config), free(folds);
-  return correct;
+  run_write_log(r, t->rows, 1, t->loss, t->accuracy);
+  run_write_record(r, &(run_result){ .params = t->params, .flop = t->flop, .seconds = t->seconds, .rate = NAN,
+    .infer_rate = t->rate, .memory = NAN, .train_flop = NAN, .loss = last < 0 ? NAN : t->loss[last],
+    .accuracy = last < 0 ? NAN : t->accuracy[last], .train_cells = trains, .test_cells = tests, .iterations = t->rows,
+    .epochs = t->rows, .threads = t->threads, .correct = correct, .diverged_at = prob ? -1 : 0 });
+  free(train), free(test), free(p), free(folds);
+}
+
+int fit_right(const char *folder, int *tests)
+{
+  json *record = run_record(folder);
+  const int right = (int)json_number(record, "correct", 0);
+  *tests = (int)json_number(record, "test_cells", 0);
+  json_free(record);
+  return right;
 }
 
 /* fit: which folds */

@@ -13,7 +13,8 @@
 typedef struct {
   const dataset *ds;
   const model *m;
-  const char *layer, *device;
+  const engine_kind *kind;
+  const char *layer, *pool;
   double *x, seconds, l2;                            /* x (N, features); its time; l2: 0: chosen */
   int features, folds, subset, learn, threads;
   uint64_t seed;
@@ -27,18 +28,26 @@ static const char *last_features(const net *n)
   die(EXIT_DATA, n->path, "a net without an FC layer", "one, whose input is read", "name a --layer");
 }
 
-static void read_activations(frozen *z, const engine_kind *kind)
+static void choose_layer(frozen *z)
 {
+  const net *n = z->m->net;
+  if (!z->layer) z->layer = last_features(n);
+  const int l = net_layer(n, z->layer);
+  if (l < 0) die(EXIT_USAGE, "--layer", say("'%s'", z->layer), "a layer of the net", "wbcsnet describe lists them");
+  z->features = (int)shape_floats(n->layer[l].out);
+  if (z->features > 16384)
+    die(EXIT_USAGE, "--layer", say("%d activations", z->features), "16384 at most", "take a later layer");
+}
+
+static void read_activations(frozen *z)
+{
+  if (z->x) return;
+  const engine_kind *kind = z->kind;
   enum { AT_ONCE = 32 };
   const dataset *ds = z->ds;
   double start = seconds();
   plan *p = plan_make_unfused(z->m->net, AT_ONCE);
   int at = plan_tensor(p, z->layer), row[AT_ONCE];
-  if (at < 0)
-    die(EXIT_USAGE, "--layer", say("'%s'", z->layer), "a layer of the net", "wbcsnet describe lists them");
-  z->features = (int)shape_floats(p->tensor[at].s);
-  if (z->features > 16384)
-    die(EXIT_USAGE, "--layer", say("%d activations", z->features), "16384 at most", "take a later layer");
   engine *e = kind->open(p, z->threads);
   float *y = NEW(float, (size_t)z->features * AT_ONCE);
   z->x = NEW(double, (size_t)ds->n * (size_t)z->features);
@@ -139,46 +148,77 @@ static fold_fit fit_fold(const frozen *z, const int *fold_of, int fold)
   return t;
 }
 
-static int write_fold(const frozen *z, const int *fold_of, int fold, const fold_fit *t, double reading,
-                      const char *folder)
+enum { LOGISTIC = 1 };                               /* the number of its arithmetic, see run_identity */
+/* The texts that the description of a fold points to. */
+typedef struct { char *title, *set, *with; } fold_words;
+
+static fit describe_fold(const frozen *z, const int *fold_of, int fold, fold_words *w)
 {
   const net *n = z->m->net;
-  char *title = join("%s, frozen", n->title), *set = join("net=%s,layer=%s", n->name, z->layer);
-  char *with = z->l2 > 0 ? join("l2=%g", z->l2) : copy_text("l2=chosen");
-  fit f = { .ds = z->ds, .fold_of = fold_of, .folds = z->folds, .fold = fold, .subset = z->subset,
-            .threads = z->threads, .seed = z->seed, .name = "frozen", .title = title, .set = set,
-            .sha256 = n->sha256, .recipe = "logistic", .with = with,
-            .device = z->device, .init = z->m->sha256, .flop = n->flop, .seconds = reading + t->seconds,
-            .learn = z->learn, .params = z->ds->classes * (z->features + 1.0), .rate = z->ds->n / fmax(z->seconds, 1e-9),
-            .rows = 1, .loss = &t->loss, .accuracy = &t->accuracy };
-  int right = fit_write(folder, &f, t->prob);
-  free(title), free(set), free(with);
-  return right;
+  *w = (fold_words){ join("%s, frozen", n->title), join("net=%s,layer=%s", n->name, z->layer),
+                     z->l2 > 0 ? join("l2=%g", z->l2) : copy_text("l2=chosen") };
+  return (fit){ .ds = z->ds, .fold_of = fold_of, .folds = z->folds, .fold = fold, .subset = z->subset,
+                .threads = z->threads, .seed = z->seed, .name = "frozen", .title = w->title, .set = w->set,
+                .sha256 = n->sha256, .recipe = "logistic", .with = w->with, .device = z->kind->name,
+                .engine = z->kind->arithmetic, .method = LOGISTIC, .init = z->m->sha256, .flop = n->flop, .learn = z->learn };
+}
+
+static void compute_fold(frozen *z, fit *f, int among, const run_folder *r)
+{
+  read_activations(z);
+  fold_fit t = fit_fold(z, f->fold_of, f->fold);
+  f->seconds = z->seconds / among + t.seconds, f->rate = z->ds->n / fmax(z->seconds, 1e-9);
+  f->params = z->ds->classes * (z->features + 1.0);
+  f->rows = 1, f->loss = &t.loss, f->accuracy = &t.accuracy;
+  fit_write(r, f, t.prob);
+  printf("%s: lambda %g, %d steps\n", r->out, t.l2, t.l->steps);
+  logistic_free(t.l), free(t.prob);
 }
 
 /* frozen: the command */
-static void run_frozen(const frozen *z, const char *fold_text, const char *out)
+static void run_fold(frozen *z, const int *fold_of, int fold, int among, const char *folder)
 {
-  int first, last, right = 0, cells = 0, seen = 0, *fold_of = folds_make(z->ds, z->folds, z->seed, z->subset);
+  fold_words w;
+  fit f = describe_fold(z, fold_of, fold, &w);
+  run_folder r;
+  if (fit_open(&r, folder, &f, z->pool) == RUN_OPEN) compute_fold(z, &f, among, &r);
+  run_close(&r);
+  free(w.title), free(w.set), free(w.with);
+}
+
+static void run_frozen(frozen *z, const char *fold_text, const char *out)
+{
+  int first, last, tests, right = 0, cells = 0, seen = 0, *fold_of = folds_make(z->ds, z->folds, z->seed, z->subset);
   fit_folds(fold_text, z->folds, &first, &last);
-  fold_fit *t = NEW(fold_fit, z->folds);
-  int *row = NEW(int, z->ds->n);
-  #pragma omp parallel for schedule(dynamic)
-  for (int f = first; f <= last; f++) t[f] = fit_fold(z, fold_of, f);
   for (int f = first; f <= last; f++) {
     char *folder = fit_folder(out, f, last > first);
-    right += write_fold(z, fold_of, f, &t[f], z->seconds / (last - first + 1), folder);
-    cells += fold_rows(z->ds, fold_of, f, true, row);
-    printf("%s: lambda %g, %d steps\n", folder, t[f].l2, t[f].l->steps);
-    seen += saw_fold(z, f);
-    logistic_free(t[f].l), free(t[f].prob), free(folder);
+    run_fold(z, fold_of, f, last - first + 1, folder);
+    right += fit_right(folder, &tests), cells += tests, seen += saw_fold(z, f);
+    free(folder);
   }
   if (seen)
     warn(out, say("the net was trained on cells held out in %d of these folds", seen),
          "what is right there may be remembered, not recognised");
-  printf("%s: %d of %d held-out cells right (%.2f %%), %d activations of %s\n", out, right, cells,
-         100.0 * right / cells, z->features, z->layer);
-  free(t), free(row), free(fold_of);
+  printf("%s: %d of %d held-out cells right (%.2f %%)%s\n", out, right, cells, 100.0 * right / cells,
+         z->x ? say(", %d activations of %s", z->features, z->layer) : ", finished already");
+  free(fold_of);
+}
+
+static void record_no_beginning(const frozen *z, const char *fold_text, const char *out, const char *init)
+{
+  int first, last, *fold_of = folds_make(z->ds, z->folds, z->seed, z->subset);
+  fit_folds(fold_text, z->folds, &first, &last);
+  for (int i = first; i <= last; i++) {
+    char *folder = fit_folder(out, i, last > first);
+    run_folder r;
+    const fit f = { .ds = z->ds, .fold_of = fold_of, .folds = z->folds, .fold = i, .subset = z->subset, .threads = z->threads,
+                    .seed = z->seed, .name = "frozen", .title = "frozen", .set = "", .sha256 = "", .recipe = "logistic", .with = "",
+                    .device = z->kind->name, .engine = z->kind->arithmetic, .method = LOGISTIC, .init = init, .flop = NAN,
+                    .params = NAN, .rate = NAN, .learn = z->learn };
+    if (fit_open(&r, folder, &f, z->pool) == RUN_OPEN) fit_write(&r, &f, NULL);
+    run_close(&r), free(folder);
+  }
+  free(fold_of);
 }
 
 /* wbcsnet frozen: a trained net's activations and multinomial logistic regression, over folds. */
@@ -200,6 +240,7 @@ int cmd_frozen(int argc, char **argv)
     { "l2", OPTION_REAL, &z.l2, "LAMBDA", "penalty (0: chosen by cross-validation within the training folds)" },
     { "device", OPTION_TEXT, &device, "NAME", "engine: auto, cpu, ref, cuda[:N], cuda-tf32, cuda-bf16 (auto)" },
     { "threads", OPTION_INT, &z.threads, "T", "threads (0: one a core); no result depends on it" },
+    { "pool", OPTION_TEXT, &z.pool, "FOLDER", "one job of many, as in wbcsnet train" },
     {0}
   };
   options_read(argc, argv, table, "frozen --weights FILE --data FOLDER --out FOLDER [flags]",
@@ -212,20 +253,19 @@ int cmd_frozen(int argc, char **argv)
   if (z.subset < 0) die(EXIT_USAGE, "--cells", say("%d", z.subset), "0 or more", NULL);
   if (z.learn < 0) die(EXIT_USAGE, "--learn", say("%d", z.learn), "0 or more", NULL);
   if (z.threads < 0 || z.threads > 4096) die(EXIT_USAGE, "--threads", say("%d", z.threads), "0 to 4096", NULL);
-  int first, last;
-  fit_folds(fold, z.folds, &first, &last);
-  const engine_kind *kind = engine_find(device);
-  model *m = model_load(weights);
-  shape in = m->net->layer[0].out;
+  char *init = NULL, *path = z.pool ? run_weights(weights, &init) : copy_text(weights);
+  z.kind = engine_find(device);
+  model *m = path ? model_load(path) : NULL;
+  shape in = m ? m->net->layer[0].out : (shape){ .c = 3 };
   if (z.threads) omp_set_num_threads(z.threads);
   else z.threads = omp_get_max_threads();
   dataset *ds = dataset_load(data, in.h, in.w);
   dataset_channels(ds, in.c);
-  z.ds = ds, z.m = m, z.device = kind->name;
-  if (!z.layer) z.layer = last_features(m->net);
-  read_activations(&z, kind);
-  run_frozen(&z, fold, out);
-  free(z.x), dataset_free(ds), model_free(m);
+  z.ds = ds, z.m = m;
+  if (m) choose_layer(&z);
+  if (m) run_frozen(&z, fold, out); else record_no_beginning(&z, fold, out, init);
+  free(z.x), dataset_free(ds), free(init), free(path);
+  if (m) model_free(m);
   return 0;
 }
 

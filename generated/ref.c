@@ -595,5 +595,5 @@ static const char *never_off(void) { return NULL; }
 
 static engine *ref_open(const plan *p, int threads) { return host_open(&engine_ref, ref_op, p, threads); }
 
-const engine_kind engine_ref = { .name = "ref", .tolerance = 1e-5, .why_off = never_off, .open = ref_open, HOST_FUNCTIONS };
+const engine_kind engine_ref = { .name = "ref", .arithmetic = 1, .tolerance = 1e-5, .why_off = never_off, .open = ref_open, HOST_FUNCTIONS };
 

@@ -1,22 +1,9 @@
 #include "options.h"
+#include "runfolder.h"
 #include "values.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* One held-out cell, its group ("" where none is known) and what the net made of it. */
-typedef struct { const char *file, *group; int truth, said; } answer;
-
-typedef struct {
-  char *path, *arm;
-  json *j;                                           /* run.json */
-  uint64_t seed;
-  int fold, folds;
-  bool diverged;
-  int answers;
-  answer *answer;                                    /* of the held-out cells; none when fold is "all" */
-  csv *log, *predictions, *cells;                    /* keep the texts that answer points into */
-} run;
 
 typedef struct { const char *name; int runs; run **run; } arm;     /* runs sorted by seed, then fold */
 
@@ -24,6 +11,7 @@ typedef struct {
   const char *experiment, *out;
   int runs, arms, classes;
   run *run;
+  char **arm_of;                                     /* (runs) from the paths */
   arm *arm;
   const char *class_name[STATS_CLASSES];
   values table;
@@ -40,100 +28,30 @@ static char *path_part(const char *path, int from_end)
   return join("%.*s", (int)(end - start), start);
 }
 
-static int class_of(const summary *s, const char *name, const char *where)
+static void same_classes(summary *s, const run *r)
 {
-  for (int k = 0; k < s->classes; k++)
-    if (!strcmp(s->class_name[k], name)) return k;
-  die(EXIT_DATA, where, say("the class '%s'", name), "a class that has a column of probabilities", NULL);
+  if (!s->classes && r->classes > STATS_CLASSES)
+    die(EXIT_DATA, r->path, say("%d classes", r->classes), say("at most %d", STATS_CLASSES), NULL);
+  for (int k = 0; !s->classes && k < r->classes; k++) s->class_name[k] = r->class_name[k];
+  if (!s->classes) s->classes = r->classes;
+  bool same = !r->answers || s->classes == r->classes;
+  for (int k = 0; same && k < r->classes; k++) same = !strcmp(s->class_name[k], r->class_name[k]);
+  if (!same) die(EXIT_DATA, r->path, "other classes than in the first run", "the same ones in the same order", "give the runs of one data set");
 }
 
-/* read a run's predictions */
-static void read_groups(run *r)
+static void read_run(summary *s, int i, const char *path)
 {
-  char *path = join("%s/folds.csv", r->path);
-  if (!file_exists(path)) return;
-  csv *c = r->cells = csv_read(path, NULL);
-  int file = csv_need(c, "file"), group = csv_need(c, "group"), at = 0;
-  for (int i = 0; i < r->answers; i++, at++) {
-    while (at < c->rows && strcmp(csv_cell(c, at, file), r->answer[i].file)) at++;
-    if (at == c->rows)
-      die(EXIT_DATA, path, say("no cell %s behind the one before it", r->answer[i].file),
-          "the cells of predictions.csv, in their order", "remove the run folder to run it again");
-    r->answer[i].group = csv_cell(c, at, group);
-  }
-  free(path);
-}
-
-static void read_predictions(summary *s, run *r)
-{
-  char *path = join("%s/predictions.csv", r->path);
-  if (!file_exists(path)) {
-    if (!r->diverged) die(EXIT_DATA, path, "no such file", "the predictions of a finished run",
-                          "remove the run folder to run it again");
-    return;
-  }
-  csv *c = r->predictions = csv_read(path, NULL);
-  int file = csv_need(c, "file"), truth = csv_need(c, "class"), said = csv_need(c, "predicted");
-  if (!s->classes)
-    for (int k = said + 1; k < c->columns && s->classes < STATS_CLASSES; k++)
-      s->class_name[s->classes++] = c->header[k];
-  r->answers = c->rows, r->answer = NEW(answer, c->rows);
-  for (int i = 0; i < c->rows; i++)
-    r->answer[i] = (answer){ csv_cell(c, i, file), "", class_of(s, csv_cell(c, i, truth), path),
-                             class_of(s, csv_cell(c, i, said), path) };
-  free(path);
-  read_groups(r);
-}
-
-/* read a run's record */
-static void read_run(summary *s, run *r, const char *path)
-{
-  size_t n = strlen(path);
-  if (n > 9 && !strcmp(path + n - 9, "/run.json")) n -= 9;
-  while (n > 1 && path[n - 1] == '/') n--;
-  r->path = join("%.*s", (int)n, path), r->arm = path_part(r->path, 2);
+  run *r = &s->run[i];
+  run_read(r, path);
+  s->arm_of[i] = path_part(r->path, 2);
   char *seed = path_part(r->path, 1), *part = path_part(r->path, 0);
-  if (!*r->arm || strncmp(seed, "seed", 4) || strncmp(part, "fold", 4))
+  if (!*s->arm_of[i] || strncmp(seed, "seed", 4) || strncmp(part, "fold", 4))
     die(EXIT_USAGE, path, "no arm, seed and fold in the path", ".../ARM/seedS/foldI", NULL);
   free(seed), free(part);
-  char *record = join("%s/run.json", r->path);
-  char *text = file_read(record, NULL, "a run folder that wbcsnet train has finished");
-  r->j = json_parse(text, record);
-  const json *config = json_get(r->j, "config"), *fold = json_get(config, "fold");
-  if (!config || !json_number(r->j, "finished", 0))
-    die(EXIT_DATA, record, "a run that is not finished", NULL, "give the same train command again");
-  r->seed = (uint64_t)json_number(config, "seed", 0), r->folds = (int)json_number(config, "folds", 0);
-  r->fold = fold && fold->kind == JSON_NUMBER ? (int)fold->number : -1;
-  r->diverged = json_number(r->j, "diverged", 0) != 0;
-  if (r->fold >= 0) read_predictions(s, r);
-  free(record), free(text);
-  char *log = join("%s/log.csv", r->path);
-  r->log = csv_read(log, "the training log of a run");
-  free(log);
+  same_classes(s, r);
 }
 
 /* gather the runs into arms */
-/* tell whether two configurations agree */
-static bool same_json(const json *a, const json *b)
-{
-  if (!a || !b || a->kind != b->kind) return a == b;
-  if (a->kind == JSON_TEXT) return !strcmp(a->text, b->text);
-  if (a->kind == JSON_NUMBER || a->kind == JSON_BOOL) return a->number == b->number;
-  for (a = a->child, b = b->child; a && b; a = a->next, b = b->next)
-    if ((a->name && strcmp(a->name, b->name)) || !same_json(a, b)) return false;
-  return a == b;
-}
-
-/* Do two runs agree in data, net, recipe and folds? */
-static bool same_but_fold(const json *a, const json *b)
-{
-  const char *keys[] = { "data", "net", "recipe", "folds", "cells", "learn", "ungrouped", NULL };
-  const json *x = json_get(a, "config"), *y = json_get(b, "config");
-  for (int i = 0; keys[i]; i++)
-    if (!same_json(json_get(x, keys[i]), json_get(y, keys[i]))) return false;
-  return true;
-}
-
 static int by_seed_and_fold(const void *a, const void *b)
 {
   const run *x = *(run *const *)a, *y = *(run *const *)b;
@@ -146,10 +64,10 @@ static void gather_arms(summary *s)
   for (int i = 0; i < s->runs; i++) {
     run *r = &s->run[i];
     int a = 0;
-    while (a < s->arms && strcmp(s->arm[a].name, r->arm)) a++;
-    if (a == s->arms) s->arm[s->arms++] = (arm){ .name = r->arm, .run = NEW(run *, s->runs) };
+    while (a < s->arms && strcmp(s->arm[a].name, s->arm_of[i])) a++;
+    if (a == s->arms) s->arm[s->arms++] = (arm){ .name = s->arm_of[i], .run = NEW(run *, s->runs) };
     s->arm[a].run[s->arm[a].runs++] = r;
-    if (!same_but_fold(s->arm[a].run[0]->j, r->j))
+    if (!run_same_arm(s->arm[a].run[0], r))
       die(EXIT_DATA, r->path, "another configuration than this arm's first run",
           "one net, recipe and data set an arm",
           "remove the runs of the older configuration");
@@ -220,7 +138,7 @@ static const char *short_name(const summary *s, int k)
 }
 
 /* describe the arms */
-static double run_number(const run *r, const char *name) { return json_number(r->j, name, NAN); }
+static double run_number(const run *r, const char *name) { return json_number(r->record, name, NAN); }
 
 static double mean_of(const arm *a, const char *name, double *sum)
 {
@@ -266,7 +184,7 @@ static void put_known(values *t, double x, int digits, const char *experiment, c
 static void describe_arm(summary *s, const arm *a)
 {
   const run *first = a->run[0];
-  const json *config = json_get(first->j, "config"), *n = json_get(config, "net"),
+  const json *config = first->config, *n = json_get(config, "net"),
     *recipe = json_get(config, "recipe");
   const char *e = s->experiment;
   values *t = &s->table;
@@ -617,13 +535,13 @@ static void write_scores(const summary *s)
 /* put where the runs come from */
 static void put_origin(summary *s)
 {
-  const json *j = s->run[0].j, *data = json_get(json_get(j, "config"), "data");
+  const json *j = s->run[0].record, *data = json_get(json_get(j, "config"), "data");
   const char *e = s->experiment;
   values *t = &s->table;
   double seconds = 0;
   int diverged = 0, runs = 0;
   for (int i = 0; i < s->runs; i++) {
-    if (json_number(s->run[i].j, "shared", 0) != 0) continue;    /* another experiment's run, counted there */
+    if (json_number(s->run[i].record, "shared", 0) != 0) continue;    /* another experiment's run, counted there */
     seconds += run_number(&s->run[i], "seconds"), diverged += s->run[i].diverged, runs++;
   }
   put_text(t, json_text(data, "name", "?"), "%s/data", e);
@@ -645,7 +563,7 @@ static void write_results(const summary *s)
   fprintf(a->f, "{\"experiment\": \"%s\", \"runs\": [", s->experiment);
   for (int i = 0; i < s->runs; i++) {
     fputs(i ? ",\n  " : "\n  ", a->f), fputs("{\"run\": ", a->f), json_put_text(a->f, s->run[i].path);
-    fputs(", \"weights_sha256\": ", a->f), json_put_text(a->f, json_text(s->run[i].j, "weights_sha256", ""));
+    fputs(", \"weights_sha256\": ", a->f), json_put_text(a->f, json_text(s->run[i].record, "weights_sha256", ""));
     fputs("}", a->f);
   }
   fputs("],\n\"values\": ", a->f), write_values_json(a->f, &s->table), fputs("}\n", a->f);
@@ -673,8 +591,8 @@ int cmd_summarise(int argc, char **argv)
   if (!s.experiment || !s.out || !s.runs)
     die(EXIT_USAGE, "summarise", !s.runs ? "no run folders" : !s.out ? "no --out" : "no --experiment", NULL,
         "wbcsnet summarise --help");
-  s.run = NEW(run, s.runs);
-  for (int i = 0; i < s.runs; i++) read_run(&s, &s.run[i], path[i]);
+  s.run = NEW(run, s.runs), s.arm_of = NEW(char *, s.runs);
+  for (int i = 0; i < s.runs; i++) read_run(&s, i, path[i]);
   make_folders(s.out);
   gather_arms(&s), put_origin(&s);
   for (int a = 0; a < s.arms; a++) {

@@ -7,23 +7,19 @@
 #include "recipe.h"
 #include "rng.h"
 #include "runfolder.h"
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 /* train: a job */
 typedef struct {
   /* what was asked */
   const char *data, *net_path, *set, *recipe_path, *with, *fold_text, *init_path, *pretrained_path, *device,
-    *out;
+    *out, *pool;
   int folds, fold, subset, learn, threads;           /* fold: -1 trains on every cell */
   uint64_t seed;
-  bool init_all, keep_going, quiet, ungrouped;
+  bool init_all, keep_going, quiet, ungrouped, identity_only;
   double every;                                      /* seconds of training between checkpoints */
   /* what follows */
   dataset *ds;
@@ -31,11 +27,11 @@ typedef struct {
   plan *plan;
   recipe r;
   const engine_kind *kind;
-  char *config, config_sha[65], init_sha[65], title[128];
+  char *stand_in, *recipe, *init, title[128];        /* recipe: as JSON; init: names the weights that it begins from, or NULL */
+  run_folder folder;
   int *fold_of, *train, *test, trains, tests;        /* rows of ds */
   int per_epoch, iterations;
   float *mean, *class_weight, *factor;               /* (H, W, C), (classes), (params), or NULL */
-  int lock;
   /* what changes */
   engine *engine;
   net_state state;
@@ -45,7 +41,7 @@ typedef struct {
   double *loss, *accuracy;                           /* (iterations) the log */
   double spent, stepping, saved, save_cost;          /* seconds: loop, steps alone; last save: when, how long */
   double inferring;                                  /* seconds: classifying what was held out */
-  bool diverged, bad_weight;                         /* bad_weight: a weight broke, not the loss */
+  bool cannot_begin, diverged, bad_weight;           /* bad_weight: a weight broke, not the loss */
 } job;
 
 /* train: choose the cells */
@@ -224,180 +220,12 @@ static void load_first_weights(job *j)
   free(taken);
 }
 
-/* train: the configuration */
-static void write_config(job *j)
-{
-  size_t n;
-  builder b = {0};
-  build(&b, "{\"data\": {\"name\": "), build_json(&b, j->ds->name);
-  build(&b, ", \"kind\": "), build_json(&b, j->ds->kind);
-  build(&b, ", \"sha256\": \"%s\", \"cells\": %d}, \"net\": {\"name\": ", j->ds->sha256, j->ds->n);
-  build_json(&b, j->net->name);
-  build(&b, ", \"title\": "), build_json(&b, j->net->title);
-  build(&b, ", \"set\": "), build_json(&b, j->set ? j->set : "");
-  build(&b, ", \"sha256\": \"%s\"}, \"recipe\": ", j->net->sha256);
-  recipe_json(&b, &j->r);
-  build(&b, ", \"folds\": %d, \"fold\": ", j->folds);
-  if (j->fold < 0) build(&b, "\"all\""); else build(&b, "%d", j->fold);
-  if (j->learn) build(&b, ", \"learn\": %d", j->learn);
-  if (j->ungrouped) build(&b, ", \"ungrouped\": true");
-  build(&b, ", \"cells\": %d, \"seed\": %llu, \"init\": ", j->subset, (unsigned long long)j->seed);
-  if (!*j->init_sha) build(&b, "null");
-  else build(&b, "\"%s%s%s\"", j->pretrained_path ? "torch " : "", j->init_sha, j->init_all ? " all" : "");
-  build(&b, ", \"device\": \"%s\"}", j->kind->name);
-  j->config = built(&b, &n);
-  sha256_of(j->config, n, j->config_sha);
-}
-
-static const char *value_text(const json *v)
-{
-  if (!v) return "absent";
-  if (v->kind == JSON_TEXT) return say("\"%.80s\"", v->text);
-  if (v->kind == JSON_NUMBER) return say("%.40s", v->text);
-  return v->kind == JSON_NULL ? "null" : v->kind == JSON_BOOL ? (v->number != 0 ? "true" : "false") : "a group";
-}
-
-static bool same_value(const json *a, const json *b)
-{
-  if (!a || !b || a->kind != b->kind) return false;
-  return a->text ? !strcmp(a->text, b->text) : a->number == b->number;
-}
-
-static void refuse_other(const char *where, const char *path, const json *ours, const json *theirs)
-{
-  for (const json *v = ours->child; v; v = v->next) {
-    const json *w = json_get(theirs, v->name);
-    char *key = join("%s%s%s", path, *path ? "." : "", v->name);
-    if (v->kind == JSON_OBJECT && w && w->kind == JSON_OBJECT) refuse_other(where, key, v, w);
-    else if (!same_value(v, w))
-      die(EXIT_DATA, where, say("a run of another configuration: %s = %s", key, value_text(w)), value_text(v),
-          strcmp(v->name, "device") || !w ? "choose another --out, or remove that folder"
-          : say("--device %s goes on with it; or choose another --out", w->text));
-    free(key);
-  }
-}
-
-static void claim_folder(const job *j)
-{
-  char *path = join("%s/config.json", j->out);
-  if (!file_exists(path)) {
-    atomic_file *a = file_create(path);
-    fprintf(a->f, "%s\n", j->config);
-    file_commit(a);
-  }
-  free(path);
-}
-
-static void compare_configurations(const job *j)
-{
-  char *path = join("%s/config.json", j->out);
-  if (file_exists(path)) {
-    char *text = file_read(path, NULL, NULL);
-    json *theirs = json_parse(text, path), *ours = json_parse(j->config, "configuration");
-    refuse_other(path, "", ours, theirs);
-    if (strncmp(text, j->config, strlen(j->config)))
-      die(EXIT_DATA, path, "a configuration of another version of this program", "this version's",
-          "choose another --out, or remove that folder");
-    json_free(ours), json_free(theirs), free(text);
-  }
-  free(path);
-}
-
-/* train: the run folder */
-static bool half_written(const char *name)
-{
-  const char *tail = strstr(name, ".tmp.");
-  return tail && strspn(tail + 5, "0123456789") == strlen(tail + 5);
-}
-
-static void refuse_strangers(const job *j)
-{
-  static const char *const ours[] = { ".", "..", "lock", "command", "train.txt" };
-  if (file_exists(say("%s/config.json", j->out))) return;
-  DIR *d = opendir(j->out);
-  for (struct dirent *e; d && (e = readdir(d)); ) {
-    bool known = half_written(e->d_name);
-    for (int i = 0; i < 5; i++) known |= !strcmp(e->d_name, ours[i]);
-    if (!known)
-      die(EXIT_DATA, j->out, say("a folder that holds %.80s and no config.json", e->d_name),
-          "a new or empty folder, or a run's own", "choose another --out");
-  }
-  if (d) closedir(d);
-}
-
-static void lock_folder(job *j)
-{
-  char *path = join("%s/lock", j->out);
-  make_folders(j->out);
-  j->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (j->lock < 0) file_write_error(path);
-  if (!flock(j->lock, LOCK_EX | LOCK_NB)) { free(path); return; }
-  if (errno == EWOULDBLOCK)
-    die(EXIT_FAIL, j->out, "another process at work in this folder", "one process a run folder",
-        "wait for it, or choose another --out");
-  warn(path, say("cannot lock: %s", strerror(errno)), "see to it that no second process runs in this folder");
-  free(path);
-}
-
-static void remove_leftovers(const job *j)
-{
-  DIR *d = opendir(j->out);
-  for (struct dirent *e; d && (e = readdir(d)); ) {
-    if (!half_written(e->d_name)) continue;
-    char *path = join("%s/%s", j->out, e->d_name);
-    unlink(path), free(path);
-  }
-  if (d) closedir(d);
-}
-
-static bool anything_missing(const job *j, bool diverged)
-{
-  const char *const need[] = { "log.csv", diverged ? NULL : "weights.safetensors", j->fold < 0 ? NULL : "predictions.csv" };
-  for (int i = 0; i < 3; i++) {
-    if (!need[i] || file_exists(say("%s/%s", j->out, need[i]))) continue;
-    warn(j->out, say("finished, but %s is missing", need[i]), "the job is run again");
-    return true;
-  }
-  return false;
-}
-
-static bool already_finished(const job *j, int *code)
-{
-  char *path = join("%s/run.json", j->out);
-  bool done = false;
-  if (file_exists(path)) {
-    char *text = file_read(path, NULL, NULL);
-    json *run = json_parse(text, path);
-    bool diverged = json_number(run, "diverged", 0) != 0;
-    double tests = json_number(run, "test_cells", 0);
-    done = json_number(run, "finished", 0) != 0 && !anything_missing(j, diverged);
-    if (done && !j->quiet)
-      printf("%s: finished already: %s\n", j->out, diverged ? "it diverged" :
-             say("%g epochs, %s", json_number(run, "epochs", 0), tests > 0
-                 ? say("%g of %g held-out cells right", json_number(run, "correct", 0), tests)
-                 : say("%.2f %% of its own cells right", 100 * json_number(run, "final_accuracy", 0))));
-    *code = diverged && !j->keep_going ? EXIT_FAIL : 0;
-    json_free(run), free(text);
-  }
-  free(path);
-  return done;
-}
-
 /* train: checkpoints */
-static void write_log(const job *j)
-{
-  char *path = join("%s/log.csv", j->out);
-  atomic_file *a = file_create(path);
-  fputs("iteration,epoch,loss,accuracy\n", a->f);
-  for (int i = 0; i < j->at; i++)
-    fprintf(a->f, "%d,%d,%.9g,%.9g\n", i + 1, i / j->per_epoch + 1, j->loss[i], j->accuracy[i]);
-  file_commit(a);
-  free(path);
-}
-
 static void note_run(safetensors *s, const job *j)
 {
-  st_put(s, "config", j->config), st_put(s, "config_sha256", j->config_sha);
+  char hex[65];
+  sha256_of(j->folder.config, strlen(j->folder.config), hex);
+  st_put(s, "config", j->folder.config), st_put(s, "config_sha256", hex);
   st_put(s, "recipe", j->r.name), st_put(s, "data_sha256", j->ds->sha256);
   st_put(s, "order_of", j->r.shuffle == SHUFFLE_ONCE ? "once" : "epoch");
   st_put(s, "seed", say("%llu", (unsigned long long)j->seed));
@@ -425,7 +253,7 @@ static bool save_checkpoint(job *j)
     }
     st_write(s, path, NULL);
     st_free(s);
-    write_log(j);
+    run_write_log(&j->folder, j->at, j->per_epoch, j->loss, j->accuracy);
   }
   free(path);
   j->saved = seconds(), j->save_cost = j->saved - start, j->spent += j->save_cost;
@@ -437,7 +265,9 @@ static void resume(job *j)
   char *path = join("%s/checkpoint.safetensors", j->out);
   if (file_exists(path)) {
     safetensors *s = st_read(path);
-    if (strcmp(st_need(s, "config_sha256"), j->config_sha))
+    char identity[65];
+    run_identity(st_need(s, "config"), identity);
+    if (strcmp(identity, j->folder.identity))
       die(EXIT_DATA, path, "a checkpoint of another configuration", "this run's own",
           "remove the file to begin again");
     if (!st_find(s, "log.loss"))
@@ -616,37 +446,36 @@ static double images_seen(const job *j)
   return (double)(j->at / j->per_epoch) * ((double)(j->per_epoch - 1) * j->r.batch + last) + j->at % j->per_epoch * (double)j->r.batch;
 }
 
+static double rate_of(double cells, double seconds) { return cells > 0 && seconds > 0 ? cells / seconds : NAN; }
+
 static void write_record(const job *j, int correct, const char *weights_sha)
 {
-  double loss = NAN, accuracy = NAN;
-  char *path = join("%s/run.json", j->out), *machine = machine_name();
-  size_t floats = 0;
-  for (int i = 0; i < j->net->params; i++) floats += j->net->param[i].count;
-  if (j->at) epoch_means(j, (j->at - 1) / j->per_epoch, &loss, &accuracy);
-  atomic_file *a = file_create(path);
-  fprintf(a->f, "{\"finished\": true, \"config_sha256\": \"%s\",\n \"config\": %s,\n", j->config_sha,
-          j->config);
-  fprintf(a->f, " \"params\": %zu, \"flop_per_image\": %.0f, \"train_cells\": %d, \"test_cells\": %d, \"iterations\": %d, \"epochs\": %d",
-          floats, j->net->flop, j->trains, j->tests, j->at, j->at / j->per_epoch);
-  put_member(a->f, "seconds", j->spent);
-  put_member(a->f, "images_per_second", images_seen(j) / j->stepping);
-  put_member(a->f, "infer_images_per_second", j->tests && j->inferring > 0 ? j->tests / j->inferring : NAN);
-  put_member(a->f, "memory_bytes", 4.0 * (double)(j->plan->act_floats + j->plan->grad_floats + 3 * j->net->param_floats));
-  put_member(a->f, "train_flop", j->net->train_flop * images_seen(j));
-  fprintf(a->f, ", \"threads\": %d,\n", j->threads);
-  fprintf(a->f, " \"correct\": %d", correct);
-  put_member(a->f, "final_loss", loss), put_member(a->f, "final_accuracy", accuracy);
-  fprintf(a->f, ", \"diverged\": %s", j->diverged ? "true" : "false");
-  if (j->diverged) fprintf(a->f, ", \"diverged_at\": %d", j->at + !j->bad_weight);
-  if (weights_sha) fprintf(a->f, ", \"weights_sha256\": \"%s\"", weights_sha);
-  else fputs(", \"weights_sha256\": null", a->f);
-  fputs(",\n \"machine\": ", a->f), json_put_text(a->f, machine);
-  fputs(", \"version\": ", a->f), json_put_text(a->f, WBCSNET_VERSION), fputs("}\n", a->f);
-  file_commit(a);
-  free(path), free(machine);
+  run_result t = { .flop = j->net->flop, .seconds = j->spent, .rate = rate_of(images_seen(j), j->stepping),
+                   .infer_rate = rate_of(j->tests, j->inferring),
+                   .memory = 4.0 * (double)(j->plan->act_floats + j->plan->grad_floats + 3 * j->net->param_floats),
+                   .train_flop = j->net->train_flop * images_seen(j), .loss = NAN, .accuracy = NAN,
+                   .train_cells = j->trains, .test_cells = j->tests, .iterations = j->at, .epochs = j->at / j->per_epoch,
+                   .threads = j->threads, .correct = correct, .diverged_at = j->diverged ? j->at + !j->bad_weight : -1,
+                   .weights_sha256 = weights_sha };
+  for (int i = 0; i < j->net->params; i++) t.params += (double)j->net->param[i].count;
+  if (j->at) epoch_means(j, (j->at - 1) / j->per_epoch, &t.loss, &t.accuracy);
+  run_write_record(&j->folder, &t);
 }
 
 /* train: the subcommand */
+static void name_first_weights(job *j)
+{
+  char sha[65];
+  if (j->pool && j->init_path) {
+    j->init_path = j->stand_in = run_weights(j->init_path, &j->init);
+    j->cannot_begin = !j->init_path;
+  }
+  const char *path = j->init_path ? j->init_path : j->pretrained_path;
+  if (!path) return;
+  sha256_of_file(path, sha);
+  j->init = join("%s%s%s", j->pretrained_path ? "torch " : "", sha, j->init_all ? " all" : "");
+}
+
 static void read_inputs(job *j)
 {
   j->r = recipe_load(j->recipe_path, j->with);
@@ -662,8 +491,7 @@ static void read_inputs(job *j)
     j->net = net_load(j->net_path, j->set, j->ds->classes);
   }
   j->kind = engine_find(j->device);
-  if (j->init_path) sha256_of_file(j->init_path, j->init_sha);
-  if (j->pretrained_path) sha256_of_file(j->pretrained_path, j->init_sha);
+  name_first_weights(j);
   snprintf(j->title, sizeof j->title, "%s seed %llu fold %s", j->net->name,
            (unsigned long long)j->seed, j->fold_text);
 }
@@ -678,7 +506,8 @@ static void prepare(job *j)
   j->state.stat = NEW(float, j->net->stat_floats);
   j->loss = NEW(double, j->iterations), j->accuracy = NEW(double, j->iterations);
   draw_first_weights(j);
-  if (j->init_path || j->pretrained_path) load_first_weights(j);
+  if (j->cannot_begin) j->diverged = j->bad_weight = true;
+  else if (j->init_path || j->pretrained_path) load_first_weights(j);
 }
 
 static void begin(job *j)
@@ -723,10 +552,10 @@ static int finish(job *j)
   const double start = seconds();
   float *prob = classify_held_out(j);
   j->inferring = seconds() - start;
-  int correct = predictions_write(j->out, j->ds, j->test, j->tests, prob);
+  int correct = run_write_predictions(&j->folder, j->ds, j->test, j->tests, prob);
   char *folds = join("%s/folds.csv", j->out), *checkpoint = join("%s/checkpoint.safetensors", j->out);
   folds_write(folds, j->ds, j->fold_of);
-  write_log(j);
+  run_write_log(&j->folder, j->at, j->per_epoch, j->loss, j->accuracy);
   write_record(j, correct, j->diverged ? NULL : sha);
   if (!j->diverged) unlink(checkpoint);
   free(prob), free(folds), free(checkpoint);
@@ -740,11 +569,10 @@ static void free_job(job *j)
   if (j->engine) j->engine->kind->close(j->engine);
   if (j->plan) plan_free(j->plan);
   net_free(j->net), dataset_free(j->ds);
-  free(j->config), free(j->fold_of), free(j->train), free(j->test), free(j->mean),
+  free(j->stand_in), free(j->recipe), free(j->init), free(j->fold_of), free(j->train), free(j->test), free(j->mean),
       free(j->class_weight), free(j->factor);
   free(j->state.param), free(j->state.velocity), free(j->state.stat), free(j->order), free(j->turn), free(j->loss),
       free(j->accuracy);
-  close(j->lock);
 }
 
 static void read_flags(job *j, int argc, char **argv)
@@ -773,6 +601,10 @@ static void read_flags(job *j, int argc, char **argv)
         "longest time between checkpoints (30); 0: after every step" },
     { "keep-going", OPTION_FLAG, &j->keep_going, NULL, "exit 0 when the loss breaks; the record says so" },
     { "quiet", OPTION_FLAG, &j->quiet, NULL, "print nothing but warnings and errors" },
+    { "pool", OPTION_TEXT, &j->pool, "FOLDER",
+        "one job of many: take the results of an equal run that is listed there, wait for one that is being computed, put a run of\n"
+        "another configuration aside as OUT.old" },
+    { "identity", OPTION_FLAG, &j->identity_only, NULL, "print the hash of what would be run, and run nothing" },
     {0}
   };
   char *examples = join("  wbcsnet train --data D1 --net experiments/nets/wbcsnet2.net --recipe experiments/recipes/faithful.conf \\\n"
@@ -806,28 +638,54 @@ static void check_flags(job *j)
   if (!(j->every >= 0)) die(EXIT_USAGE, "--checkpoint", say("%g", j->every), "seconds, 0 or more", NULL);
 }
 
+enum { TRAINING = 1 };
+static run_config config_of(job *j)
+{
+  if (!j->recipe) {
+    builder b = {0};
+    recipe_json(&b, &j->r);
+    j->recipe = built(&b, NULL);
+  }
+  return (run_config){ .ds = j->ds, .net = j->net->name, .title = j->net->title, .set = j->set ? j->set : "",
+                       .net_sha256 = j->net->sha256, .recipe = j->recipe, .folds = j->folds, .fold = j->fold,
+                       .subset = j->subset, .learn = j->learn, .ungrouped = j->ungrouped, .seed = j->seed, .init = j->init,
+                       .device = j->kind->name, .engine = j->kind->arithmetic, .method = TRAINING };
+}
+
+static void print_identity(job *j)
+{
+  const run_config c = config_of(j);
+  char hex[65];
+  run_config_identity(&c, hex);
+  puts(hex);
+}
+
+static int run_job(job *j)
+{
+  const run_config c = config_of(j);
+  catch_stop_signals();
+  run_open(&j->folder, j->out, &c, j->pool);
+  const run_state state = run_look(&j->folder, j->quiet);
+  int code = state == RUN_DIVERGED && !j->keep_going ? EXIT_FAIL : 0;
+  if (state == RUN_OPEN) {
+    prepare(j), run_claim(&j->folder), begin(j);
+    if (!j->cannot_begin) learn(j);
+    code = finish(j);
+  }
+  run_close(&j->folder);
+  return code;
+}
+
 /* wbcsnet train: one job with its own run folder. */
 int cmd_train(int argc, char **argv)
 {
-  job j = { .folds = 10, .fold_text = "all", .seed = 1, .device = "auto", .every = 30, .lock = -1 };
-  int code = 0;
+  job j = { .folds = 10, .fold_text = "all", .seed = 1, .device = "auto", .every = 30 };
   read_flags(&j, argc, argv);
   check_flags(&j);
   read_inputs(&j);
-  write_config(&j);
-  refuse_strangers(&j);
-  lock_folder(&j);
-  remove_leftovers(&j);
-  compare_configurations(&j);
-  if (!already_finished(&j, &code)) {
-    catch_stop_signals();
-    prepare(&j);
-    claim_folder(&j);
-    begin(&j);
-    learn(&j);
-    code = finish(&j);
-  }
-  unlink(say("%s/lock", j.out));
+  int code = 0;
+  if (j.identity_only) print_identity(&j);
+  else code = run_job(&j);
   free_job(&j);
   return code;
 }

@@ -13,12 +13,13 @@ run() {
     d=$tmp/runs/try/$1/seed$2/fold$3
     mkdir -p "$d"
     { echo file,class,predicted,neutrophil,eosinophil; cat; } >"$d/predictions.csv"
+    cells=$(($(wc -l <"$d/predictions.csv") - 1)) right=$(awk -F, 'NR > 1 && $2 == $3' "$d/predictions.csv" | wc -l)
     printf 'iteration,epoch,loss,accuracy\n1,1,%s,0.5\n2,1,1,0.75\n3,2,0.5,1\n4,2,0.25,1\n' "${6:-2}" >"$d/log.csv"
     cat >"$d/run.json" <<END
 {"finished": true, "config_sha256": "x", "config": {"data": {"name": "hand", "kind": "synthetic", "sha256": "0123456789abcdef", "cells": 10},
  "net": {"name": "$4", "title": "$4", "set": "", "sha256": "y"}, "recipe": {"name": "faithful", "with": "epochs=2"}, "folds": 2, "fold": $3, "cells": 0,
- "seed": $2, "init": null, "device": "ref"}, "params": 1000, "flop_per_image": 2000000, "train_cells": 5, "test_cells": 5, "iterations": 4, "epochs": 2,
- "seconds": 30, "images_per_second": 100, "threads": 1, "final_loss": 0.375, "final_accuracy": 1, "correct": 0, "diverged": $5, "weights_sha256": "z",
+ "seed": $2, "init": null, "device": "ref"}, "params": 1000, "flop_per_image": 2000000, "train_cells": 5, "test_cells": $cells, "iterations": 4, "epochs": 2,
+ "seconds": 30, "images_per_second": 100, "threads": 1, "final_loss": 0.375, "final_accuracy": 1, "correct": $right, "diverged": $5, "weights_sha256": "z",
  "machine": "a_b & c", "version": "0"}
 END
 }
@@ -174,7 +175,7 @@ judge full
 has "$v/claims.tex" '{\notreproduced}{the run diverged}' 'its claim is not reproduced'
 
 # what must not be
-sed -i 's/"title": "netb"/"title": "other"/' "$tmp/runs/try/b/seed1/fold1/run.json"
+sed -i 's/"sha256": "y"/"sha256": "other"/' "$tmp/runs/try/b/seed1/fold1/run.json"
 "$bin" summarise --experiment try --out "$tmp/bad" "$tmp"/runs/try/*/*/* 2>"$tmp/err"; [ $? = 3 ]; ok $? 'two nets in one arm: exit 3'
 has "$tmp/err" 'another configuration' 'and a message that says so'
 rm "$tmp/runs/try/b/seed1/fold0/predictions.csv"

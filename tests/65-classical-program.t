@@ -92,7 +92,7 @@ dies 3 basophil "more folds than basophils" "$w" classical --data "$tmp/d" --fol
 dies 2 "'fc9'" "a layer that there is not" "$w" frozen --weights "$r/tiny/seed1/fold2/weights.safetensors" --data "$tmp/d" --layer fc9 --out "$tmp/x"
 head -c 4000 "$r/tiny/seed1/fold2/weights.safetensors" >"$tmp/cut.safetensors"
 dies 3 'cut.safetensors' "damaged weights" "$w" frozen --weights "$tmp/cut.safetensors" --data "$tmp/d" --out "$tmp/x"
-dies 3 'a net that was trained' "a trained net's run folder is not overwritten" "$w" frozen --weights "$r/tiny/seed1/fold2/weights.safetensors" --data "$tmp/d" --folds 4 --fold 2 --out "$r/tiny/seed1/fold2"
+dies 3 'net.name = "tiny"' "a trained net's run folder is not overwritten" "$w" frozen --weights "$r/tiny/seed1/fold2/weights.safetensors" --data "$tmp/d" --folds 4 --fold 2 --out "$r/tiny/seed1/fold2"
 cp -r "$tmp/d" "$tmp/bad"; f=$(find "$tmp/bad/monocyte" -name '*.tif' | sort | head -1); head -c 900 "$f" >"$f.cut"; mv "$f.cut" "$f"
 dies 3 "${f##*/}" "a damaged cell" "$w" classical --data "$tmp/bad" --out "$tmp/x"
 [ ! -e "$tmp/x" ]; ok $? "nothing was written on the way"
