@@ -51,6 +51,8 @@ SYNTH_3 := --counts 120,80,80,100,100 --shots 4
 SET3 := $(CELLS_IN)/dataset3
 PLACE := $(WORK)$(if $(RUNS),/archived/$(call archived,HASH))
 RUNS3 := $(PLACE)/runs/$(SCALE)/$(DRAWN)
+# where equal runs of several experiments find each other
+POOL := $(PLACE)/runs/pool
 RUNS1 := $(PLACE)/runs/$(SCALE)/$(NAME1)$(SEEDED)
 RUNS2 := $(PLACE)/runs/$(SCALE)/$(NAME)
 RESULTS := $(PLACE)/results/$(SCALE)/$(NAME)$(PART)
