@@ -79,7 +79,7 @@ sub job {
     my %o = (data => tmp('set'), net => tmp('tiny.net'), recipe => tmp('tiny.conf'), folds => 4, fold => 0, seed => 1, device => 'auto',
              threads => 1, @_);
     $o{out} = tmp($o{out});
-    my @flags = grep { exists $o{$_} } qw(keep-going quiet init-all);
+    my @flags = grep { exists $o{$_} } qw(keep-going quiet init-all identity);
     my %flag = map { $_ => 1 } @flags;
     return ('train', (map { ("--$_", $o{$_}) } grep { !$flag{$_} && defined $o{$_} } sort keys %o), map { "--$_" } grep { $o{$_} } @flags);
 }
