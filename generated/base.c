@@ -1,10 +1,13 @@
 #include "base.h"
 /* base: headers */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,8 +26,13 @@ const char *say(const char *format, ...)
   return *place;
 }
 
+static const char *hinted_path, *true_hint;
+
+void hint_about(const char *path, const char *hint) { hinted_path = path, true_hint = hint; }
+
 void die(int code, const char *where, const char *found, const char *expected, const char *hint)
 {
+  if (hinted_path && !strcmp(where, hinted_path)) hint = true_hint;
   fflush(stdout);
   fprintf(stderr, "wbcsnet: %s: found %s%s%s\n%s%s%s", where, found, expected ? "; expected " : "", expected ? expected : "",
           hint ? "  hint: " : "", hint ? hint : "", hint ? "\n" : "");
@@ -118,31 +126,62 @@ char *built(builder *b, size_t *length)
   return text;
 }
 
-FILE *file_open(const char *path)
+/* NULL with errno; memory that lacks is no fault of the file */
+static FILE *file_open(const char *path)
 {
   FILE *f = fopen(path, "rb");
   if (!f && errno == ENOMEM) no_memory(BUFSIZ);
   return f;
 }
 
+char *file_load(const char *path, size_t *size, char why[256])
+{
+  struct stat st = {0};
+  char *bytes = NULL;
+  FILE *f = stat(path, &st) || !S_ISREG(st.st_mode) ? NULL : file_open(path);   /* to open a pipe would wait for ever */
+  if (!f) snprintf(why, 256, "%s", st.st_mode && !S_ISREG(st.st_mode) ? "not a plain file" : strerror(errno));
+  else {
+    bytes = new_bytes((size_t)st.st_size + 1);
+    *size = fread(bytes, 1, (size_t)st.st_size, f);
+    if (*size != (size_t)st.st_size) {
+      snprintf(why, 256, "%zu bytes of %lld%s%s", *size, (long long)st.st_size, ferror(f) ? ": " : "",
+               ferror(f) ? strerror(errno) : "");
+      free(bytes), bytes = NULL;
+    }
+  }
+  if (f) fclose(f);
+  return bytes;
+}
+
+static void plain_text(const char *path, char *text, size_t n)
+{
+  const char *zero = memchr(text, 0, n);
+  int line = 1;
+  for (const char *s = text; zero && s < zero; s++) line += *s == '\n';
+  if (zero)
+    die(EXIT_DATA, say("%s:%d", path, line), "a zero byte", "plain text",
+        "save it as UTF-8, not as UTF-16 or \"Unicode\"; or the file is damaged");
+  if (n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) memmove(text, text + 3, n - 2);
+}
+
 char *file_read(const char *path, size_t *size, const char *hint)
 {
-  FILE *f = file_open(path);
-  struct stat st;
-  if (!f || fstat(fileno(f), &st) || !S_ISREG(st.st_mode))
-    die(EXIT_DATA, path, f ? "not a plain file" : strerror(errno), "a readable file", hint);
-  char *text = new_bytes((size_t)st.st_size + 1);
-  size_t n = fread(text, 1, (size_t)st.st_size, f);
-  if (n != (size_t)st.st_size) die(EXIT_DATA, path, say("%zu bytes of %lld", n, (long long)st.st_size), "the whole file", hint);
-  fclose(f);
+  char why[256];
+  size_t n;
+  char *text = file_load(path, &n, why);
+  if (!text) die(EXIT_DATA, path, why, "a readable file", hint);
   if (size) *size = n;
+  else plain_text(path, text, n);
   return text;
 }
 
 bool file_exists(const char *path)
 {
-  return access(path, F_OK) == 0;
+  if (!access(path, F_OK)) return true;
+  if (errno != ENOENT && errno != ENOTDIR) die(EXIT_DATA, path, strerror(errno), "a place that can be looked at", NULL);
+  return false;
 }
+
 
 void make_folders(const char *path)
 {
@@ -152,13 +191,48 @@ void make_folders(const char *path)
     char c = *s;
     *s = 0;
     struct stat st;
-    if (mkdir(p, 0777) && (stat(p, &st) || !S_ISDIR(st.st_mode)))
-      die(EXIT_FAIL, p, errno == EEXIST ? "a file of that name" : strerror(errno), "a folder that can be made",
+    const int why = mkdir(p, 0777) ? errno : 0;
+    if (why && (stat(p, &st) || !S_ISDIR(st.st_mode)))
+      die(EXIT_FAIL, p, why == EEXIST ? "a file of that name" : strerror(why), "a folder that can be made",
           "choose a place on a disk that you may write to");
     *s = c;
     if (!c) break;
   }
   free(p);
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+  (void)st, (void)kind, (void)at;
+  return remove(path);
+}
+
+int remove_all(const char *path) { return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); }
+
+static bool is_ownerless(const char *path, const char *pid)
+{
+  if (!*pid || pid[strspn(pid, "0123456789")] || !kill((pid_t)atol(pid), 0) || errno != ESRCH) return false;
+  int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+  const bool ownerless = fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB);
+  if (fd >= 0) close(fd);
+  return ownerless;
+}
+
+char *leftover(const char *path, const char *mark)
+{
+  const char *slash = strrchr(path, '/');
+  char *folder = slash ? join("%.*s", (int)(slash - path + 1), path) : copy_text("./"), *found = NULL;
+  char *head = join("%s.%s.", slash ? slash + 1 : path, mark);
+  const size_t n = strlen(head);
+  DIR *d = opendir(folder);
+  for (struct dirent *e; d && !found && (e = readdir(d)); ) {
+    if (strncmp(e->d_name, head, n)) continue;
+    found = join("%s%s", folder, e->d_name);
+    if (!is_ownerless(found, e->d_name + n)) free(found), found = NULL;
+  }
+  if (d) closedir(d);
+  free(folder), free(head);
+  return found;
 }
 
 static atomic_file *open_files[8];
@@ -169,22 +243,40 @@ static void remove_temporaries(void)
     if (open_files[i]) unlink(open_files[i]->temporary);
 }
 
-void file_write_error(const char *path)
+_Noreturn void file_write_error(const char *path)
 {
-  const bool full = errno == ENOSPC;
-  die(EXIT_FAIL, path, say("cannot write: %s", strerror(errno)), "room and permission to write",
-      full ? "the disk is full; free some space and give the same command again" : "check the folder's permissions");
+  const int why = errno;
+  const bool full = why == ENOSPC || why == EDQUOT, limit = why == EFBIG;
+  die(EXIT_FAIL, path, say("cannot write: %s", strerror(why)), "room and permission to write",
+      full ? "the disk is full; free some space and give the same command again"
+      : limit ? "a limit on the size of files (ulimit -f) stands in the way" : "check the folder's permissions");
 }
+
+static bool is_unwritten(FILE *f)
+{
+  if (!ferror(f)) return fflush(f) != 0;
+  if (write(fileno(f), "\n", 1) == 1) errno = EIO;
+  return true;
+}
+
+void output_flush(void)
+{
+  if (is_unwritten(stdout)) file_write_error("standard output");
+}
+
+__attribute__((constructor)) static void take_limits_as_errors(void) { signal(SIGXFSZ, SIG_IGN); }
 
 atomic_file *file_create(const char *path)
 {
   static bool registered;
-  if (!registered) registered = !atexit(remove_temporaries), signal(SIGXFSZ, SIG_IGN);
+  if (!registered) registered = !atexit(remove_temporaries);
+  for (char *old; (old = leftover(path, "tmp")); free(old)) if (unlink(old)) { free(old); break; }
   atomic_file *a = NEW(atomic_file, 1);
   a->path = copy_text(path);
   a->temporary = join("%s.tmp.%d", path, (int)getpid());
   a->f = fopen(a->temporary, "wb");
   if (!a->f) file_write_error(path);
+  flock(fileno(a->f), LOCK_EX | LOCK_NB);            /* where a disk has no locks, nothing is swept */
   for (int i = 0; i < 8; i++)
     if (!open_files[i]) { open_files[i] = a; break; }
   return a;
@@ -192,7 +284,7 @@ atomic_file *file_create(const char *path)
 
 void file_commit(atomic_file *a)
 {
-  if (fflush(a->f) || ferror(a->f) || fsync(fileno(a->f)) || fclose(a->f) || rename(a->temporary, a->path))
+  if (is_unwritten(a->f) || fsync(fileno(a->f)) || fclose(a->f) || rename(a->temporary, a->path))
     file_write_error(a->path);
   for (int i = 0; i < 8; i++)
     if (open_files[i] == a) open_files[i] = NULL;
@@ -477,7 +569,6 @@ csv *csv_read(const char *path, const char *hint)
   c->text = file_read(path, NULL, hint);
   char *s = c->text, closing = ',';
   int room = 0, line = 1;
-  if (!strncmp(s, "\xef\xbb\xbf", 3)) s += 3;
   while (closing == ',') {
     c->header = grow(c->header, sizeof(char *) * (size_t)(c->columns + 1));
     c->header[c->columns++] = csv_field(&s, &closing);

@@ -22,6 +22,13 @@ _Noreturn void die(int code, const char *where, const char *found, const char *e
 /* The same form without ending the program; "warning:" stands in front. */
 void warn(const char *where, const char *found, const char *hint);
 
+/* Until hint_about(NULL, NULL), what die says about the file PATH ends with this hint, whoever complains; both texts stay the
+   caller's. */
+void hint_about(const char *path, const char *hint);
+
+/* Write out what was printed; dies with EXIT_FAIL when standard output cannot take it. */
+void output_flush(void);
+
 /* printf into fresh memory of any length, which is good for the next 15 calls; for messages and paths, never for data. */
 const char *say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *new_bytes(size_t bytes);                       /* zeroed; never NULL; dies with EXIT_FAIL when there is none. free() it. */
@@ -35,12 +42,13 @@ typedef struct { char *text; size_t length, room; } builder;
 void build(builder *b, const char *format, ...) __attribute__((format(printf, 2, 3)));   /* printf behind what is there */
 void build_json(builder *b, const char *s);          /* adds "s" with quotes and JSON's escapes */
 char *built(builder *b, size_t *length);             /* the text, never NULL: free() it; *length may be NULL. b is empty again. */
-/* Read a whole file; a zero byte is put behind it. *size may be NULL. Dies with EXIT_DATA when it cannot. free() it. */
+/* Read a whole file; a zero byte is put behind it. Without a size the file is text: a byte-order mark is dropped, and a zero
+   byte inside is an error. Dies with EXIT_DATA when it cannot. free() it. */
 char *file_read(const char *path, size_t *size, const char *hint);
+/* The same for any bytes, where the caller goes on without them (and in threads, where nobody may die): NULL with the reason. */
+char *file_load(const char *path, size_t *size, char why[256]);
 
-/* Open a file to read it; NULL with errno, or dies with EXIT_FAIL when it is memory that lacks: no fault of the file. */
-FILE *file_open(const char *path);
-bool file_exists(const char *path);
+bool file_exists(const char *path);                  /* dies with EXIT_DATA where that cannot be known */
 void make_folders(const char *path);                 /* mkdir -p; dies with EXIT_FAIL */
 
 /* An atomic writer: file_create opens PATH.tmp.PID, file_commit syncs and renames it to PATH; both die with EXIT_FAIL
@@ -48,7 +56,10 @@ void make_folders(const char *path);                 /* mkdir -p; dies with EXIT
 typedef struct { FILE *f; char *path, *temporary; } atomic_file;
 atomic_file *file_create(const char *path);
 void file_commit(atomic_file *a);
-void file_write_error(const char *path);             /* dies: says why (errno), hints at disk space */
+_Noreturn void file_write_error(const char *path);   /* says why (errno), hints at disk space */
+int remove_all(const char *path);                    /* a file, or a folder with all that is in it; 0, or -1 and errno */
+/* PATH.MARK.PID whose process is gone: what a killed one left. NULL when there is none; free() it. */
+char *leftover(const char *path, const char *mark);
 extern volatile int stop_requested;
 void catch_stop_signals(void);
 typedef struct { uint32_t h[8]; uint64_t bytes; uint8_t block[64]; } sha256;

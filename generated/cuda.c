@@ -1121,10 +1121,8 @@ static void gpu_get_dparam(engine *b, float *d)
 /* cuda.c: bring a batch in, take a result out */
 static void begin(cuda_engine *e, const batch *b, const sgd *s, float keep)
 {
-  const size_t batch_size = (size_t)e->base.plan->batch, n = (size_t)b->n;
-  if (b->n < 1 || n > batch_size)
-    die(EXIT_FAIL, "batch", say("%d images", b->n), say("1 to %zu, as the plan was made for", batch_size),
-        NULL);
+  const size_t n = (size_t)b->n;
+  batch_check(e->base.plan, b);
   turn *t = &e->ring[++e->turns % RESULTS_KEPT];
   doing(e, "waiting for an earlier step", NULL);
   check(e, cudaEventSynchronize(t->done));

@@ -3,11 +3,11 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <ftw.h>
-#include <signal.h>
+#include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 /* name the classes */
@@ -34,6 +34,7 @@ int class_of(const char *word)
 typedef struct { char *file, *group; int label; char sha256[65]; } labelled;
 struct dataset_writer {
   char *folder, *stage;
+  int lock;                                                          /* the stage, open and locked */
   bool replace, *made;                                               /* (classes) is its folder there */
   int classes, n, room, h, w;
   const char *const *class_name;
@@ -41,13 +42,7 @@ struct dataset_writer {
 };
 static dataset_writer *open_writer;
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-  (void)st, (void)kind, (void)at;
-  return remove(path);
-}
-static void remove_folder(const char *path) { nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); }
-static void remove_stage(void) { if (open_writer) remove_folder(open_writer->stage); }
+static void remove_stage(void) { if (open_writer) remove_all(open_writer->stage); }
 
 static bool folder_is_empty(const char *path)
 {
@@ -68,6 +63,17 @@ static void check_place(const char *folder, bool replace)
       ours ? "--replace overwrites it" : "choose another place");
 }
 
+static void sweep(const char *folder)
+{
+  char *old;
+  for (; (old = leftover(folder, "tmp")); free(old)) if (remove_all(old)) { free(old); break; }
+  for (; (old = leftover(folder, "old")); free(old)) {
+    const bool back = !file_exists(folder);
+    if (back ? rename(old, folder) : remove_all(old)) { free(old); break; }
+    if (back) warn(folder, "put back: its replacement was cut short", NULL);
+  }
+}
+
 dataset_writer *dataset_create(const char *folder, bool replace, int classes,
                                const char *const *class_name)
 {
@@ -76,11 +82,15 @@ dataset_writer *dataset_create(const char *folder, bool replace, int classes,
   dataset_writer *d = NEW(dataset_writer, 1);
   d->folder = copy_text(folder), d->replace = replace, d->classes = classes, d->class_name = class_name;
   for (size_t n = strlen(d->folder); n > 1 && d->folder[n-1] == '/'; n--) d->folder[n-1] = 0;
+  sweep(d->folder);
   check_place(d->folder, replace);
   d->stage = join("%s.tmp.%d", d->folder, (int)getpid());
   d->made = NEW(bool, classes);
   make_folders(d->stage);
   open_writer = d;
+  d->lock = open(d->stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (d->lock < 0) file_write_error(d->stage);
+  flock(d->lock, LOCK_EX | LOCK_NB);
   return d;
 }
 
@@ -152,37 +162,73 @@ static void free_writer(dataset_writer *d)
 {
   open_writer = NULL;
   for (int i = 0; i < d->n; i++) free(d->row[i].file), free(d->row[i].group);
+  close(d->lock);
   free(d->row), free(d->folder), free(d->stage), free(d->made), free(d);
 }
 
 void dataset_cancel(dataset_writer *d)
 {
-  remove_folder(d->stage);
+  remove_all(d->stage);
   free_writer(d);
+}
+
+static void move_aside(const dataset_writer *d)
+{
+  char *old = join("%s.old.%d", d->folder, (int)getpid());
+  if (rename(d->folder, old)) file_write_error(d->folder);
+  if (rename(d->stage, d->folder)) {
+    const int why = errno;
+    if (rename(old, d->folder))
+      die(EXIT_FAIL, d->folder, say("nothing in its place any more: %s", strerror(why)), "the new set",
+          say("the set that it held is whole: it is now %s", old));
+    errno = why;
+    file_write_error(d->folder);
+  }
+  remove_all(old), free(old);
+}
+
+static void put_in_place(const dataset_writer *d)
+{
+  bool had = file_exists(d->folder) && !folder_is_empty(d->folder);
+  if (had) check_place(d->folder, d->replace);
+  else if (rename(d->stage, d->folder)) file_write_error(d->folder);
+  if (!had) return;
+#ifdef RENAME_EXCHANGE
+  if (!renameat2(AT_FDCWD, d->stage, AT_FDCWD, d->folder, RENAME_EXCHANGE)) { remove_all(d->stage); return; }
+#endif
+  move_aside(d);
 }
 
 void dataset_commit(dataset_writer *d, const char *name, const char *kind, const char *source,
                     const char *command)
 {
-  char hex[65], *old = join("%s.old.%d", d->folder, (int)getpid());
+  char hex[65];
   write_labels(d, hex);
   write_json(d, hex, name, kind, source, command);
-  sync();
-  bool had = file_exists(d->folder) && !folder_is_empty(d->folder);
-  if (had) check_place(d->folder, d->replace);
-  if ((had && rename(d->folder, old)) || rename(d->stage, d->folder)) file_write_error(d->folder);
-  if (had) remove_folder(old);
-  free(old);
+  if (syncfs(d->lock)) file_write_error(d->folder);
+  output_flush();
+  put_in_place(d);
   free_writer(d);
+}
+
+static char *quoted(const char *word)
+{
+  char *s = NEW(char, 4 * strlen(word) + 3), *to = s;
+  *to++ = '\'';
+  for (; *word; word++)
+    if (*word == '\'') to = stpcpy(to, "'\\''");
+    else *to++ = *word;
+  *to = '\'';
+  return s;
 }
 
 char *command_line(int argc, char **argv)
 {
   char *s = copy_text("wbcsnet");
   for (int i = 0; i < argc; i++) {
-    bool plain = argv[i][0] && !argv[i][strcspn(argv[i], " \t\n'\"\\$*?;&|<>()`")];
-    char *longer = join(plain ? "%s %s" : "%s '%s'", s, argv[i]);
-    free(s), s = longer;
+    bool plain = argv[i][0] && !argv[i][strcspn(argv[i], " \t\n'\"\\$*?[]{}~#!;&|<>()`")];
+    char *word = plain ? copy_text(argv[i]) : quoted(argv[i]), *longer = join("%s %s", s, word);
+    free(s), free(word), s = longer;
   }
   return s;
 }
@@ -190,26 +236,95 @@ char *command_line(int argc, char **argv)
 /* dataset: load */
 static const char import_hint[] = "wbcsnet import or wbcsnet synth makes a data set";
 
-static void read_description(dataset *ds, const char *folder, int *h, int *w, char recorded[65])
+/* What dataset.json says of labels.csv; count (classes) */
+typedef struct { char *path, sha256[65]; int cells, *count; } description;
+
+static const json *required(const json *j, const char *path, const char *key, int kind)
 {
-  if (!file_exists(folder)) die(EXIT_DATA, folder, "no such folder", "a data set", import_hint);
-  char *path = join("%s/dataset.json", folder);
-  if (!file_exists(path)) die(EXIT_DATA, folder, "no dataset.json in it", "a data set", import_hint);
-  char *text = file_read(path, NULL, import_hint);
-  json *j = json_parse(text, path), *classes = json_get(j, "classes");
-  snprintf(ds->name, sizeof ds->name, "%s", json_text(j, "name", ""));
-  snprintf(ds->kind, sizeof ds->kind, "%s", json_text(j, "kind", "real"));
-  snprintf(recorded, 65, "%s", json_text(j, "sha256", ""));
-  if (!*h) *h = (int)json_number(j, "height", 0), *w = (int)json_number(j, "width", 0);
-  for (json *c = classes ? classes->child : NULL; c; c = c->next)
-    if (c->text) {
-      ds->class_name = grow(ds->class_name, sizeof(char *) * (size_t)(ds->classes + 1));
-      ds->class_name[ds->classes++] = copy_text(c->text);
-    }
-  if (ds->classes < 2 || *h < 1 || *w < 1 || *h > 4096 || *w > 4096)
-    die(EXIT_DATA, path, say("%d classes, %d x %d pixels", ds->classes, *w, *h),
-        "classes, height and width", import_hint);
-  json_free(j), free(text), free(path);
+  const json *value = json_get(j, key);
+  if (!value || (int)value->kind != kind)
+    die(EXIT_DATA, path, value ? say("'%s' of another kind", key) : say("no '%s'", key),
+        kind == JSON_TEXT ? "a text" : kind == JSON_NUMBER ? "a number" : "a list", import_hint);
+  return value;
+}
+
+static int required_count(const json *value, const char *path, int least, int most)
+{
+  const double x = value->kind == JSON_NUMBER ? value->number : NAN;
+  if (!(x >= least && x <= most && x == (int)x))
+    die(EXIT_DATA, path, say("%s%s%s", value->name ? value->name : "counts", value->text ? " " : "", value->text ? value->text : ""),
+        say("a whole number from %d to %d", least, most), import_hint);
+  return (int)x;
+}
+
+bool is_synthetic(const json *j, const char *path)
+{
+  const char *kind = required(j, path, "kind", JSON_TEXT)->text;
+  const bool synthetic = !strcmp(kind, "synthetic");
+  if (!synthetic && strcmp(kind, "real"))
+    die(EXIT_DATA, path, say("kind '%.40s'", kind), "real or synthetic", import_hint);
+  return synthetic;
+}
+
+static void read_class_list(dataset *ds, const json *j, description *d)
+{
+  const json *classes = required(j, d->path, "classes", JSON_ARRAY), *n = required(j, d->path, "counts", JSON_ARRAY)->child;
+  long long sum = 0;
+  for (const json *c = classes->child; c; c = c->next, n = n ? n->next : NULL) {
+    if (c->kind != JSON_TEXT || !*c->text || !n)
+      die(EXIT_DATA, d->path, n ? "a class that is no name" : "fewer counts than classes", "a name and a count for each", import_hint);
+    ds->class_name = grow(ds->class_name, sizeof(char *) * (size_t)(ds->classes + 1));
+    d->count = grow(d->count, sizeof(int) * (size_t)(ds->classes + 1));
+    sum += d->count[ds->classes] = required_count(n, d->path, 0, 1 << 30);
+    ds->class_name[ds->classes++] = copy_text(c->text);
+  }
+  d->cells = required_count(required(j, d->path, "cells", JSON_NUMBER), d->path, 1, 1 << 30);
+  if (n || ds->classes < 2 || sum != d->cells)
+    die(EXIT_DATA, d->path, say("%d classes, %d cells, counts of %lld%s", ds->classes, d->cells, sum, n ? " and more" : ""),
+        "at least two classes, and the cells of each", import_hint);
+}
+
+static char *description_text(const char *folder, description *d)
+{
+  if (!file_exists(folder)) {
+    const char *old = leftover(folder, "old");
+    die(EXIT_DATA, folder, "no such folder", "a data set", old ? say("its replacement was cut short: rename %s", old) : import_hint);
+  }
+  d->path = join("%s/dataset.json", folder);
+  if (!file_exists(d->path)) die(EXIT_DATA, folder, "no dataset.json in it", "a data set", import_hint);
+  return file_read(d->path, NULL, import_hint);
+}
+
+static description read_description(dataset *ds, const char *folder, int *h, int *w)
+{
+  description d = {0};
+  char *text = description_text(folder, &d);
+  json *j = json_parse(text, d.path);
+  snprintf(ds->name, sizeof ds->name, "%s", required(j, d.path, "name", JSON_TEXT)->text);
+  snprintf(ds->kind, sizeof ds->kind, "%s", is_synthetic(j, d.path) ? "synthetic" : "real");
+  snprintf(d.sha256, 65, "%s", required(j, d.path, "sha256", JSON_TEXT)->text);
+  read_class_list(ds, j, &d);
+  const int height = required_count(required(j, d.path, "height", JSON_NUMBER), d.path, 1, 4096),
+    width = required_count(required(j, d.path, "width", JSON_NUMBER), d.path, 1, 4096);
+  if (!*h) *h = height, *w = width;
+  json_free(j), free(text);
+  return d;
+}
+
+static void check_against(const dataset *ds, const description *d, const char *labels)
+{
+  int *count = NEW(int, ds->classes);
+  const bool same = !strcmp(d->sha256, ds->sha256);
+  for (int i = 0; i < ds->n; i++) count[ds->label[i]]++;
+  if (ds->n != d->cells)
+    die(EXIT_DATA, labels, say("%d cells", ds->n), say("%d, as in dataset.json", d->cells),
+        "was it cut short? if rows were changed on purpose, make a set of them: wbcsnet import --layout csv");
+  for (int c = 0; same && c < ds->classes; c++)
+    if (count[c] != d->count[c])
+      die(EXIT_DATA, d->path, say("%d cells of class %s", d->count[c], ds->class_name[c]),
+          say("%d, as in labels.csv", count[c]), "the file is damaged; import the set again");
+  if (!same) warn(labels, "edited since the set was made", "runs record the edited file's sha256");
+  free(count);
 }
 
 static int by_text(const void *a, const void *b)
@@ -236,6 +351,17 @@ static void number_groups(dataset *ds, const csv *t, int column)
   }
 }
 
+static void refuse_repeats(const dataset *ds, const char *path)
+{
+  char **sorted = NEW(char *, ds->n);
+  memcpy(sorted, ds->file, sizeof(char *) * (size_t)ds->n);
+  qsort(sorted, (size_t)ds->n, sizeof(char *), by_text);
+  for (int i = 1; i < ds->n; i++)
+    if (!strcmp(sorted[i - 1], sorted[i]))
+      die(EXIT_DATA, path, say("two rows of %.200s", sorted[i]), "a row for each cell", "remove one of them");
+  free(sorted);
+}
+
 static void read_labels(dataset *ds, const csv *t)
 {
   int file = csv_need(t, "file"), class = csv_need(t, "class");
@@ -251,6 +377,7 @@ static void read_labels(dataset *ds, const csv *t)
           import_hint);
     ds->label[i] = c, ds->file[i] = copy_text(csv_cell(t, i, file));
   }
+  refuse_repeats(ds, t->path);
   number_groups(ds, t, csv_column(t, "group"));
 }
 
@@ -259,40 +386,29 @@ static bool load_cell(const char *folder, const char *file, const char *sha, int
                       char why[256])
 {
   char *path = join("%s/%s", folder, file), hex[65];
+  size_t n;
   image m = {0};
-  FILE *f = file_open(path);
-  uint8_t *bytes = NULL;
-  long size = f && !fseek(f, 0, SEEK_END) ? ftell(f) : -1;
-  bool good = false;
-  if (!f || size < 0 || size > 1000000000)
-    snprintf(why, 256, "%s", f ? "not a plain file" : strerror(errno));
-  else {
-    rewind(f), bytes = new_bytes((size_t)size);
-    good = fread(bytes, 1, (size_t)size, f) == (size_t)size;
-    if (!good) snprintf(why, 256, "cannot read: %s", strerror(errno));
-    if (good && *sha) sha256_of(bytes, (size_t)size, hex), good = !strcmp(hex, sha);
-    if (!good && *sha)
-      snprintf(why, 256, "sha256 %.12s..., changed since it was imported as %.12s...", hex, sha);
-    if (good) good = image_read_bytes(bytes, (size_t)size, &m, why);
-  }
+  char *bytes = image_file(path, &n, why);
+  bool good = bytes != NULL;
+  if (good && *sha) sha256_of(bytes, n, hex), good = !strcmp(hex, sha);
+  if (bytes && !good)
+    snprintf(why, 256, "sha256 %.12s..., changed since it was imported as %.12s...", hex, sha);
+  if (good) good = image_read_bytes(bytes, n, &m, why);
   if (good && (m.h != h || m.w != w)) { image r = image_resize(&m, h, w); image_free(&m); m = r; }
   if (good) memcpy(to, m.rgb, (size_t)h * (size_t)w * 3);
   image_free(&m), free(bytes), free(path);
-  if (f) fclose(f);
   return good;
 }
 
 dataset *dataset_load(const char *folder, int h, int w)
 {
   dataset *ds = NEW(dataset, 1);
-  char recorded[65];
-  read_description(ds, folder, &h, &w, recorded);
+  description d = read_description(ds, folder, &h, &w);
   char *path = join("%s/labels.csv", folder), (*why)[256];
   csv *t = csv_read(path, import_hint);
   read_labels(ds, t);
   sha256_of_file(path, ds->sha256);
-  if (strcmp(recorded, ds->sha256))
-    warn(path, "edited since the set was made", "runs record the edited file's sha256");
+  check_against(ds, &d, path);
   ds->h = h, ds->w = w, ds->c = 3;
   size_t bytes = (size_t)h * (size_t)w * 3;
   ds->pixels = new_bytes(bytes * (size_t)ds->n), why = new_bytes(sizeof *why * (size_t)ds->n);
@@ -305,7 +421,7 @@ dataset *dataset_load(const char *folder, int h, int w)
   if (bad < ds->n)
     die(EXIT_DATA, say("%s/%s", folder, ds->file[bad]), why[bad], "a cell of the data set",
         "import the set again");
-  csv_free(t), free(path), free(why);
+  csv_free(t), free(path), free(why), free(d.path), free(d.count);
   return ds;
 }
 

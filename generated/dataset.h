@@ -16,9 +16,9 @@ int class_of(const char *word);
 /* Writes a data set. dataset_create dies with EXIT_USAGE when folder exists and is not empty, unless
    replace is set and it holds a data set; class_name (classes, NULL-ended or not) must outlive the
    writer. dataset_add writes class_name[label]/NAME.tif; all cells have one size; group may be NULL or
-   "". dataset_commit writes labels.csv (sorted by file) and dataset.json, syncs, renames. A writer that
-   is not committed leaves nothing behind, also when the program dies; dataset_cancel does the same by
-   hand. */
+   "". dataset_commit writes labels.csv (sorted by file) and dataset.json, syncs, writes out what was
+   printed, renames: the report comes first. A writer that is not committed leaves nothing behind, also
+   when the program dies; dataset_cancel does the same by hand. */
 typedef struct dataset_writer dataset_writer;
 dataset_writer *dataset_create(const char *folder, bool replace, int classes,
                                const char *const *class_name);
@@ -48,6 +48,8 @@ typedef struct {
    Dies with EXIT_DATA: not a data set, a file missing, damaged or changed since it was imported, an
    unknown class. */
 dataset *dataset_load(const char *folder, int h, int w);
+/* What a dataset.json that was read from path says of its cells; dies with EXIT_DATA when it does not say. */
+bool is_synthetic(const json *j, const char *path);
 /* Make the cells of a loaded set grey, in place (c = 1, see image_channels); nothing for c = 3. */
 void dataset_channels(dataset *ds, int c);
 /* Forget the groups, for a deal by someone who does not know them; what is returned goes to dataset_regroup. */

@@ -31,6 +31,15 @@ static const char *split_name(const char *name)
   engine_gpu = (int)n;
   return base;
 }
+/* check a batch */
+void batch_check(const plan *p, const batch *b)
+{
+  const shape in = p->tensor[0].s;
+  if (b->n < 1 || b->n > p->batch)
+    die(EXIT_FAIL, "batch", say("%d images", b->n), say("1 to %d, as the plan was made for", p->batch), NULL);
+  if (b->turn && in.h != in.w)
+    die(EXIT_FAIL, "batch", say("turns of %d x %d pixels", in.h, in.w), "squares", NULL);
+}
 
 const engine_kind *engine_find(const char *name)
 {

@@ -5,7 +5,7 @@
 #include "rules.h"
 
 /* Which cells make a batch. row: (n) indexes into the cells given to set_cells; turn: (n) 0..7, one of the
-   square's eight symmetries, or NULL. The dropout mask of a cell is keyed by (seed, epoch, row),
+   square's eight symmetries, or NULL; other pictures than squares take NULL. The dropout mask of a cell is keyed by (seed, epoch, row),
    so it does not depend on the cell's place in the batch. */
 typedef struct { int n; const int *row; const uint8_t *turn; uint64_t seed; uint32_t epoch; } batch;
 
@@ -83,4 +83,6 @@ extern int engine_gpu;                               /* N of --device cuda:N, se
 /* by name; "auto" is the faster of cpu and cuda that is usable. Dies with EXIT_NODEVICE when it is off, EXIT_USAGE
    when unknown. */
 const engine_kind *engine_find(const char *name);
+/* What every engine asks of a batch before it touches memory; dies with EXIT_FAIL. */
+void batch_check(const plan *, const batch *);
 #endif

@@ -154,6 +154,14 @@ static void deal_units(const fold_unit *unit, int n, int k, int classes, int *fo
 }
 
 /* make the folds */
+static const char *without_class(const dataset *ds, int absent)
+{
+  const char *rest = "";
+  for (int c = 0; c < ds->classes; c++)
+    if (c != absent) rest = say("%s%s%s", rest, *rest ? "," : "", ds->class_name[c]);
+  return say("no number of folds helps: import the set without the class, --classes %s", rest);
+}
+
 static void check_classes(const dataset *ds, const fold_unit *unit, int units, int k)
 {
   for (int c = 0; c < ds->classes; c++) {
@@ -162,7 +170,7 @@ static void check_classes(const dataset *ds, const fold_unit *unit, int units, i
     if (n < k)
       die(EXIT_DATA, say("data set %s", ds->name),
           say("%d %s of class %s", n, ds->grouped ? "groups" : "cells", ds->class_name[c]),
-          say("at least %d, one for each fold", k), "use fewer folds");
+          say("at least %d, one for each fold", k), n < 2 ? without_class(ds, c) : say("use fewer folds: %d at most", n));
   }
 }
 
@@ -206,7 +214,7 @@ void folds_write(const char *path, const dataset *ds, const int *fold)
   fputs("file,class,group,fold\n", a->f);
   for (int i = 0; i < ds->n; i++) {
     if (fold[i] < 0) continue;
-    csv_put(a->f, ds->file[i]), fprintf(a->f, ",%s,", ds->class_name[ds->label[i]]);
+    csv_put(a->f, ds->file[i]), fputc(',', a->f), csv_put(a->f, ds->class_name[ds->label[i]]), fputc(',', a->f);
     if (ds->group[i] >= 0) csv_put(a->f, ds->group_name[ds->group[i]]);
     fprintf(a->f, ",%d\n", fold[i]);
   }

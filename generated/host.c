@@ -143,9 +143,7 @@ void host_result(engine *e, int back, double *loss, int *correct)
 /* Take up a batch: its size and keys. */
 static void begin(host *h, const batch *b)
 {
-  if (b->n < 1 || b->n > h->base.plan->batch)
-    die(EXIT_FAIL, "batch", say("%d images", b->n),
-        say("1 to %d, as the plan was made for", h->base.plan->batch), NULL);
+  batch_check(h->base.plan, b);
   h->n = b->n, h->at = *b;
   h->loss = 0, h->correct = 0;
 }

@@ -534,21 +534,20 @@ bool image_read_bytes(const void *bytes, size_t n, image *out, char why[256])
   return good;
 }
 
-bool image_read(const char *path, image *out, char why[256])
+char *image_file(const char *path, size_t *n, char why[256])
 {
   struct stat st;
+  if (stat(path, &st) || st.st_size <= 1000000000) return file_load(path, n, why);
+  fail(why, "a file of %lld MB; at most 1000 are read", (long long)st.st_size / 1000000);
+  return NULL;
+}
+
+bool image_read(const char *path, image *out, char why[256])
+{
+  size_t n;
   *out = (image){0};
-  if (stat(path, &st)) return fail(why, "%s", strerror(errno));
-  if (!S_ISREG(st.st_mode)) return fail(why, "not a plain file"); /* a pipe would wait for ever */
-  if (st.st_size > 1000000000)
-    return fail(why, "a file of %lld MB; at most 1000 are read", (long long)st.st_size / 1000000);
-  FILE *f = file_open(path);
-  if (!f) return fail(why, "%s", strerror(errno));
-  uint8_t *bytes = new_bytes((size_t)st.st_size + 1);
-  size_t n = fread(bytes, 1, (size_t)st.st_size, f);
-  bool good = n == (size_t)st.st_size ? image_read_bytes(bytes, n, out, why)
-    : fail(why, "%zu bytes of %lld", n, (long long)st.st_size);
-  fclose(f);
+  char *bytes = image_file(path, &n, why);
+  const bool good = bytes && image_read_bytes(bytes, n, out, why);
   free(bytes);
   return good;
 }

@@ -19,6 +19,8 @@ typedef struct { int h, w; uint8_t *rgb; /* (H, W, 3) */ } image;
    whole image; never prints, never dies on content. */
 bool image_read(const char *path, image *out, char why[256]);
 bool image_read_bytes(const void *bytes, size_t n, image *out, char why[256]);
+/* The bytes of an image's file, for image_read_bytes; NULL with the reason; free() them. */
+char *image_file(const char *path, size_t *n, char why[256]);
 
 /* Write beside and rename (dies with EXIT_FAIL). The TIFF is baseline, uncompressed, one strip, and a
    function of the pixels alone. The BMP is 24-bit. Without libpng the PNG is not compressed. */

@@ -4,6 +4,7 @@
 /* import: headers */
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,7 +82,27 @@ static int by_bytes(const void *a, const void *b)
 static bool is_folder(const char *path)
 {
   struct stat st;
-  return !stat(path, &st) && S_ISDIR(st.st_mode);
+  return file_exists(path) && !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+static bool is_image_name(const char *name)
+{
+  static const char *const known[] = { ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".jpe", NULL };
+  const char *dot = strrchr(name, '.');
+  for (int i = 0; dot && known[i]; i++) if (!strcasecmp(dot, known[i])) return true;
+  return false;
+}
+
+/* Is what a listing named a folder? What cannot be looked at, such as a link to nothing, might have been a folder of cells, so it
+   is an error; unless it is called an image, which is said when it is read. */
+static bool holds_more(const char *path)
+{
+  struct stat st;
+  if (!stat(path, &st)) return S_ISDIR(st.st_mode);
+  if (!is_image_name(path))
+    die(EXIT_DATA, path, say("nothing that can be looked at: %s", strerror(errno)), "a file or a folder",
+        "a link to nothing? repair or remove it");
+  return false;
 }
 
 static bool is_junk(const char *name)
@@ -95,13 +116,14 @@ static listing list_folder(const char *path, int *junk)
 {
   listing l = {0};
   DIR *d = opendir(path);
-  if (!d) die(EXIT_DATA, path, "no folder that can be read", "a folder of images", "check the path");
-  for (struct dirent *e; (e = readdir(d));) {
+  if (!d) die(EXIT_DATA, path, strerror(errno), "a folder of images", "check the path");
+  for (struct dirent *e; errno = 0, (e = readdir(d));) {
     if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
     if (is_junk(e->d_name)) { ++*junk; continue; }
     l.name = grow(l.name, sizeof(char *) * (size_t)(l.n + 1));
     l.name[l.n++] = copy_text(e->d_name);
   }
+  if (errno) die(EXIT_DATA, path, say("a folder that cannot be read to its end: %s", strerror(errno)), "all its names", NULL);
   closedir(d);
   if (l.n) qsort(l.name, (size_t)l.n, sizeof(char *), by_bytes);
   return l;
@@ -111,14 +133,6 @@ static void free_listing(listing *l)
 {
   for (int i = 0; i < l->n; i++) free(l->name[i]);
   free(l->name);
-}
-
-static bool is_image_name(const char *name)
-{
-  static const char *const known[] = { ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".jpe", NULL };
-  const char *dot = strrchr(name, '.');
-  for (int i = 0; dot && known[i]; i++) if (!strcasecmp(dot, known[i])) return true;
-  return false;
 }
 
 static char *cell_name(const char *below)
@@ -153,7 +167,7 @@ static void find_below(const import_options *o, finding *f, const char *folder, 
   for (int i = 0; i < l.n; i++) {
     char *path = join("%s/%s", folder, l.name[i]),
       *deeper = *below ? join("%s/%s", below, l.name[i]) : copy_text(l.name[i]);
-    if (is_folder(path)) find_below(o, f, path, deeper, label);
+    if (holds_more(path)) find_below(o, f, path, deeper, label);
     else if (!is_image_name(l.name[i])) f->not_images++;
     else {
       char *name = cell_name(deeper);
@@ -172,7 +186,7 @@ static void find_in_folders(const import_options *o, finding *f)
   int folders = 0, only = 0;
   for (bool enter = true; enter;) {
     l = list_folder(source, &f->hidden), folders = 0;
-    for (int i = 0; i < l.n; i++) if (is_folder(say("%s/%s", source, l.name[i]))) folders++, only = i;
+    for (int i = 0; i < l.n; i++) if (holds_more(say("%s/%s", source, l.name[i]))) folders++, only = i;
     enter = folders == 1 && class_of(l.name[only]) < 0 && !in_list(o->skip, l.name[only])
       && !in_list(o->classes, l.name[only]);
     if (!enter) break;
@@ -185,7 +199,7 @@ static void find_in_folders(const import_options *o, finding *f)
         "or name the cells in a table: --layout csv --csv FILE");
   for (int i = 0; i < l.n; i++) {
     char *path = join("%s/%s", source, l.name[i]);
-    if (!is_folder(path)) f->not_images++;
+    if (!holds_more(path)) f->not_images++;
     else {
       int c = need_class(o, l.name[i], path);
       if (c >= 0) find_below(o, f, path, "", c);
@@ -262,7 +276,7 @@ static char *find_mask(const char *folder, const char *stem, int *junk)
   listing l = list_folder(folder, junk);
   for (int i = 0; i < l.n && !found; i++) {
     char *path = join("%s/%s", folder, l.name[i]);
-    if (is_folder(path)) found = find_mask(path, stem, junk);
+    if (holds_more(path)) found = find_mask(path, stem, junk);
     else if (is_image_name(l.name[i]) && !strncmp(l.name[i], stem, n)
              && (l.name[i][n] == '_' || l.name[i][n] == '.')) found = copy_text(path);
     free(path);
@@ -315,7 +329,7 @@ static void find_in_lisc(const import_options *o, finding *f)
   listing l = list_folder(fields, &f->hidden);
   for (int i = 0; i < l.n; i++) {
     char *folder = join("%s/%s", fields, l.name[i]), *mask_folder = find_entry(masks, l.name[i]);
-    int label = is_folder(folder) ? need_class(o, l.name[i], folder) : -1;
+    int label = holds_more(folder) ? need_class(o, l.name[i], folder) : -1;
     listing files = {0};
     if (label >= 0) files = list_folder(folder, &f->hidden);
     else f->other_classes++;
@@ -333,23 +347,35 @@ static void find_in_lisc(const import_options *o, finding *f)
 }
 
 /* find cells: boxes */
+/* One line: class, centre, width and height as shares of the photograph (m). */
+static void add_box(finding *f, const char *picture, const char *stem, const char *where, const char *line,
+                    const image *m, int *k)
+{
+  int c, end = 0;
+  double x, y, w, h;
+  if (sscanf(line, "%d %lf %lf %lf %lf %n", &c, &x, &y, &w, &h, &end) != 5 || line[end])
+    die(EXIT_DATA, where, say("'%.60s'", line), "a class and four numbers, such as 0 0.5 0.5 0.1 0.1",
+        "decimals are written with a point");
+  if (c < 0 || c >= CLASSES || !(x >= 0 && x <= 1 && y >= 0 && y <= 1 && w >= 0 && w <= 1 && h >= 0 && h <= 1))
+    die(EXIT_DATA, where, say("class %d at (%g, %g), %g x %g", c, x, y, w, h),
+        "classes 0 to 4, places and sizes from 0 to 1", NULL);
+  if (w * m->w < 16 || h * m->h < 16) return;  /* a slip of the mouse: no cell is that small */
+  char *name = join("%s_%d", stem, (*k)++), *group = join("%.*s", (int)strcspn(stem, "_"), stem);
+  found_cell *cell = add_found(f, picture, name, c, group);
+  cell->y = (int)(y * m->h + 0.5), cell->x = (int)(x * m->w + 0.5);
+  free(name), free(group);
+}
+
 static void find_in_boxes(finding *f, const char *picture, const char *boxes, const char *stem)
 {
-  char *text = file_read(boxes, NULL, NULL), *line = text, why[256];
+  char *text = file_read(boxes, NULL, NULL), *at = text, *line, why[256];
   image m;
-  int c, at, k = 0;
-  double x, y, w, h;
+  int k = 0;
   if (!image_read(picture, &m, why))
     die(EXIT_DATA, picture, why, "a photograph", "is the download complete?");
-  for (; sscanf(line, " %d %lf %lf %lf %lf%n", &c, &x, &y, &w, &h, &at) == 5; line += at) {
-    if (c < 0 || c >= CLASSES || !(x >= 0 && x <= 1 && y >= 0 && y <= 1))
-      die(EXIT_DATA, boxes, say("class %d at (%g, %g)", c, x, y), "classes 0 to 4, places from 0 to 1",
-          NULL);
-    if (w * m.w < 16 || h * m.h < 16) continue; /* a slip of the mouse: no cell is that small */
-    char *name = join("%s_%d", stem, k++), *group = join("%.*s", (int)strcspn(stem, "_"), stem);
-    found_cell *cell = add_found(f, picture, name, c, group);
-    cell->y = (int)(y * m.h + 0.5), cell->x = (int)(x * m.w + 0.5);
-    free(name), free(group);
+  for (int n = 1; (line = strsep(&at, "\n")); n++) {
+    line += strspn(line, " \t\r");
+    if (*line) add_box(f, picture, stem, say("%s:%d", boxes, n), line, &m, &k);
   }
   image_free(&m), free(text);
 }
@@ -363,7 +389,7 @@ static void find_in_boxed(finding *f, const char *folder)
     char *path = join("%s/%s", images && labels ? images : folder, l.name[i]),
       *stem = cell_name(l.name[i]);
     char *boxes = labels ? join("%s/%s.txt", labels, stem) : NULL;
-    if (is_folder(path)) find_in_boxed(f, path);
+    if (holds_more(path)) find_in_boxed(f, path);
     else if (images && boxes && is_image_name(l.name[i]) && file_exists(boxes))
       find_in_boxes(f, path, boxes, stem);
     else f->not_images++;
@@ -458,13 +484,13 @@ static bool decode_cell(found_cell *c, const import_options *o, char why[256])
 {
   image picture = {0}, window = {0};
   char hex[65];
-  if (c->source_sha[0] && file_exists(c->path)) {
-    sha256_of_file(c->path, hex);
-    if (strcmp(hex, c->source_sha))
-      return snprintf(why, 256, "sha256 %.12s..., not %.12s... as in the table", hex, c->source_sha),
-        false;
-  }
-  bool good = image_read(c->path, &picture, why) && cut_cell(c, o, &picture, &window, why);
+  size_t n;
+  char *bytes = image_file(c->path, &n, why);
+  bool good = bytes != NULL;
+  if (good && c->source_sha[0]) sha256_of(bytes, n, hex), good = !strcmp(hex, c->source_sha);
+  if (bytes && !good)
+    snprintf(why, 256, "sha256 %.12s..., not %.12s... as in the table", hex, c->source_sha);
+  good = good && image_read_bytes(bytes, n, &picture, why) && cut_cell(c, o, &picture, &window, why);
   if (good) {
     sha256 s;
     sha256_start(&s);
@@ -473,7 +499,7 @@ static bool decode_cell(found_cell *c, const import_options *o, char why[256])
     sha256_end(&s, c->pixels_sha);
     c->cell = image_resize(&window, o->size, o->size);
   }
-  image_free(&picture), image_free(&window);
+  image_free(&picture), image_free(&window), free(bytes);
   return good;
 }
 
@@ -543,17 +569,20 @@ static void read_groups(finding *f, const char *path)
 {
   csv *t = csv_read(path, "columns file and group");
   int file = csv_need(t, "file"), group = csv_need(t, "group");
+  bool *given = NEW(bool, f->n);
   for (int i = 0; i < t->rows; i++) {
     bool found = false;
     for (int k = 0; k < f->n; k++) {
       if (!is_named(&f->cell[k], csv_cell(t, i, file))) continue;
-      free(f->cell[k].group), f->cell[k].group = copy_text(csv_cell(t, i, group)), found = true;
+      if (given[k] && strcmp(f->cell[k].group, csv_cell(t, i, group)))
+        die(EXIT_DATA, say("%s:%d", path, i + 2), say("a second group of %s", f->cell[k].path), "one group for each cell", NULL);
+      free(f->cell[k].group), f->cell[k].group = copy_text(csv_cell(t, i, group)), found = given[k] = true;
     }
     if (!found)
       die(EXIT_DATA, say("%s:%d", path, i + 2), say("file '%s'", csv_cell(t, i, file)),
           "a cell of the source", NULL);
   }
-  csv_free(t);
+  csv_free(t), free(given);
 }
 
 /* compare the cells */
@@ -565,6 +594,12 @@ static int by_pixels(const void *a, const void *b)
   int i = *(const int *)a, j = *(const int *)b,
     d = strcmp(sorting->cell[i].pixels_sha, sorting->cell[j].pixels_sha);
   return d ? d : i - j;
+}
+
+/* The same window of the same file, under the same class: a row that the table has twice. */
+static bool is_same_place(const found_cell *a, const found_cell *b)
+{
+  return !strcmp(a->path, b->path) && a->y == b->y && a->x == b->x && a->label == b->label;
 }
 
 /* All cells order[from..to-1] have the same pixels. Returns 1 when their labels differ. */
@@ -580,9 +615,11 @@ static int settle_equal(finding *f, const int *order, int from, int to, const im
     found_cell *c = &f->cell[order[k]];
     if (c->label != first->label)
       warn(c->path, say("the same pixels as %s, under another class", first->path), NULL);
-    else if ((*told)++ < TELL_MOST) warn(c->path, say("the same pixels as %s", first->path), NULL);
-    if (drop_rest) c->left_out = true, ++*dropped;
-    else join_groups(f, order[from], order[k]);
+    else if ((*told)++ < TELL_MOST)
+      warn(c->path, strcmp(c->path, first->path) ? say("the same pixels as %s", first->path) : "listed twice", NULL);
+    const bool again = is_same_place(c, &f->cell[order[k - 1]]);
+    if (drop_rest || again) c->left_out = true, ++*dropped;
+    if (!drop_rest && (!again || *c->group)) join_groups(f, order[from], order[k]);
   }
   if (drop_all) first->left_out = true, ++*dropped;
   return conflict && !o->conflicts;
@@ -733,7 +770,7 @@ static bool is_declared_synthetic(const char *source)
   if (file_exists(path)) {
     char *text = file_read(path, NULL, NULL);
     json *j = json_parse(text, path);
-    synthetic = !strcmp(json_text(j, "kind", ""), "synthetic");
+    synthetic = is_synthetic(j, path);
     json_free(j), free(text);
   }
   free(path);
@@ -761,8 +798,7 @@ static void order_cells(finding *f)
     }
 }
 
-static void write_cells(const finding *f, const import_options *o, const char *out, const layout *as,
-                        const char *command)
+static dataset_writer *write_cells(const finding *f, const import_options *o, const char *out)
 {
   dataset_writer *d = dataset_create(out, o->replace, o->class_count, o->class_name);
   progress bar;
@@ -774,7 +810,7 @@ static void write_cells(const finding *f, const import_options *o, const char *o
     progress_show(&bar, i + 1, "");
   }
   progress_end(&bar);
-  dataset_commit(d, o->name, o->synthetic ? "synthetic" : "real", as->what, command);
+  return d;
 }
 
 static void print_left_out(const char *what, int n) { if (n) printf("  %6d %s\n", n, what); }
@@ -913,7 +949,7 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
   const char *slash = strrchr(*out, '/');
   if (!o->name) o->name = copy_text(slash && slash[1] ? slash + 1 : *out);
   name_classes(o);
-  if (is_declared_synthetic(o->source)) o->synthetic = true;
+  o->synthetic = o->synthetic || is_declared_synthetic(o->source);
   return as;
 }
 
@@ -933,8 +969,9 @@ int cmd_import(int argc, char **argv)
   int dropped = settle_duplicates(&f, &o);
   if (o.take) take_some(&f, &o);
   if (o.same > 0) join_alike(&f, o.same);
-  write_cells(&f, &o, out, as, command);
+  dataset_writer *d = write_cells(&f, &o, out);
   report(&f, &o, out, as, dropped);
+  dataset_commit(d, o.name, o.synthetic ? "synthetic" : "real", as->what, command);
   free(command), free(out);
   return 0;
 }

@@ -63,7 +63,7 @@ static void wait_without_spinning(char **argv)
 /* What was printed may still be on its way to a disk that is full. */
 static int flushed(int code)
 {
-  if (fflush(stdout) || ferror(stdout)) file_write_error("standard output");
+  output_flush();
   return code;
 }
 
@@ -71,8 +71,8 @@ int main(int argc, char **argv)
 {
   const char *names[32];
   int n = (int)(sizeof commands / sizeof *commands);
-  if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) return say_what_there_is(argc < 2 ? EXIT_USAGE : 0);
-  if (!strcmp(argv[1], "--version")) { printf("wbcsnet %s\n", WBCSNET_VERSION); return 0; }
+  if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) return flushed(say_what_there_is(argc < 2 ? EXIT_USAGE : 0));
+  if (!strcmp(argv[1], "--version")) return printf("wbcsnet %s\n", WBCSNET_VERSION), flushed(0);
   wait_without_spinning(argv);
   for (int i = 0; i < n; i++) {
     if (!strcmp(argv[1], commands[i].name)) return flushed(commands[i].run(argc - 1, argv + 1));

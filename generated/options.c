@@ -62,6 +62,7 @@ static _Noreturn void print_help(const option *table, const char *usage, const c
     printf("  %-26s %s\n", left, o->help);
   }
   if (examples) printf("\nexamples\n%s", examples);
+  output_flush();
   exit(0);
 }
 

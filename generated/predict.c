@@ -99,6 +99,8 @@ typedef struct {
   uint8_t *pixels;
   float *prob;
   const char *explain;                               /* a folder for maps, or NULL */
+  char **map;                                        /* (maps) the maps' files so far */
+  int maps;
 } predictor;
 
 /* predict: explain a class */
@@ -179,19 +181,34 @@ static image draw_heat(const uint8_t *pixels, shape in, const float *heat)
   return m;
 }
 
+static bool has_map(const predictor *p, const char *file)
+{
+  for (int i = 0; i < p->maps; i++) if (!strcmp(p->map[i], file)) return true;
+  return false;
+}
+
+/* The file of an image's map, its own in this run: a second one of the same name gets a number. */
+static const char *map_file(predictor *p, const char *path, const char *class)
+{
+  while (*path == '.' || *path == '/') path++;
+  char *name = copy_text(path), *file;
+  for (char *c = name; *c; c++) if (*c == '/') *c = '_';
+  file = join("%s/%s-%s.png", p->explain, name, class);
+  for (int n = 2; has_map(p, file); n++) free(file), file = join("%s/%s~%d-%s.png", p->explain, name, n, class);
+  p->map = grow(p->map, sizeof(char *) * (size_t)(p->maps + 1));
+  free(name);
+  return p->map[p->maps++] = file;
+}
+
 static decisive explain(predictor *p, const char *path, const uint8_t *pixels, const float *prob)
 {
   const shape in = p->m->net->layer[0].out;
   const int class = best_of(prob, p->m->net->classes);
   float *heat = NEW(float, in.h * in.w);
   decisive d = find_heat(p, pixels, class, prob[class], heat);
-  while (*path == '.' || *path == '/') path++;
-  char *name = copy_text(path);
-  for (char *c = name; *c; c++) if (*c == '/') *c = '_';
-  char *out = join("%s/%s-%s.png", p->explain, name, p->m->class_name[class]);
   image m = draw_heat(pixels, in, heat);
-  image_write_png(out, &m);
-  image_free(&m), free(out), free(name), free(heat);
+  image_write_png(map_file(p, path, p->m->class_name[class]), &m);
+  image_free(&m), free(heat);
   return d;
 }
 
@@ -252,7 +269,8 @@ static void predict_files(const char *weights, const char *device, int threads, 
                                                    l->n - i < p.batch ? l->n - i : p.batch);
   *bad = p.bad;
   kind->close(p.e), plan_free(compiled), model_free(p.m);
-  free(p.pixels), free(p.row), free(p.label), free(p.prob);
+  for (int i = 0; i < p.maps; i++) free(p.map[i]);
+  free(p.pixels), free(p.row), free(p.label), free(p.prob), free(p.map);
 }
 
 /* wbcsnet predict: class and probabilities of images. */

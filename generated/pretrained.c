@@ -1,4 +1,5 @@
 #include "pretrained.h"
+#include "model.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,6 +80,13 @@ static void turn_columns(const net *n, const layer *l, const param *p, const flo
 }
 
 /* pretrained: load */
+static void need_finite(const safetensors *s, const char *name, const float *x, size_t n)
+{
+  if (!all_finite(x, n))
+    die(EXIT_DATA, s->path, say("a weight of %s that is not finite", name), "finite weights",
+        "its training diverged, or the file is damaged");
+}
+
 static void take_statistics(const safetensors *s, const layer *l, float *stat)
 {
   static const char *const suffix[] = { "running_mean", "running_var" };
@@ -86,6 +94,10 @@ static void take_statistics(const safetensors *s, const layer *l, float *stat)
     const char *name = say("%s.%s", l->torch, suffix[i]);
     need(s, name);
     st_copy(s, name, ST_F32, (size_t)l->out.c, stat + i * l->out.c);
+    need_finite(s, name, stat + i * l->out.c, (size_t)l->out.c);
+    for (int c = 0; i && c < l->out.c; c++)
+      if (stat[l->out.c + c] < 0)
+        die(EXIT_DATA, s->path, say("%s of %g", name, (double)stat[l->out.c + c]), "variances of 0 or more", "the file is damaged");
   }
 }
 
@@ -99,6 +111,7 @@ void pretrained_load(const safetensors *s, const net *n, bool keep_head, net_sta
     const layer *l = layer_of(n, k);
     float *to = state->param + p->offset, *x = new_bytes(sizeof(float) * (p->count + !p->count));
     st_copy(s, name, ST_F32, p->count, x);
+    need_finite(s, name, x, p->count);
     if (p->rank == 4) turn_kernels(n, l, p, x, to);
     else if (p->rank == 2) turn_columns(n, l, p, x, to);
     else memcpy(to, x, sizeof(float) * p->count);

@@ -255,8 +255,8 @@ int cmd_synth(int argc, char **argv)
   }
   char *command = command_line(argc, argv);
   const char *source = say("wbcsnet synth, seed %llu", (unsigned long long)p.seed);
-  dataset_commit(writer, say("drawn-%s", set), "synthetic", source, command);
   report(&p, out, seconds() - started);
+  dataset_commit(writer, say("drawn-%s", set), "synthetic", source, command);
   free(command), free(p.field), free(p.cell);
   return 0;
 }

@@ -67,6 +67,14 @@ static void choose_cells(job *j)
 }
 
 /* train: order, mean image, class weights */
+static void need_square(const job *j)
+{
+  const shape in = j->net->layer[0].out;
+  if (in.h != in.w)
+    die(EXIT_DATA, j->net_path, say("an input of %d x %d under augment turns", in.h, in.w), "a square input",
+        "a quarter turn of other pictures does not fit the net: make it square, or give --with augment=none");
+}
+
 static void count_steps(job *j)
 {
   int b = j->r.batch, whole = j->trains / b, part = j->trains % b > 0;
@@ -80,7 +88,7 @@ static void count_steps(job *j)
     die(EXIT_DATA, "recipe", "more than 1e8 iterations", "fewer epochs", NULL);
   j->iterations = j->per_epoch * j->r.epochs;
   j->order = NEW(int, j->trains), j->order_epoch = -1;
-  if (j->r.augment == AUGMENT_TURNS) j->turn = NEW(uint8_t, b);
+  if (j->r.augment == AUGMENT_TURNS) need_square(j), j->turn = NEW(uint8_t, b);
 }
 
 static void order_epoch(job *j, int epoch)
@@ -264,18 +272,18 @@ static void resume(job *j)
 {
   char *path = join("%s/checkpoint.safetensors", j->out);
   if (file_exists(path)) {
+    char *hint = join("remove %s: the same command then begins again", path);
+    hint_about(path, hint);
     safetensors *s = st_read(path);
     char identity[65];
     run_identity(st_need(s, "config"), identity);
     if (strcmp(identity, j->folder.identity))
-      die(EXIT_DATA, path, "a checkpoint of another configuration", "this run's own",
-          "remove the file to begin again");
+      die(EXIT_DATA, path, "a checkpoint of another configuration", "this run's own", NULL);
     if (!st_find(s, "log.loss"))
-      die(EXIT_DATA, path, "weights without velocities and log", "a checkpoint",
-          "a finished run's weights cannot go on; remove the file to begin again");
+      die(EXIT_DATA, path, "the weights of a finished run, without velocities and log", "a checkpoint", NULL);
     int at = atoi(st_need(s, "iteration"));
     if (at < 0 || at > j->iterations)
-      die(EXIT_DATA, path, say("iteration %d", at), say("0 to %d", j->iterations), "remove the file to begin again");
+      die(EXIT_DATA, path, say("iteration %d", at), say("0 to %d", j->iterations), NULL);
     model_fetch(s, j->net, &j->state, NULL);
     for (int i = 0; i < j->net->params; i++) {
       const param *p = &j->net->param[i];
@@ -286,7 +294,8 @@ static void resume(job *j)
     sscanf(st_need(s, "seconds"), "%lf %lf", &j->spent, &j->stepping);
     j->at = j->known = at;
     if (!j->quiet) fprintf(stderr, "%s: goes on after iteration %d of %d\n", j->title, at, j->iterations);
-    st_free(s);
+    hint_about(NULL, NULL);
+    st_free(s), free(hint);
   }
   free(path);
 }

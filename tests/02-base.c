@@ -3,10 +3,13 @@
 #include "base.h"
 #include "options.h"
 #include "rng.h"
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -216,6 +219,78 @@ static void write_too_much(const char *name)
   for (int i = 0; i < 100000; i++) fputs("all the world's data\n", a->f);
   file_commit(a);
 }
+/* The reason of a failed write must come through what happens between it and the commit. */
+static void forget_the_reason(const char *name)
+{
+  struct rlimit limit = { 4096, 4096 };
+  setrlimit(RLIMIT_FSIZE, &limit);
+  atomic_file *a = file_create(in_folder(name));
+  for (int i = 0; i < 1000; i++) fputs("all the world's data\n", a->f);
+  if (file_exists(in_folder("no such file"))) exit(0);
+  file_commit(a);
+}
+/* As nobody in particular, for root may write everywhere. */
+static void make_where_forbidden(const char *path)
+{
+  if (!getuid() && (setgid(65534) || setuid(65534))) exit(0);
+  make_folders(path);
+}
+static void read_text(const char *path) { free(file_read(path, NULL, NULL)); }
+static void read_hinted(const char *path) { hint_about(path, "the one way out"); file_read(path, NULL, "another"); }
+static void read_unhinted(const char *path) { hint_about("elsewhere", "the one way out"); file_read(path, NULL, "another"); }
+static void put_file(const char *name, const char *bytes, size_t n)
+{
+  FILE *f = fopen(in_folder(name), "wb");
+  fwrite(bytes, 1, n, f), fclose(f);
+}
+static int dead_process(void)
+{
+  pid_t child = fork();
+  if (!child) _exit(0);
+  waitpid(child, NULL, 0);
+  return (int)child;
+}
+
+static void check_text(void)
+{
+  put_file("bom", "\xef\xbb\xbfone\n", 7);
+  char *text = file_read(in_folder("bom"), NULL, NULL);
+  size_t n;
+  ok(!strcmp(text, "one\n"), "text: a byte-order mark is dropped");
+  free(text), text = file_read(in_folder("bom"), &n, NULL);
+  ok(n == 7 && !memcmp(text, "\xef\xbb\xbfone\n", 7), "bytes: it stays");
+  free(text);
+  put_file("zero", "one\nt\0wo\n", 9);
+  ok(ends(EXIT_DATA, "zero:2: found a zero byte; expected plain text", read_text, in_folder("zero")), "text: a zero byte is an error, with its line");
+  text = file_read(in_folder("zero"), &n, NULL);
+  ok(n == 9 && !memcmp(text, "one\nt\0wo\n", 9), "bytes: it is a byte like others");
+  free(text);
+  ok(ends(EXIT_DATA, "hint: the one way out\n", read_hinted, in_folder("absent")), "a hint about a file goes before the reader's own");
+  ok(ends(EXIT_DATA, "hint: another\n", read_unhinted, in_folder("absent")), "... and says nothing about other files");
+  char why[256];
+  ok(!file_load(folder, &n, why) && !strcmp(why, "not a plain file"), "a folder is no file: the reason, and nobody dies");
+  ok(!file_load(in_folder("absent"), &n, why) && strstr(why, "No such file"), "... nor of a missing one");
+}
+
+static void check_leftovers(void)
+{
+  char *const dead = join("swept.tmp.%d", dead_process()), *const alive = join("swept.tmp.%d", (int)getppid());
+  char *const other = join("other.tmp.%d", dead_process());
+  put_file(dead, "half", 4), put_file(alive, "half", 4), put_file(other, "half", 4), put_file("swept.tmp.1x", "notes", 5);
+  file_commit(file_create(in_folder("swept")));
+  ok(!file_exists(in_folder(dead)), "what a dead process left is swept by the next that writes there");
+  ok(file_exists(in_folder(alive)) && file_exists(in_folder(other)) && file_exists(in_folder("swept.tmp.1x")),
+     "a living one's, another file's and other names stay");
+  char *const locked = join("swept.tmp.%d", dead_process());
+  put_file(locked, "half", 4);
+  int fd = open(in_folder(locked), O_RDONLY);
+  flock(fd, LOCK_EX);
+  file_commit(file_create(in_folder("swept")));
+  ok(file_exists(in_folder(locked)), "what is locked stays, whatever its number says");
+  close(fd);
+  free(dead), free(alive), free(other), free(locked);
+}
+
 static void leave_open(const char *name) { fputs("half", file_create(in_folder(name))->f); }
 static void write_nowhere(const char *name) { file_create(in_folder(name)); }
 static int entries(void)                             /* files in the test's folder */
@@ -241,9 +316,12 @@ static void check_files(void)
   text = file_read(in_folder("x"), NULL, NULL);
   ok(!strcmp(text, "first"), "no room: the old file stays");
   free(text);
+  ok(ends(EXIT_FAIL, "cannot write: File too large", forget_the_reason, "x"), "the reason of a failed write is told, whatever was asked since");
   ends(0, NULL, leave_open, "x");
   ok(entries() == before, "no temporary file is left behind");
   ok(ends(EXIT_FAIL, "cannot write", write_nowhere, "no/such/folder/x"), "a missing folder is told");
+  mkdir(in_folder("closed"), 0555), chmod(folder, 0755);
+  ok(ends(EXIT_FAIL, "closed/in: found Permission denied", make_where_forbidden, in_folder("closed/in/side")), "a folder that may not be made: the true reason");
   make_folders(in_folder("p/q/r")), make_folders(in_folder("p/q/r"));
   ok(file_exists(in_folder("p/q/r")), "folders are made, twice without complaint");
   ok(ends(EXIT_FAIL, "x", make_folders, in_folder("x/y")), "a file where a folder should be is told");
@@ -258,6 +336,8 @@ int main(void)
   check_texts();
   check_csv();
   check_files();
+  check_text();
+  check_leftovers();
   const char *const names[] = { "seed", "epochs", "out", NULL };
   ok(!strcmp(nearest("sed", names), "seed") && !strcmp(nearest("epoch", names), "epochs") && !nearest("weather", names), "the nearest name");
   if (system(say("rm -rf %s", folder))) return 1;

@@ -105,6 +105,16 @@ $o = out();
 ($code, $said) = run('import', '--skip-bad', '--size', 12, $bad, $o);
 ok($code == 0 && counts($o) eq '1, 1, 0, 0, 0' && $said =~ /2 images that cannot be read/, '--skip-bad leaves bad images out and counts them') or diag $said;
 
+# The same where a table has each file's sha256: a folder instead of a file, another file, none, are left out like any bad image.
+make_path("$bad/eos/folder.bmp");
+spit("$bad/sums.csv", "file,class,sha256\n" . join '', map { "$_->[0],$_->[1],$_->[2]\n" } ['neu/a.bmp', 'neu', sha256_hex(slurp("$bad/neu/a.bmp"))],
+     ['eos/a.bmp', 'eos', sha256_hex(slurp("$bad/eos/a.bmp"))], ['eos/folder.bmp', 'eos', '0' x 64], ['eos/b.bmp', 'eos', '1' x 64], ['eos/none.bmp', 'eos', '2' x 64]);
+$o = out();
+($code, $said) = run('import', '--csv', "$bad/sums.csv", '--skip-bad', '--size', 12, $bad, $o);
+ok($code == 0 && counts($o) eq '1, 1, 0, 0, 0' && $said =~ /3 images that cannot be read/, '--skip-bad with a table of sha256') or diag $said;
+spit("$bad/sums.csv", "file,class,sha256\nneu/a.bmp,neu,\neos/folder.bmp,eos," . '0' x 64 . "\n");
+fails('a folder that a table calls an image', 3, qr{folder\.bmp: found not a plain file; expected a readable image.*--skip-bad}s, 'import', '--csv', "$bad/sums.csv", '--size', 12, $bad, out());
+
 # ---- duplicates ----
 my $twins = "$dir/twins";
 cell("$twins/neu/$_.bmp", ord $_) for qw(a b c);
@@ -166,6 +176,23 @@ spit("$dir/g.csv", "file,group\npics/a.bmp,p1\npics/d.bmp,p1\n");
 $o = out(), run('import', '--csv', "$table/cells.csv", '--groups', "$dir/g.csv", '--size', 12, $dir, $o);
 is(scalar(grep { /,p1,/ } rows($o)), 2, '--groups: a table of groups goes before the layout');
 
+spit("$dir/g.csv", "file,group\npics/a.bmp,p1\npics/a.bmp,p2\n");
+fails('a cell in two groups', 3, qr/g\.csv:3: found a second group of .*a\.bmp/, 'import', '--csv', "$table/cells.csv", '--groups', "$dir/g.csv", '--size', 12, $dir, out());
+
+# A row that a table has twice is one cell; the groups of both rows are joined.
+spit("$table/twice.csv", "file,class,group\npics/a.bmp,neu,g1\npics/b.bmp,eo,g1\npics/a.bmp,neu,g1\npics/c.bmp,ba,g1\npics/c.bmp,ba,g2\npics/d.bmp,ba,g2\n");
+$o = out();
+($code, $said) = run('import', '--csv', "$table/twice.csv", '--size', 12, $dir, $o);
+ok($code == 0 && counts($o) eq '1, 1, 2, 0, 0' && $said =~ m{pics/a\.bmp: listed twice} && $said =~ /2 duplicates/, 'a row that a table has twice counts once') or diag $said;
+is(join('|', map { (split /,/)[2] } rows($o)), 'g1|g1|g1|g1', '... and joins its groups');
+
+# What Notepad and Windows do to a table: a byte-order mark, carriage returns. What a damaged or UTF-16 one holds: zero bytes, which end no table early.
+spit("$table/mark.csv", "\xef\xbb\xbffile,class\r\npics/a.bmp,neu\r\npics/b.bmp,eo\r\n");
+$o = out();
+is((run('import', '--csv', "$table/mark.csv", '--size', 12, $dir, $o))[0], 0, 'a table with a byte-order mark and carriage returns');
+fails('a table with a zero byte', 3, qr/zero\.csv:3: found a zero byte.*UTF-8/s, 'import', '--csv', do { spit("$table/zero.csv", "file,class\npics/a.bmp,neu\npics/b.bmp\0,eo\n"); "$table/zero.csv" }, $dir, out());
+fails('a table in UTF-16', 3, qr/wide\.csv:1: found a zero byte.*UTF-16/s, 'import', '--csv', do { spit("$table/wide.csv", "\xff\xfe" . join '', map { "$_\0" } split //, "file,class\npics/a.bmp,neu\n"); "$table/wide.csv" }, $dir, out());
+
 # ---- other classes ----
 cell("$dir/other/$_/a.bmp", ord $_) for qw(red blue);
 $o = out();
@@ -212,6 +239,17 @@ $said = (run('import', "$dir/lisc", out()))[1];
 like($said, qr/1 fields without a mask/, 'LISC: a field without a mask is counted');
 fails('LISC without masks', 3, qr/no 'Ground Truth Segmentation'/, 'import', '--layout', 'lisc', do { cell("$dir/half/Main Dataset/Baso/1.bmp", 1); "$dir/half" }, out());
 
+# ---- cells that look alike ----
+# The same picture moved by two thirtieths of its side, beside noise: correlation 1 where they overlap, about none where they lie now. The cells are
+# thirty pixels wide, so that the comparison sees them as they are.
+my @noise = map { unpack 'C*', pack 'H*', sha256_hex($_) } 0 .. 49;
+sub noisy { my ($path, $down, $right) = @_; bmp($path, 30, 30, sub { my ($y, $x) = @_; my $v = $noise[($y + $down) * 40 + $x + $right]; ($v, $v, $v) }) }
+noisy("$dir/alike/neu/a.bmp", 2, 2), noisy("$dir/alike/neu/b.bmp", 0, 3), noisy("$dir/alike/neu/c.bmp", 5, 7), cell("$dir/alike/eos/d.bmp", 3, 30);
+$o = out();
+($code, $said) = run('import', '--size', 30, '--same', 0.85, "$dir/alike", $o);
+ok($code == 0 && $said =~ /^  1\.000  a and b$/m && $said !~ / and c/, 'cells that look alike once one is moved by two thumbnail pixels; no more than that') or diag $said;
+is(join('|', map { (split /,/)[2] } rows($o)), '|same-as-a|same-as-a|', '... share a group');
+
 # ---- Chula ----
 my $chula = "$dir/chula";
 cell("$chula/crops/a$_.bmp", $_, 210) for 1 .. 4;
@@ -227,7 +265,17 @@ $o = out();
 is(counts($o), '0, 1, 0, 0, 1', 'Chula, photographs: a cell for each box, slips of the mouse and photographs without boxes left out') or diag $said;
 is(pixel("$o/eosinophil/E-1_1_0.tif", 200, 100, 100), '10 125 200', '... centred on its box');
 is((split /,/, (rows($o))[0])[2], 'E-1', '... grouped by series');
-spit("$dir/yolo/WBC_Samples/train/labels/E-1_2.txt", "7 0.5 0.5 0.3 0.4\n");
+my $boxes = "$dir/yolo/WBC_Samples/train/labels/E-1_2.txt";
+for my $bad (['1 0,5 0.5 0.3 0.4', qr/E-1_2\.txt:2: found '1 0,5 .*with a point/s], ['1 0.5 0.5 0.3', qr/E-1_2\.txt:2: found '1 0\.5/], ['1 0.5 0.5 0.3 0.4 0.9', qr/:2: found '1/],
+             ['1 0.5 0.5 nan 0.4', qr/E-1_2\.txt:2: found class 1 at/], ['x', qr/:2: found 'x'/]) {
+    spit($boxes, "1 0.5 0.5 0.3 0.4\n$bad->[0]\n4 0.25 0.5 0.3 0.4\n");
+    fails("the line '$bad->[0]' among boxes", 3, $bad->[1], 'import', "$dir/yolo", out());
+}
+spit($boxes, "\xef\xbb\xbf1 0.5 0.5 0.3 0.4\r\n\r\n 4 0.25 0.5 0.3 0.4 \r\n");
+$o = out();
+($code, $said) = run('import', '--size', 200, "$dir/yolo", $o);
+is(counts($o), '0, 2, 0, 0, 2', 'boxes with a byte-order mark, carriage returns and an empty line') or diag $said;
+spit($boxes, "7 0.5 0.5 0.3 0.4\n");
 fails('a box of an unknown class', 3, qr/class 7/, 'import', "$dir/yolo", out());
 
 # ---- what the user has ----
@@ -243,7 +291,35 @@ spit($victim, $bytes);
 spit("$first/labels.csv", slurp("$first/labels.csv") =~ s/,lymphocyte,/,neutrophil,/r);
 ($code, $said) = run('data', $first);
 ok($code == 0 && $said =~ /edited since/, 'an edited labels.csv is warned of') or diag $said;
+# What dataset.json must say, one bit away from saying it: a misspelt kind must never make real cells of drawn ones.
+my $right = slurp("$redrawn/dataset.json");
+for my $wrong (['"kind"', '"kine"', qr/no 'kind'/], ['synthetic', 'synthetib', qr/kind 'synthetib'; expected real or synthetic/], ['"name"', '"nane"', qr/no 'name'/], ['"sha256"', '"sha257"', qr/no 'sha256'/],
+               ['"cells"', '"bells"', qr/no 'cells'/], ['"counts"', '"bounts"', qr/no 'counts'/], ['"height"', '"hfight"', qr/no 'height'/], ['"cells": 20', '"cells": 28', qr/28 cells, counts of 20/],
+               ['"counts": \[4, 4', '"counts": [5, 3', qr/5 cells of class neutrophil; expected 4, as in labels\.csv/], ['"counts": \[4', '"counts": [4.5', qr/counts 4\.5/], ['"classes": \[', '"classes": [7, ', qr/no name/],
+               ['"kind": "synthetic"', '"kind": 1', qr/'kind' of another kind/]) {
+    spit("$redrawn/dataset.json", $right =~ s/$wrong->[0]/$wrong->[1]/r);
+    fails("dataset.json with $wrong->[1]", 3, $wrong->[2], 'data', $redrawn);
+}
+spit("$redrawn/dataset.json", $right =~ s/"kind"/"kine"/r);
+fails('... nor as a source', 3, qr/no 'kind'/, 'import', '--size', 12, $redrawn, out());
+spit("$redrawn/dataset.json", $right);
+my $labels = slurp("$redrawn/labels.csv");
+spit("$redrawn/labels.csv", $labels =~ s/[^\n]*\n$//r);
+fails('a labels.csv cut at a row\'s end', 3, qr/labels\.csv: found 19 cells; expected 20, as in dataset\.json.*cut short/s, 'data', $redrawn);
+spit("$redrawn/labels.csv", $labels =~ s/^(neutrophil[^\n]*\n)[^\n]*\n/$1$1/mr);
+fails('a row of labels.csv twice', 3, qr/labels\.csv: found two rows of neutrophil/, 'data', $redrawn);
+spit("$redrawn/labels.csv", $labels);
+is((run('data', $redrawn))[0], 0, 'put right, the set is good again');
 fails('no data set', 3, qr/no dataset\.json/, 'data', $source);
+
+# ---- the command in dataset.json ----
+make_path("$dir/it's");
+system 'cp', '-r', "$source/.", "$dir/it's/a \"b\"";
+$o = out();
+run('import', '--size', 12, '--name', 'a"b\\c', "$dir/it's/a \"b\"", $o);
+my ($command) = slurp("$o/dataset.json") =~ /"command": "((?:[^"\\]|\\.)*)"/;
+$command =~ s/\\(.)/$1/g;
+is(`set -- $command; printf '%s|' "\$@"`, "wbcsnet|import|--size|12|--name|a\"b\\c|$dir/it's/a \"b\"|$o|", 'dataset.json: the command reads back as the shell had it');
 fails('a damaged dataset.json', 3, qr/dataset\.json/, 'data', do { spit("$second/dataset.json", '{"classes": ["a"'); $second });
 
 # ---- a full disk ----

@@ -112,7 +112,8 @@ for my $bad ([substr($good, 0, length($good) / 2), 'cut in half'], ['', 'empty']
              [$good =~ s/(\\"seed\\": )1/${1}2/r, 'of another run']) {
     write_file($c, $bad->[0]);
     ($code, $out, $err) = run(job(out => 'spoiled', @device));
-    ok($code == 3 && $err =~ /checkpoint\.safetensors.*expected/ && read_file($c) eq $bad->[0], "a checkpoint $bad->[1] is told and left alone") or print "# $code $err\n";
+    ok($code == 3 && $err =~ /checkpoint\.safetensors.*expected.*hint: remove \Q$c\E: the same command then begins again/s && read_file($c) eq $bad->[0],
+       "a checkpoint $bad->[1] is told, with what to remove, and left alone") or print "# $code $err\n";
 }
 my $n = unpack 'Q<', $good;
 for my $at (8 + $n + 3, length($good) - 2) {
@@ -124,7 +125,7 @@ for my $at (8 + $n + 3, length($good) - 2) {
 }
 write_file($c, read_file(tmp('whole/weights.safetensors')));
 ($code, $out, $err) = run(job(out => 'spoiled', @device));
-ok($code == 3 && $err =~ /a finished run's weights cannot go on/, "a finished run's weights are no checkpoint") or print "# $code $err\n";
+ok($code == 3 && $err =~ /the weights of a finished run/, "a finished run's weights are no checkpoint") or print "# $code $err\n";
 write_file($c, $good);
 run(job(out => 'spoiled', @device));
 ok(sha(tmp('spoiled/weights.safetensors')) eq sha(tmp('whole/weights.safetensors')), 'the good one goes on');
