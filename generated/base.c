@@ -138,7 +138,8 @@ char *file_load(const char *path, size_t *size, char why[256])
 {
   struct stat st = {0};
   char *bytes = NULL;
-  FILE *f = stat(path, &st) || !S_ISREG(st.st_mode) ? NULL : file_open(path);   /* to open a pipe would wait for ever */
+  /* to open a pipe would wait for ever */
+  FILE *f = stat(path, &st) || !S_ISREG(st.st_mode) ? NULL : file_open(path);
   if (!f) snprintf(why, 256, "%s", st.st_mode && !S_ISREG(st.st_mode) ? "not a plain file" : strerror(errno));
   else {
     bytes = new_bytes((size_t)st.st_size + 1);
@@ -178,7 +179,8 @@ char *file_read(const char *path, size_t *size, const char *hint)
 bool file_exists(const char *path)
 {
   if (!access(path, F_OK)) return true;
-  if (errno != ENOENT && errno != ENOTDIR) die(EXIT_DATA, path, strerror(errno), "a place that can be looked at", NULL);
+  if (errno != ENOENT && errno != ENOTDIR)
+    die(EXIT_DATA, path, strerror(errno), "a place that can be looked at", NULL);
   return false;
 }
 

@@ -252,7 +252,7 @@ static int required_count(const json *value, const char *path, int least, int mo
 {
   const double x = value->kind == JSON_NUMBER ? value->number : NAN;
   if (!(x >= least && x <= most && x == (int)x))
-    die(EXIT_DATA, path, say("%s%s%s", value->name ? value->name : "counts", value->text ? " " : "", value->text ? value->text : ""),
+    die(EXIT_DATA, path, say("%s %s", value->name ? value->name : "counts", value->text ? value->text : ""),
         say("a whole number from %d to %d", least, most), import_hint);
   return (int)x;
 }
@@ -268,11 +268,13 @@ bool is_synthetic(const json *j, const char *path)
 
 static void read_class_list(dataset *ds, const json *j, description *d)
 {
-  const json *classes = required(j, d->path, "classes", JSON_ARRAY), *n = required(j, d->path, "counts", JSON_ARRAY)->child;
+  const json *classes = required(j, d->path, "classes", JSON_ARRAY),
+    *n = required(j, d->path, "counts", JSON_ARRAY)->child;
   long long sum = 0;
   for (const json *c = classes->child; c; c = c->next, n = n ? n->next : NULL) {
     if (c->kind != JSON_TEXT || !*c->text || !n)
-      die(EXIT_DATA, d->path, n ? "a class that is no name" : "fewer counts than classes", "a name and a count for each", import_hint);
+      die(EXIT_DATA, d->path, n ? "a class that is no name" : "fewer counts than classes",
+          "a name and a count for each", import_hint);
     ds->class_name = grow(ds->class_name, sizeof(char *) * (size_t)(ds->classes + 1));
     d->count = grow(d->count, sizeof(int) * (size_t)(ds->classes + 1));
     sum += d->count[ds->classes] = required_count(n, d->path, 0, 1 << 30);
@@ -280,7 +282,8 @@ static void read_class_list(dataset *ds, const json *j, description *d)
   }
   d->cells = required_count(required(j, d->path, "cells", JSON_NUMBER), d->path, 1, 1 << 30);
   if (n || ds->classes < 2 || sum != d->cells)
-    die(EXIT_DATA, d->path, say("%d classes, %d cells, counts of %lld%s", ds->classes, d->cells, sum, n ? " and more" : ""),
+    die(EXIT_DATA, d->path,
+        say("%d classes, %d cells, counts of %lld%s", ds->classes, d->cells, sum, n ? " and more" : ""),
         "at least two classes, and the cells of each", import_hint);
 }
 
@@ -288,7 +291,8 @@ static char *description_text(const char *folder, description *d)
 {
   if (!file_exists(folder)) {
     const char *old = leftover(folder, "old");
-    die(EXIT_DATA, folder, "no such folder", "a data set", old ? say("its replacement was cut short: rename %s", old) : import_hint);
+    die(EXIT_DATA, folder, "no such folder", "a data set",
+        old ? say("its replacement was cut short: rename %s", old) : import_hint);
   }
   d->path = join("%s/dataset.json", folder);
   if (!file_exists(d->path)) die(EXIT_DATA, folder, "no dataset.json in it", "a data set", import_hint);

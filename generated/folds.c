@@ -154,6 +154,7 @@ static void deal_units(const fold_unit *unit, int n, int k, int classes, int *fo
 }
 
 /* make the folds */
+/* The way out for a set that lacks a class, which no number of folds mends. */
 static const char *without_class(const dataset *ds, int absent)
 {
   const char *rest = "";
@@ -170,7 +171,8 @@ static void check_classes(const dataset *ds, const fold_unit *unit, int units, i
     if (n < k)
       die(EXIT_DATA, say("data set %s", ds->name),
           say("%d %s of class %s", n, ds->grouped ? "groups" : "cells", ds->class_name[c]),
-          say("at least %d, one for each fold", k), n < 2 ? without_class(ds, c) : say("use fewer folds: %d at most", n));
+          say("at least %d, one for each fold", k),
+          n < 2 ? without_class(ds, c) : say("use fewer folds: %d at most", n));
   }
 }
 

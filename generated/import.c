@@ -93,8 +93,8 @@ static bool is_image_name(const char *name)
   return false;
 }
 
-/* Is what a listing named a folder? What cannot be looked at, such as a link to nothing, might have been a folder of cells, so it
-   is an error; unless it is called an image, which is said when it is read. */
+/* Is what a listing named a folder? What cannot be looked at, such as a link to nothing, might have
+   been a folder of cells, so it is an error; unless it is called an image: then reading it tells. */
 static bool holds_more(const char *path)
 {
   struct stat st;
@@ -123,7 +123,9 @@ static listing list_folder(const char *path, int *junk)
     l.name = grow(l.name, sizeof(char *) * (size_t)(l.n + 1));
     l.name[l.n++] = copy_text(e->d_name);
   }
-  if (errno) die(EXIT_DATA, path, say("a folder that cannot be read to its end: %s", strerror(errno)), "all its names", NULL);
+  if (errno)
+    die(EXIT_DATA, path, say("a folder that cannot be read to its end: %s", strerror(errno)), "all its names",
+        NULL);
   closedir(d);
   if (l.n) qsort(l.name, (size_t)l.n, sizeof(char *), by_bytes);
   return l;
@@ -575,7 +577,8 @@ static void read_groups(finding *f, const char *path)
     for (int k = 0; k < f->n; k++) {
       if (!is_named(&f->cell[k], csv_cell(t, i, file))) continue;
       if (given[k] && strcmp(f->cell[k].group, csv_cell(t, i, group)))
-        die(EXIT_DATA, say("%s:%d", path, i + 2), say("a second group of %s", f->cell[k].path), "one group for each cell", NULL);
+        die(EXIT_DATA, say("%s:%d", path, i + 2), say("a second group of %s", f->cell[k].path),
+            "one group for each cell", NULL);
       free(f->cell[k].group), f->cell[k].group = copy_text(csv_cell(t, i, group)), found = given[k] = true;
     }
     if (!found)
@@ -616,7 +619,8 @@ static int settle_equal(finding *f, const int *order, int from, int to, const im
     if (c->label != first->label)
       warn(c->path, say("the same pixels as %s, under another class", first->path), NULL);
     else if ((*told)++ < TELL_MOST)
-      warn(c->path, strcmp(c->path, first->path) ? say("the same pixels as %s", first->path) : "listed twice", NULL);
+      warn(c->path, strcmp(c->path, first->path) ? say("the same pixels as %s", first->path)
+           : "listed twice", NULL);
     const bool again = is_same_place(c, &f->cell[order[k - 1]]);
     if (drop_rest || again) c->left_out = true, ++*dropped;
     if (!drop_rest && (!again || *c->group)) join_groups(f, order[from], order[k]);

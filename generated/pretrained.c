@@ -97,7 +97,8 @@ static void take_statistics(const safetensors *s, const layer *l, float *stat)
     need_finite(s, name, stat + i * l->out.c, (size_t)l->out.c);
     for (int c = 0; i && c < l->out.c; c++)
       if (stat[l->out.c + c] < 0)
-        die(EXIT_DATA, s->path, say("%s of %g", name, (double)stat[l->out.c + c]), "variances of 0 or more", "the file is damaged");
+        die(EXIT_DATA, s->path, say("%s of %g", name, (double)stat[l->out.c + c]),
+            "variances of 0 or more", "the file is damaged");
   }
 }
 
