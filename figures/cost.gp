@@ -21,7 +21,8 @@ unset label 100; unset ytics; set logscale x; set format x '$10^{%T}$'; set offs
 do for [i = 1:3] {
     column = int(word('5 6 10', i))
     set lmargin at screen 0.265 + 0.19 * i; set rmargin at screen 0.395 + 0.19 * i
-    step = i == 2 ? 100 : 10; set xtics step
+    # each tic by its place: what a step means on a logarithmic axis is not the same in gnuplot 5 and 6
+    set xtics (1); set for [p = -6:12:(i == 2 ? 2 : 1)] xtics add (10.0**p)
     set xlabel (i == 1 ? 'MFLOP a cell' : i == 2 ? 'weights' : 's a fold') offset 0,0.3
     plot kept u column:(other($1)) w p ls 3 notitle, kept u column:(is($1, 'wbcsnet')) w p ls 2 notitle, kept u column:(is($1, 'wbcsnet2')) w p ls 1 notitle
 }

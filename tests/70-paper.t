@@ -10,7 +10,7 @@ trap 'rm -rf "$tmp"' EXIT
 unset MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES
 n=0
 ok() { n=$((n + 1)); if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; fi; }
-paper() { make --no-print-directory paper SCALE=smoke DEVICE="${DEVICE:-cpu}" WORK="$tmp" PAPER="$1" WBCSNET="$bin" >"$2" 2>&1; }
+paper() { make --no-print-directory ${3:-} paper SCALE=smoke DEVICE="${DEVICE:-cpu}" WORK="$tmp" PAPER="$1" WBCSNET="$bin" >"$2" 2>&1; }
 
 paper "$tmp/paper.pdf" "$tmp/first.txt"; ok $? 'make paper SCALE=smoke ends well'
 tail -15 "$tmp/first.txt" | sed 's/^/# /'
@@ -49,6 +49,14 @@ rm -rf "$tmp/results" "$tmp/figures" "$tmp/paper"
 paper "$tmp/again.pdf" "$tmp/third.txt"; ok $? 'results, figures and report are made again from the runs'
 ! grep -q TRAIN "$tmp/third.txt"; ok $? 'without training'
 cmp -s "$tmp/paper.pdf" "$tmp/again.pdf"; ok $? 'and the PDF has the same bytes'
+
+# gnuplot warns and ends well: each of its figures must fail then.
+mkdir "$tmp/bin" && printf '#!/bin/sh\necho "\"x.gp\" line 1: warning: planted" >&2\nexec "%s" "$@"\n' "$(command -v gnuplot)" >"$tmp/bin/gnuplot" && chmod +x "$tmp/bin/gnuplot"
+[ "$(grep -o '{\$10^{-*[0-9]*}\$}' "$f/cost.tex" | sort | uniq -c | awk '$1 > 3' | wc -l)" = 0 ]; ok $? 'no power of ten stands twice on an axis of cost'
+mkdir "$tmp/kept" && mv "$f"/*.tex "$tmp/kept"
+PATH="$tmp/bin:$PATH" paper "$tmp/paper.pdf" "$tmp/warned.txt" -k; [ $? != 0 ]; ok $? 'a warning of gnuplot is an error'
+[ "$(grep -c '^  PLOT' "$tmp/warned.txt")" -ge 14 ] && [ "$(grep -c '^  PLOT' "$tmp/warned.txt")" = "$(grep -c 'gnuplot warned' "$tmp/warned.txt")" ]; ok $? 'in each figure'
+rm -f "$f"/*.tex "$f"/*.err && mv "$tmp/kept"/*.tex "$f"
 
 rm "$tmp/results/smoke/synthetic/transfer/scores.dat" && rm "$f/fig8.tex"
 paper "$tmp/paper.pdf" "$tmp/fourth.txt"; [ $? != 0 ] && ! [ -e "$f/fig8.tex" ]; ok $? 'a figure without its data is an error'
