@@ -12,17 +12,22 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static volatile long taken;                          /* calls that take memory */
+static volatile long taken;                          /* the program's own calls that take memory; an OpenMP runtime may take some for itself */
 
 #if defined __GLIBC__ && !defined __SANITIZE_ADDRESS__
 #define COUNTED 1
+extern const char __executable_start[], etext[];     /* the linker's: where this program's code begins and ends */
+static void count(const void *caller)
+{
+  if ((const char *)caller >= __executable_start && (const char *)caller < etext) __atomic_add_fetch(&taken, 1, __ATOMIC_RELAXED);
+}
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
-void *malloc(size_t n) { __atomic_add_fetch(&taken, 1, __ATOMIC_RELAXED); return __libc_malloc(n); }
-void *calloc(size_t n, size_t s) { __atomic_add_fetch(&taken, 1, __ATOMIC_RELAXED); return __libc_calloc(n, s); }
-void *realloc(void *p, size_t n) { __atomic_add_fetch(&taken, 1, __ATOMIC_RELAXED); return __libc_realloc(p, n); }
+void *malloc(size_t n) { count(__builtin_return_address(0)); return __libc_malloc(n); }
+void *calloc(size_t n, size_t s) { count(__builtin_return_address(0)); return __libc_calloc(n, s); }
+void *realloc(void *p, size_t n) { count(__builtin_return_address(0)); return __libc_realloc(p, n); }
 void *mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset)
 {
-  __atomic_add_fetch(&taken, 1, __ATOMIC_RELAXED);
+  count(__builtin_return_address(0));
   return (void *)syscall(SYS_mmap, at, n, protection, flags, fd, offset);
 }
 #else
