@@ -287,6 +287,7 @@ static void peer_exec(const peer *q, int images, int threads)
 {
   const char *const path = say("tools/peer/%s", q->program), *argv[8] = { q->program };
   int n = 1;
+  unsetenv("OPENBLAS_NUM_THREADS");                  /* ours is one; a peer may use all that it is given */
   for (int i = 0; i < 3; i++) if (q->word[i]) argv[n++] = q->word[i];
   argv[n++] = say("%d", images), argv[n++] = say("%d", threads);
   execv(path, (char **)(uintptr_t)argv);

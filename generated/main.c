@@ -53,12 +53,31 @@ static int say_what_there_is(int code)
   return code;
 }
 
-/* wait without spinning */
-static void wait_without_spinning(char **argv)
+/* begin with few threads */
+/* The text of NAME=text in the environment, or NULL; here and below no library has begun yet. */
+__attribute__((no_sanitize_address)) static const char *set_to(char **env, const char *name)
 {
-  if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || setenv("OMP_WAIT_POLICY", "passive", 1)) return;
-  execv("/proc/self/exe", argv);                     /* where this fails, we go on as we are */
+  for (const size_t n = strlen(name); *env; env++)
+    if (!strncmp(*env, name, n) && (*env)[n] == '=') return *env + n + 1;
+  return NULL;
 }
+
+__attribute__((no_sanitize_address)) static void begin_with_few_threads(int argc, char **argv, char **env)
+{
+  const bool waits = set_to(env, "OMP_WAIT_POLICY") || set_to(env, "GOMP_SPINCOUNT"), one = set_to(env, "OPENBLAS_NUM_THREADS");
+  int n = 0;
+  if (waits && one) return;
+  while (env[n]) n++;
+  char *more[n + 3];
+  memcpy(more, env, sizeof *env * (size_t)n);
+  if (!waits) more[n++] = "OMP_WAIT_POLICY=passive";
+  if (!one) more[n++] = "OPENBLAS_NUM_THREADS=1";
+  more[n] = NULL;
+  if (argc) execve("/proc/self/exe", argv, more);    /* where this fails, we go on as we are */
+}
+
+__attribute__((section(".preinit_array"), used))
+static void (*first_of_all)(int, char **, char **) = begin_with_few_threads;
 
 /* What was printed may still be on its way to a disk that is full. */
 static int flushed(int code)
@@ -73,7 +92,6 @@ int main(int argc, char **argv)
   int n = (int)(sizeof commands / sizeof *commands);
   if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) return flushed(say_what_there_is(argc < 2 ? EXIT_USAGE : 0));
   if (!strcmp(argv[1], "--version")) return printf("wbcsnet %s\n", WBCSNET_VERSION), flushed(0);
-  wait_without_spinning(argv);
   for (int i = 0; i < n; i++) {
     if (!strcmp(argv[1], commands[i].name)) return flushed(commands[i].run(argc - 1, argv + 1));
     names[i] = commands[i].name;

@@ -3,7 +3,30 @@
 use strict; use warnings;
 use FindBin; use lib $FindBin::Bin; use Job;
 
-if (($ENV{WBCSNET_B} // '') =~ /asan/) { skip(1, 'the sanitizer has an allocator of its own'); done_testing() }
+if (($ENV{WBCSNET_B} // '') =~ /asan/) { skip(6, 'the sanitizer has an allocator of its own'); done_testing() }
+
+make_set(tmp('set'), 8, [2, 2, 2, 2, 2]);
+# Little address space: from where the program can be loaded at all (the loader's own failure is 127), each command ends, and well or with a message.
+delete @ENV{qw(OMP_WAIT_POLICY GOMP_SPINCOUNT OPENBLAS_NUM_THREADS)};
+sub limited {
+    my ($mb, @args) = @_;
+    my $said = tmp('said');
+    my $code = system('bash', '-c', 'ulimit -v $0; exec timeout -s KILL 10 "$@" >"$OUT" 2>&1', 1024 * $mb, $Job::program, @args);
+    return ($code & 127 ? 1000 + ($code & 127) : $code >> 8, read_file($said));
+}
+$ENV{OUT} = tmp('said');
+my @command = (['describe', 'experiments/nets/wbcsnet2.net'], ['samples', tmp('set'), '--out', tmp('samples.png')],
+               [job(net => 'experiments/nets/wbcsnet.net', recipe => 'experiments/recipes/faithful.conf', out => 'small', folds => 2, threads => 2)]);
+my ($least) = grep { (limited($_, @{$command[0]}))[0] != 127 } map { 8 * $_ } 4 .. 200;
+my @stuck;
+for my $mb (map { $least + 8 * $_ } 0 .. 5) {
+    for my $c (@command) {
+        my ($code, $said) = limited($mb, @$c);
+        push @stuck, "$mb MB: $c->[0]: exit $code " . ($said =~ s/\n.*//sr) unless $code == 0 || ($code == 1 && $said =~ /memory: found no room|libgomp: /);
+    }
+}
+ok($least && !@stuck, 'with 8 to 48 MB beside its libraries the program ends, well or with a message');
+print "# $_\n" for @stuck;
 
 # The FAILth place that asks for 200 bytes or more gets none, once; a place is a chain of callers. FAIL=0 counts the places.
 write_file(tmp('fail.c'), <<'C');
@@ -51,7 +74,6 @@ if (system("$cc -O1 -w -shared -fPIC -o " . tmp('fail.so') . ' ' . tmp('fail.c')
 }
 $ENV{OMP_NUM_THREADS} = 1, $ENV{OMP_WAIT_POLICY} = 'passive', $ENV{PLACES} = tmp('places');
 
-make_set(tmp('set'), 8, [2, 2, 2, 2, 2]);
 # so many tensors that the header of the weights is longer than a stream's first buffer
 write_file(tmp('long.net'), "name long\ninput 8 8 3\n" . join('', map { "conv conv$_ filters 2 kernel 1\nbn bn$_\n" } 1 .. 20)
     . "fc fc1 units classes\nsoftmax loss\n");
