@@ -513,6 +513,12 @@ double json_number(const json *o, const char *name, double otherwise)
   return j && (j->kind == JSON_NUMBER || j->kind == JSON_BOOL) ? j->number : otherwise;
 }
 
+uint64_t json_seed(const json *o, const char *name)
+{
+  json *j = json_get(o, name);
+  return j && j->text ? strtoull(j->text, NULL, 10) : 0;
+}
+
 void json_free(json *j)
 {
   while (j) {

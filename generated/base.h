@@ -12,6 +12,8 @@
 extern const char wbcsnet_version[];
 #define WBCSNET_VERSION wbcsnet_version
 
+enum { CLASSES_MOST = 64 };                          /* the most classes of a data set */
+
 /* Exit codes. 0 is success; 130 is an orderly stop on Ctrl-C or SIGTERM (the same command goes on). */
 enum { EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_DATA = 3, EXIT_NODEVICE = 4, EXIT_STOPPED = 130 };
 
@@ -77,6 +79,7 @@ typedef struct json {
 } json;
 json *json_parse(const char *text, const char *where);             /* dies with EXIT_DATA; text may be any bytes with a zero behind */
 json *json_get(const json *object, const char *name);              /* NULL when absent or not an object */
+uint64_t json_seed(const json *object, const char *name);          /* all 64 bits of a whole number; 0 when absent */
 const char *json_text(const json *object, const char *name, const char *otherwise);
 double json_number(const json *object, const char *name, double otherwise);
 void json_free(json *j);

@@ -275,6 +275,11 @@ static void read_class_list(dataset *ds, const json *j, description *d)
     if (c->kind != JSON_TEXT || !*c->text || !n)
       die(EXIT_DATA, d->path, n ? "a class that is no name" : "fewer counts than classes",
           "a name and a count for each", import_hint);
+    if (ds->classes == CLASSES_MOST)
+      die(EXIT_DATA, d->path, "too many classes", say("at most %d", CLASSES_MOST), import_hint);
+    for (int i = 0; i < ds->classes; i++)
+      if (!strcasecmp(ds->class_name[i], c->text))
+        die(EXIT_DATA, d->path, say("the class '%s' twice", c->text), "each once", import_hint);
     ds->class_name = grow(ds->class_name, sizeof(char *) * (size_t)(ds->classes + 1));
     d->count = grow(d->count, sizeof(int) * (size_t)(ds->classes + 1));
     sum += d->count[ds->classes] = required_count(n, d->path, 0, 1 << 30);

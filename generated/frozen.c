@@ -74,7 +74,7 @@ static bool saw_fold(const frozen *z, int fold)
   json *c = json_parse(text, "config");
   const json *held_out = json_get(c, "fold");
   bool same = held_out && held_out->kind == JSON_NUMBER && (int)held_out->number == fold
-    && (int)json_number(c, "folds", 0) == z->folds && (uint64_t)json_number(c, "seed", 0) == z->seed
+    && (int)json_number(c, "folds", 0) == z->folds && json_seed(c, "seed") == z->seed
     && (int)json_number(c, "cells", 0) == z->subset;
   json_free(c);
   return !same;

@@ -863,6 +863,10 @@ static void name_classes(import_options *o)
     for (size_t i = 0; i < n; i++)
       if (!isalnum((unsigned char)name[i]) && !strchr("-_", name[i]))
         die(EXIT_USAGE, "--classes", say("'%s'", name), "letters, digits, - and _", NULL);
+    for (int c = 0; c < o->class_count; c++)
+      if (!strcasecmp(o->class_name[c], name)) die(EXIT_USAGE, "--classes", say("'%s' twice", name), "each name once", NULL);
+    if (o->class_count == CLASSES_MOST)
+      die(EXIT_USAGE, "--classes", "too many names", say("at most %d", CLASSES_MOST), NULL);
     o->class_name = grow(o->class_name, sizeof(char *) * (size_t)(o->class_count + 2));
     o->class_name[o->class_count++] = name, o->class_name[o->class_count] = NULL;
   }

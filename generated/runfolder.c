@@ -723,8 +723,7 @@ void run_read(run *r, const char *path)
   char *fault = fault_of(r->path, r->record, false), *log = join("%s/log.csv", r->path);
   if (fault) die(EXIT_DATA, r->path, say("a run of which %s", fault), "what its record names", "remove its run.json to run the job again");
   r->config = json_get(r->record, "config"), r->diverged = is_diverged(r->record);
-  const json *seed = json_get(r->config, "seed");
-  r->seed = seed && seed->text ? strtoull(seed->text, NULL, 10) : 0;
+  r->seed = json_seed(r->config, "seed");
   r->folds = (int)json_number(r->config, "folds", 0);
   if (has_fold(r->record)) r->fold = (int)json_number(r->config, "fold", 0), read_predictions(r);
   r->log = csv_read(log, "the training log of a run");

@@ -1,5 +1,4 @@
 #include "stats.h"
-#include "base.h"
 #include "rng.h"
 #include <math.h>
 #include <stdlib.h>
@@ -173,6 +172,9 @@ static interval middle_95(double *x, int n)
   return (interval){ x[(int)(0.025 * n)], x[n - 1 - (int)(0.025 * n)] };
 }
 
+/* The stream of random numbers of class k in one of three ways to draw: a matrix, pairs, groups. */
+static uint32_t stream_of(int way, int k) { return (uint32_t)(k < 16 ? 16 * way + k : CLASSES_MOST * (1 + way) + k); }
+
 /* Draw as many cells of true class i as there are in m, with replacement, into out's row i. */
 static void draw_row(rng *r, const confusion *m, int i, confusion *out)
 {
@@ -194,7 +196,7 @@ void bootstrap(const confusion *m, uint64_t seed, interval out[SCORE_COUNT])
   double score[SCORE_COUNT];
   for (int d = 0; d < BOOTSTRAP_DRAWS; d++) {
     for (int i = 0; i < m->classes; i++) {
-      rng r = rng_open(seed, RNG_BOOTSTRAP, (uint32_t)d, (uint32_t)i);
+      rng r = rng_open(seed, RNG_BOOTSTRAP, (uint32_t)d, stream_of(0, i));
       draw_row(&r, m, i, &drawn);
     }
     macro_scores(&drawn, score);
@@ -237,14 +239,14 @@ void paired_bootstrap(int classes, int n, const int *truth, const int *a, const 
                       interval out[SCORE_COUNT], double p[SCORE_COUNT])
 {
   static double draws[SCORE_COUNT][BOOTSTRAP_DRAWS];
-  int *cells = NEW(int, n), start[STATS_CLASSES + 1] = {0}, at = 0;
+  int *cells = NEW(int, n), start[CLASSES_MOST + 1] = {0}, at = 0;
   for (int k = 0; k < classes; k++, start[k] = at)
     for (int i = 0; i < n; i++) if (truth[i] == k) cells[at++] = i;
   confusion ma = { .classes = classes }, mb = ma;
   double d[SCORE_COUNT];
   for (int t = 0; t < BOOTSTRAP_DRAWS; t++) {
     for (int k = 0; k < classes; k++) {
-      rng r = rng_open(seed, RNG_BOOTSTRAP, (uint32_t)t, (uint32_t)(STATS_CLASSES + k));
+      rng r = rng_open(seed, RNG_BOOTSTRAP, (uint32_t)t, stream_of(1, k));
       draw_pairs(&r, cells + start[k], start[k+1] - start[k], k, a, b, &ma, &mb);
     }
     score_difference(&ma, &mb, d);
@@ -315,7 +317,7 @@ void group_bootstrap(int classes, int n, const int *truth, const int *a, const i
   list_groups(group, n, groups, start, cell);
   for (int t = 0; t < BOOTSTRAP_DRAWS; t++) {
     confusion ma = { .classes = classes }, mb = ma;
-    rng r = rng_open(seed, RNG_BOOTSTRAP, (uint32_t)t, 2 * STATS_CLASSES);
+    rng r = rng_open(seed, RNG_BOOTSTRAP, (uint32_t)t, stream_of(2, 0));
     for (int k = 0; k < groups; k++) {
       const int g = (int)rng_below(&r, (uint32_t)groups);
       for (int c = start[g]; c < start[g + 1]; c++) {

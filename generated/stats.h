@@ -1,14 +1,11 @@
 /* stats.h: from counts of right and wrong cells to metrics, intervals and tests. Pure functions. */
 #ifndef STATS_H
 #define STATS_H
-#include <stdbool.h>
-#include <stdint.h>
+#include "base.h"
 
 /* statistics: interface */
-enum { STATS_CLASSES = 16 };                         /* the most classes that a confusion matrix can have */
-
 /* Counts of cells: cell[true class][recognised class]. */
-typedef struct { int classes; long cell[STATS_CLASSES][STATS_CLASSES]; } confusion;
+typedef struct { int classes; long cell[CLASSES_MOST][CLASSES_MOST]; } confusion;
 
 /* The metrics, as shares in 0..1. */
 enum { SCORE_ACCURACY, SCORE_RECALL, SCORE_SPECIFICITY, SCORE_PRECISION, SCORE_F1, SCORE_COUNT };

@@ -1,6 +1,7 @@
 #include "options.h"
 #include "runfolder.h"
 #include "values.h"
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@ typedef struct {
   run *run;
   char **arm_of;                                     /* (runs) from the paths */
   arm *arm;
-  const char *class_name[STATS_CLASSES];
+  const char *class_name[CLASSES_MOST];
   values table;
 } summary;
 
@@ -30,8 +31,8 @@ static char *path_part(const char *path, int from_end)
 
 static void same_classes(summary *s, const run *r)
 {
-  if (!s->classes && r->classes > STATS_CLASSES)
-    die(EXIT_DATA, r->path, say("%d classes", r->classes), say("at most %d", STATS_CLASSES), NULL);
+  if (!s->classes && r->classes > CLASSES_MOST)
+    die(EXIT_DATA, r->path, say("%d classes", r->classes), say("at most %d", CLASSES_MOST), NULL);
   for (int k = 0; !s->classes && k < r->classes; k++) s->class_name[k] = r->class_name[k];
   if (!s->classes) s->classes = r->classes;
   bool same = !r->answers || s->classes == r->classes;
@@ -131,10 +132,15 @@ static int *group_numbers(const answer *a, int n, int *groups)
   return group;
 }
 
+/* Class k's name in keys: a capital, and as many letters as no other class begins with, three or more. In say()'s buffers. */
 static const char *short_name(const summary *s, int k)
 {
   const char *n = s->class_name[k];
-  return say("%c%.2s", n[0] & ~32, n + 1);
+  size_t letters = 3;
+  for (int other = 0; other < s->classes; other++)
+    if (other != k)
+      while (strlen(n) >= letters && !strncasecmp(n, s->class_name[other], letters)) letters++;
+  return say("%c%.*s", toupper((unsigned char)n[0]), (int)letters - 1, n + 1);
 }
 
 /* describe the arms */

@@ -77,16 +77,15 @@ const char *p_text(double p)
 /* escape text for TeX */
 const char *tex_text(const char *s)
 {
-  char out[900];
-  size_t n = 0;
-  for (; *s && n < 860; s++) {
-    if (*s == '\\') n += (size_t)sprintf(out + n, "\\textbackslash{}");
-    else if (*s == '~' || *s == '^') n += (size_t)sprintf(out + n, "\\%c{}", *s);
-    else if (strchr("_&%#${}", *s)) n += (size_t)sprintf(out + n, "\\%c", *s);
-    else out[n++] = *s;
-  }
-  out[n] = 0;
-  return say("%s", out);
+  builder b = {0};
+  for (; *s; s++)
+    if (*s == '\\') build(&b, "\\textbackslash{}");
+    else if (*s == '~' || *s == '^') build(&b, "\\%c{}", *s);
+    else build(&b, strchr("_&%#${}", *s) ? "\\%c" : "%c", *s);
+  char *text = built(&b, NULL);
+  const char *kept = say("%s", text);
+  free(text);
+  return kept;
 }
 
 /* write values */

@@ -40,7 +40,7 @@ sub make_set {
         for my $i (1 .. $counts->[$c]) {
             my $rgb = '';
             for my $p (0 .. $size * $size - 1) {
-                for my $k (0 .. 2) { $state = ($state * 1103515245 + 12345) & 0x7fffffff; $rgb .= chr($colour[$c][$k] + ($state >> 16) % 61 - 30) }
+                for my $k (0 .. 2) { $state = ($state * 1103515245 + 12345) & 0x7fffffff; $rgb .= chr($colour[$c % 5][$k] + ($state >> 16) % 61 - 30 - int($c / 5) % 5 * 5) }
             }
             my $file = sprintf '%s/cell%03d.tif', $class[$c], $i;
             $rgb = $o{change}{$file}->($rgb) if $o{change}{$file};
@@ -52,7 +52,7 @@ sub make_set {
     @row = sort { $a->[0] cmp $b->[0] } @row;
     my $labels = "file,class,group,sha256\n" . join('', map { "$_->[0],$_->[1],,$_->[2]\n" } @row);
     write_file("$folder/labels.csv", $labels);
-    my @n = (@$counts, (0) x (5 - @$counts));
+    my @n = (@$counts, (0) x (@class - @$counts));
     write_file("$folder/dataset.json", sprintf '{"name": "tiny", "kind": "synthetic", "source": "a test", "height": %d, "width": %d, "classes": [%s],'
         . ' "counts": [%s], "cells": %d, "command": "", "sha256": "%s"}' . "\n", $size, $size, join(', ', map { "\"$_\"" } @class), join(', ', @n),
         scalar @row, sha256_hex($labels));
