@@ -86,6 +86,31 @@ for my $with ('shuffle=epoch,last_batch=keep,augment=turns,bn_statistics=moving,
     my $w = tmp("m1$with/weights.safetensors");
     ok(-s $w && sha($w) eq sha(tmp("m2$with/weights.safetensors")), "1 and 2 threads agree with $with");
 }
+# --- turns: a net that does not learn sees one cell, epoch after epoch, in each of the square's eight symmetries and in no other ---
+make_set(tmp('two'), 8, [1, 1]);
+write_file(tmp('flat.net'), "name flat\ntitle Flat\ninput 8 8 3\nfc fc1 units classes\nsoftmax loss\n");
+run(job(out => 'turned', data => tmp('two'), net => tmp('flat.net'), fold => 'all', with => 'batch=1,epochs=100,augment=turns,learning_rate=0,normalise=none'));
+my %loss; $loss{$_->[0] % 2}{$_->[2]}++ for log_rows(tmp('turned/log.csv'));
+ok(keys %{$loss{0}} == 8 && keys %{$loss{1}} == 8, 'turns: a cell is shown in all of its eight turns and flips') or print '# ', scalar keys %{$loss{0}}, "\n";
+for my $size ('12 20', '20 12') {
+    write_file(tmp('oblong.net'), "name oblong\ntitle Oblong\ninput $size 3\nfc fc1 units classes\nsoftmax loss\n");
+    ($code, $out, $err) = run(job(out => 'oblong', net => tmp('oblong.net'), with => 'augment=turns'));
+    ok($code == 3 && $err =~ /oblong\.net: found an input of @{[$size =~ s{ }{ x }r]} under augment turns; expected a square.*augment=none/s && !-e tmp('oblong/run.json'), "turns of $size pixels are refused")
+        or print "# $code $err\n";
+}
+($code, $out, $err) = run(job(out => 'oblong', net => tmp('oblong.net')));
+ok($code == 0, 'a net that is not square learns without turns, in the same folder') or print "# $code $err\n";
+
+# --- a class of which there are none, or fewer than folds ---
+make_set(tmp('four'), 8, [8, 8, 0, 8, 8]), make_set(tmp('thin'), 8, [8, 8, 3, 8, 8]);
+($code, $out, $err) = run(job(out => 'four-run', data => tmp('four')));
+ok($code == 3 && $err =~ /0 cells of class basophil; expected at least 4.*no number of folds helps: .*--classes neutrophil,eosinophil,lymphocyte,monocyte$/ms, 'a set without a class: the way out is --classes')
+    or print "# $code $err\n";
+($code, $out, $err) = run(job(out => 'thin-run', data => tmp('thin')));
+ok($code == 3 && $err =~ /3 cells of class basophil; expected at least 4.*use fewer folds: 3 at most$/ms, 'too few of a class: how many folds there may be') or print "# $code $err\n";
+($code, $out, $err) = run(job(out => 'thin-run', data => tmp('thin'), folds => 3));
+ok($code == 0, '... which is true') or print "# $code $err\n";
+
 # --- order: 45 rows, drawn once or for each epoch; the weights name the last epoch's order by its SHA-256 ---
 sub order { my ($run, %o) = @_; run(job(out => $run, %o)); weights(tmp("$run/weights.safetensors"))->{header} =~ /"order_sha256":"(\w+)"/ ? $1 : "" }
 my @row = map { [split /,/] } split /\n/, read_file(tmp("set/labels.csv")); shift @row;

@@ -89,6 +89,15 @@ my ($after) = $out =~ /"$class": ([\d.e-]+)/;
 ok($drop > 0 && abs($before - $after - $drop) < 1e-6, "covering it by hand takes as much from the class: $drop") or print "# $before $after\n";
 my ($map) = glob tmp('maps/*');
 ok($map =~ /monocyte.*-$class\.png$/ && read_file($map) =~ /^\x89PNG\r\n\x1a\n....IHDR\0\0\x01\xb6\0\0\0\xd8/s, 'and a picture of 438 x 216 is left, named after image and class');
+# Two images whose paths become one name have a map each.
+mkdir tmp('meet');
+mkdir tmp('meet/a');
+write_file(tmp($_), read_file($cell)) for 'meet/a/b.tif', 'meet/a_b.tif';
+($code, $out, $err) = run('predict', '--weights', $raw, '--explain', tmp('both'), tmp('meet'));
+my @maps = glob tmp('both/*');
+ok($code == 0 && @maps == 2, 'a/b and a_b have a map each') or print "# $code @maps $err\n";
+($code, $out, $err) = run('predict', '--weights', $raw, '--explain', tmp('both'), tmp('meet'));
+ok("@maps" eq join(' ', glob tmp('both/*')), '... of the same names when the command is given again');
 my $crashed = 0;
 my $state = 1;
 for (1 .. 150) {

@@ -31,6 +31,9 @@ static net_state state_of(const net *n)
 static const char *const small = "name small\ninput 3 2 3\nscale unit by 0.5\nconv c filters 2 kernel 2 pad valid torch features.0\nbn b torch norm\n"
   "relu r\nfc f units 3 torch head.1\nfc out units classes torch head.2\nsoftmax loss\n";
 
+/* What the tensor of that name holds at its second place instead, when it is not 0. */
+static struct { const char *name; float value; } spoiled;
+
 /* Each tensor's values count up in PyTorch's order, from another hundred. */
 static void write_small(const char *path, int classes)
 {
@@ -41,6 +44,8 @@ static void write_small(const char *path, int classes)
   st_add(s, "norm.running_mean", ST_F32, 1, (int[]){ 2 }, counting(2, 500)), st_add(s, "norm.running_var", ST_F32, 1, (int[]){ 2 }, counting(2, 600));
   st_add(s, "head.1.weight", ST_F32, 2, (int[]){ 3, 4 }, counting(12, 700)), st_add(s, "head.1.bias", ST_F32, 1, (int[]){ 3 }, counting(3, 800));
   st_add(s, "head.2.weight", ST_F32, 2, (int[]){ classes, 3 }, counting((size_t)classes * 3, 900)), st_add(s, "head.2.bias", ST_F32, 1, (int[]){ classes }, counting((size_t)classes, 1000));
+  for (int i = 0; i < s->tensors; i++)
+    if (spoiled.name && !strcmp(s->tensor[i].name, spoiled.name)) ((float *)(uintptr_t)s->tensor[i].data)[1] = spoiled.value;
   st_write(s, path, NULL);
 }
 
@@ -123,6 +128,17 @@ static void through_the_program(void)
   ok(run(command) == 3 && holds(out, "found no tensor features.2.weight"), "weights of another net are refused by the tensor that is missing");
   free(command), command = join("%s train --data %s/set --net %s --recipe %s/r.conf --pretrained %s --init %s --out %s/no >%s 2>&1", program, folder, net_path, folder, weights, weights, folder, out);
   ok(run(command) == 2, "--init and --pretrained together are refused");
+  const struct { const char *name; float value; const char *message; } bad[] = {
+    { "features.0.weight", NAN, "a weight of features.0.weight that is not finite" }, { "head.1.bias", INFINITY, "a weight of head.1.bias that is not finite" },
+    { "norm.running_mean", NAN, "a weight of norm.running_mean that is not finite" }, { "norm.running_var", -1, "norm.running_var of -1" },
+  };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    spoiled.name = bad[i].name, spoiled.value = bad[i].value;
+    write_small(weights, 5);
+    free(command), command = join("%s train --data %s/set --net %s --recipe %s/r.conf --pretrained %s --out %s/spoiled --quiet >%s 2>&1", program, folder, net_path, folder, weights, folder, out);
+    ok(run(command) == 3 && holds(out, bad[i].message) && holds(out, weights), "%s of %g: the file is told, not the learning rate", bad[i].name, (double)bad[i].value);
+  }
+  spoiled.name = NULL;
   free(command), free(net_path), free(weights), free(out);
 }
 
