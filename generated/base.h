@@ -93,6 +93,8 @@ int csv_need(const csv *c, const char *name);        /* dies with EXIT_DATA nami
 static inline const char *csv_cell(const csv *c, int row, int column) { return c->cell[(size_t)row * (size_t)c->columns + (size_t)column]; }
 void csv_free(csv *c);
 void csv_put(FILE *f, const char *s);                /* writes a field, quoted where it must be */
+/* The processor's name from files like /proc/cpuinfo and /proc/device-tree/model; free() it. */
+char *processor_name(const char *cpuinfo, const char *board);
 double seconds(void);                                /* monotonic clock */
 double median(double *x, int n);                     /* sorts x */
 const char *time_left(double s);                     /* "1 h 05 min", "42 s" */

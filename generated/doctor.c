@@ -59,8 +59,8 @@ static void look_at_machine(void)
   find("build", "compiler", "gcc " __VERSION__);
 #endif
   find("machine", "system", say("%s %s %s", u.sysname, u.release, u.machine));
-  const char *model = line_of("/proc/cpuinfo", "model name");
-  find("machine", "processor", *model ? model : u.machine);
+  char *processor = processor_name("/proc/cpuinfo", "/proc/device-tree/model");
+  find("machine", "processor", processor), free(processor);
   find("machine", "cores", say("%d usable of %ld", omp_get_num_procs(), sysconf(_SC_NPROCESSORS_ONLN)));
   find("machine", "memory", say("%.1f GiB", (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 1073741824));
   const char *huge = line_of("/sys/kernel/mm/transparent_hugepage/enabled", "");

@@ -599,19 +599,7 @@ void run_write_log(const run_folder *r, int n, int per_epoch, const double *loss
 
 /* run folder: the record */
 /* run folder: parts of a record */
-char *machine_name(void)
-{
-  char line[512], *name = NULL;
-  FILE *f = fopen("/proc/cpuinfo", "r");
-  while (f && !name && fgets(line, sizeof line, f)) {
-    char *colon = strchr(line, ':');
-    if (strncmp(line, "model name", 10) || !colon) continue;
-    colon[1 + strcspn(colon + 1, "\n")] = 0;
-    name = copy_text(colon + 1 + strspn(colon + 1, " "));
-  }
-  if (f) fclose(f);
-  return name ? name : copy_text("unknown");
-}
+char *machine_name(void) { return processor_name("/proc/cpuinfo", "/proc/device-tree/model"); }
 
 static void put_member(builder *b, const char *name, double x)
 {

@@ -243,6 +243,32 @@ static void put_file(const char *name, const char *bytes, size_t n)
   FILE *f = fopen(in_folder(name), "wb");
   fwrite(bytes, 1, n, f), fclose(f);
 }
+static bool is_processor(const char *right, const char *cpuinfo, const char *board, size_t n)
+{
+  put_file("cpuinfo", cpuinfo, strlen(cpuinfo)), put_file("board", board, n);
+  char *name = processor_name(in_folder("cpuinfo"), in_folder(n ? "board" : "absent"));
+  const bool same = !strcmp(name, right);
+  if (!same) printf("# '%s'\n", name);
+  free(name);
+  return same;
+}
+
+/* As these systems write them; the names of Arm's numbers are lscpu's. */
+static void check_processors(void)
+{
+#define ARM(implementer, part) "processor\t: 0\nBogoMIPS\t: 108.00\nCPU implementer\t: " implementer "\nCPU architecture: 8\nCPU variant\t: 0x3\nCPU part\t: " part "\nCPU revision\t: 3\n\n"
+  ok(is_processor("AMD EPYC 7B13", "processor\t: 0\ncpu family\t: 25\nmodel\t\t: 1\nmodel name\t: AMD EPYC 7B13\nmodel name\t: another\n", "", 0), "an x86-64 processor");
+  ok(is_processor("Neoverse-N1", ARM("0x41", "0xd0c") ARM("0x41", "0xd0c"), "", 0), "an Arm server: the design of its cores, once");
+  ok(is_processor("Cortex-A72 (Raspberry Pi 4 Model B Rev 1.4)", ARM("0x41", "0xd08") "Model\t\t: Raspberry Pi 4 Model B Rev 1.4\n", "Raspberry Pi 4 Model B Rev 1.4", 31),
+     "an Arm board: its name beside it");
+  ok(is_processor("Cortex-A72, Cortex-A7", ARM("0x41", "0xd08") ARM("0x41", "0xc07") ARM("0x41", "0xd08"), "", 0), "cores of two designs, one name the beginning of the other");
+  ok(is_processor("Arm 0x99 part 0x123", ARM("0x99", "0x123"), "", 0), "a design that nobody knows yet: its numbers");
+  ok(is_processor("some board", "processor : 0\n", "some board\n", 11), "nothing but a board");
+  ok(is_processor("POWER9, altivec supported", "processor\t: 0\ncpu\t\t: POWER9, altivec supported\nclock\t\t: 3800MHz\n", "8335-GTH", 8), "a POWER processor");
+  ok(is_processor("sifive,u74-mc", "processor\t: 0\nisa\t: rv64imafdc\nuarch\t: sifive,u74-mc\n", "", 0), "a RISC-V processor");
+  ok(is_processor("unknown", "", "", 0), "nothing at all");
+}
+
 static int dead_process(void)
 {
   pid_t child = fork();
@@ -338,6 +364,7 @@ int main(void)
   check_files();
   check_text();
   check_leftovers();
+  check_processors();
   const char *const names[] = { "seed", "epochs", "out", NULL };
   ok(!strcmp(nearest("sed", names), "seed") && !strcmp(nearest("epoch", names), "epochs") && !nearest("weather", names), "the nearest name");
   if (system(say("rm -rf %s", folder))) return 1;
