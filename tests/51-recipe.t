@@ -31,6 +31,16 @@ for my $file ('conf', 'net') {
     ok($code == 3 && $err =~ /wide\.$file:1: found a zero byte.*UTF-16/s, "a $file in UTF-16 is told") or print "# $code $err\n";
 }
 
+# The experiments' confs go through the same hands.
+my ($plain, $marked) = (tmp('plain'), tmp('marked'));
+for my $copy ($plain, $marked) {
+    mkdir $copy;
+    system 'cp', '-r', 'experiments', "$copy/" and die;
+}
+for my $conf (glob("$marked/experiments/*.conf"), glob("$marked/experiments/scales/*.conf")) { write_file($conf, as_notepad(read_file($conf))) }
+my @rules = map { scalar qx(cd $_ && experiments/jobs quick 2>&1) } $plain, $marked;
+ok($rules[0] eq $rules[1] && $rules[0] =~ /run\.json:/, 'experiments as Notepad saves them are the same jobs') or print '# ', substr($rules[1], 0, 300), "\n";
+
 my @bad = (
     ['learning_rat 1', 'learning_rate', 'an unknown key names the nearest'],
     ['batch', 'without a value', 'a key without a value'],
