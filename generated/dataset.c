@@ -33,16 +33,18 @@ int class_of(const char *word)
 /* dataset: write */
 typedef struct { char *file, *group; int label; char sha256[65]; } labelled;
 struct dataset_writer {
-  char *folder, *stage;
-  int lock;                                                          /* the stage, open and locked */
-  bool replace, *made;                                               /* (classes) is its folder there */
+  stage *stage;
+  bool *made;                                               /* (classes) is its folder there */
   int classes, n, room, h, w;
   const char *const *class_name;
   labelled *row;
 };
-static dataset_writer *open_writer;
+static stage *open_stages[4];
 
-static void remove_stage(void) { if (open_writer) remove_all(open_writer->stage); }
+static void remove_stages(void)
+{
+  for (int i = 0; i < 4; i++) if (open_stages[i]) remove_all(open_stages[i]->path);
+}
 
 static bool folder_is_empty(const char *path)
 {
@@ -53,13 +55,12 @@ static bool folder_is_empty(const char *path)
   return d && n == 2;
 }
 
-static void check_place(const char *folder, bool replace)
+static void check_place(const stage *g)
 {
-  if (!file_exists(folder) || folder_is_empty(folder)) return;
-  bool ours = file_exists(say("%s/dataset.json", folder));
-  if (ours && replace) return;
-  die(EXIT_USAGE, folder, ours ? "a data set in its place" : "something else in its place",
-      "a new or empty folder",
+  if (!file_exists(g->folder) || folder_is_empty(g->folder)) return;
+  bool ours = file_exists(say("%s/%s", g->folder, g->mark));
+  if (ours && g->replace) return;
+  die(EXIT_USAGE, g->folder, say("%s in its place", ours ? g->what : "something else"), "a new or empty folder",
       ours ? "--replace overwrites it" : "choose another place");
 }
 
@@ -74,23 +75,31 @@ static void sweep(const char *folder)
   }
 }
 
+stage *stage_open(const char *folder, const char *mark, const char *what, bool replace)
+{
+  static bool registered;
+  if (!registered) registered = !atexit(remove_stages);
+  stage *g = NEW(stage, 1);
+  *g = (stage){ .folder = copy_text(folder), .mark = mark, .what = what, .replace = replace };
+  for (size_t n = strlen(g->folder); n > 1 && g->folder[n-1] == '/'; n--) g->folder[n-1] = 0;
+  sweep(g->folder);
+  check_place(g);
+  g->path = join("%s.tmp.%d", g->folder, (int)getpid());
+  make_folders(g->path);
+  for (int i = 0; i < 4; i++)
+    if (!open_stages[i]) { open_stages[i] = g; break; }
+  g->lock = open(g->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (g->lock < 0) file_write_error(g->path);
+  flock(g->lock, LOCK_EX | LOCK_NB);
+  return g;
+}
+
 dataset_writer *dataset_create(const char *folder, bool replace, int classes,
                                const char *const *class_name)
 {
-  static bool registered;
-  if (!registered) registered = !atexit(remove_stage);
   dataset_writer *d = NEW(dataset_writer, 1);
-  d->folder = copy_text(folder), d->replace = replace, d->classes = classes, d->class_name = class_name;
-  for (size_t n = strlen(d->folder); n > 1 && d->folder[n-1] == '/'; n--) d->folder[n-1] = 0;
-  sweep(d->folder);
-  check_place(d->folder, replace);
-  d->stage = join("%s.tmp.%d", d->folder, (int)getpid());
-  d->made = NEW(bool, classes);
-  make_folders(d->stage);
-  open_writer = d;
-  d->lock = open(d->stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (d->lock < 0) file_write_error(d->stage);
-  flock(d->lock, LOCK_EX | LOCK_NB);
+  d->classes = classes, d->class_name = class_name, d->made = NEW(bool, classes);
+  d->stage = stage_open(folder, "dataset.json", "a data set", replace);
   return d;
 }
 
@@ -106,11 +115,11 @@ void dataset_add(dataset_writer *d, int label, const char *name, const char *gro
   *r = (labelled){ join("%s/%s.tif", d->class_name[label], name), copy_text(group ? group : ""), label,
                    "" };
   if (!d->made[label])
-    make_folders(say("%s/%s", d->stage, d->class_name[label])), d->made[label] = true;
+    make_folders(say("%s/%s", d->stage->path, d->class_name[label])), d->made[label] = true;
   size_t n;
   uint8_t *bytes = image_tiff_bytes(cell, &n);
   sha256_of(bytes, n, r->sha256);
-  char *path = join("%s/%s", d->stage, r->file);
+  char *path = join("%s/%s", d->stage->path, r->file);
   FILE *f = fopen(path, "wbx");
   if (!f || fwrite(bytes, 1, n, f) != n || fclose(f)) file_write_error(path);
   free(path), free(bytes);
@@ -123,7 +132,7 @@ static int by_file(const void *a, const void *b)
 
 static void write_labels(dataset_writer *d, char hex[65])
 {
-  char *path = join("%s/labels.csv", d->stage);
+  char *path = join("%s/labels.csv", d->stage->path);
   atomic_file *a = file_create(path);
   qsort(d->row, (size_t)d->n, sizeof *d->row, by_file);
   fputs("file,class,group,sha256\n", a->f);
@@ -141,7 +150,7 @@ static void write_json(dataset_writer *d, const char *hex, const char *name, con
 {
   const char *const key[] = { "name", "kind", "source" }, *const value[] = { name, kind, source };
   int *count = NEW(int, d->classes);
-  char *path = join("%s/dataset.json", d->stage);
+  char *path = join("%s/dataset.json", d->stage->path);
   atomic_file *a = file_create(path);
   for (int i = 0; i < d->n; i++) count[d->row[i].label]++;
   fputs("{", a->f);
@@ -160,43 +169,62 @@ static void write_json(dataset_writer *d, const char *hex, const char *name, con
 
 static void free_writer(dataset_writer *d)
 {
-  open_writer = NULL;
   for (int i = 0; i < d->n; i++) free(d->row[i].file), free(d->row[i].group);
-  close(d->lock);
-  free(d->row), free(d->folder), free(d->stage), free(d->made), free(d);
+  free(d->row), free(d->made), free(d);
+}
+
+static void close_stage(stage *g)
+{
+  for (int i = 0; i < 4; i++) if (open_stages[i] == g) open_stages[i] = NULL;
+  close(g->lock);
+  free(g->folder), free(g->path), free(g);
+}
+
+void stage_cancel(stage *g)
+{
+  remove_all(g->path);
+  close_stage(g);
 }
 
 void dataset_cancel(dataset_writer *d)
 {
-  remove_all(d->stage);
+  stage_cancel(d->stage);
   free_writer(d);
 }
 
-static void move_aside(const dataset_writer *d)
+static void move_aside(const stage *g)
 {
-  char *old = join("%s.old.%d", d->folder, (int)getpid());
-  if (rename(d->folder, old)) file_write_error(d->folder);
-  if (rename(d->stage, d->folder)) {
+  char *old = join("%s.old.%d", g->folder, (int)getpid());
+  if (rename(g->folder, old)) file_write_error(g->folder);
+  if (rename(g->path, g->folder)) {
     const int why = errno;
-    if (rename(old, d->folder))
-      die(EXIT_FAIL, d->folder, say("nothing in its place any more: %s", strerror(why)), "the new set",
+    if (rename(old, g->folder))
+      die(EXIT_FAIL, g->folder, say("nothing in its place any more: %s", strerror(why)), "the new set",
           say("the set that it held is whole: it is now %s", old));
     errno = why;
-    file_write_error(d->folder);
+    file_write_error(g->folder);
   }
   remove_all(old), free(old);
 }
 
-static void put_in_place(const dataset_writer *d)
+static void put_in_place(const stage *g)
 {
-  bool had = file_exists(d->folder) && !folder_is_empty(d->folder);
-  if (had) check_place(d->folder, d->replace);
-  else if (rename(d->stage, d->folder)) file_write_error(d->folder);
+  bool had = file_exists(g->folder) && !folder_is_empty(g->folder);
+  if (had) check_place(g);
+  else if (rename(g->path, g->folder)) file_write_error(g->folder);
   if (!had) return;
 #ifdef RENAME_EXCHANGE
-  if (!renameat2(AT_FDCWD, d->stage, AT_FDCWD, d->folder, RENAME_EXCHANGE)) { remove_all(d->stage); return; }
+  if (!renameat2(AT_FDCWD, g->path, AT_FDCWD, g->folder, RENAME_EXCHANGE)) { remove_all(g->path); return; }
 #endif
-  move_aside(d);
+  move_aside(g);
+}
+
+void stage_commit(stage *g)
+{
+  if (syncfs(g->lock)) file_write_error(g->folder);
+  output_flush();
+  put_in_place(g);
+  close_stage(g);
 }
 
 void dataset_commit(dataset_writer *d, const char *name, const char *kind, const char *source,
@@ -205,9 +233,7 @@ void dataset_commit(dataset_writer *d, const char *name, const char *kind, const
   char hex[65];
   write_labels(d, hex);
   write_json(d, hex, name, kind, source, command);
-  if (syncfs(d->lock)) file_write_error(d->folder);
-  output_flush();
-  put_in_place(d);
+  stage_commit(d->stage);
   free_writer(d);
 }
 

@@ -20,6 +20,14 @@ int class_of(const char *word);
    printed, renames: the report comes first. A writer that is not committed leaves nothing behind, also
    when the program dies; dataset_cancel does the same by hand. */
 typedef struct dataset_writer dataset_writer;
+/* A folder that is filled beside its place, at path. stage_open dies with EXIT_USAGE when the place is taken: by
+   anything that lacks the file mark, or, without replace, by what (such as "a data set") with that file. What killed
+   processes left there is swept. stage_commit syncs, writes out what was printed, and renames. */
+typedef struct { char *folder, *path; const char *mark, *what; bool replace; int lock; } stage;
+stage *stage_open(const char *folder, const char *mark, const char *what, bool replace);
+void stage_commit(stage *);
+void stage_cancel(stage *);
+
 dataset_writer *dataset_create(const char *folder, bool replace, int classes,
                                const char *const *class_name);
 void dataset_add(dataset_writer *d, int label, const char *name, const char *group, const image *cell);

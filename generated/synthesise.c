@@ -126,10 +126,8 @@ static void write_expert(const char *path, const uint8_t *mask, int h, int w)
   free(inner);
 }
 
-static void open_lisc(const char *folder, bool replace)
+static void make_lisc(const char *folder)
 {
-  if (file_exists(say("%s/Main Dataset", folder)) && !replace)
-    die(EXIT_USAGE, folder, "fields there already", "an empty or new folder", "--replace overwrites them");
   for (int c = 0; c < CLASSES; c++) {
     make_folders(say("%s/Main Dataset/%s", folder, lisc_folder[c]));
     make_folders(say("%s/Ground Truth Segmentation/%s/areaforexpert1", folder, lisc_folder[c]));
@@ -246,16 +244,19 @@ int cmd_synth(int argc, char **argv)
   double started = seconds();
   catch_stop_signals();
   dataset_writer *writer = dataset_create(out, replace, CLASSES, class_names);
-  if (fields) open_lisc(fields, replace), draw_fields(&p, fields);
+  stage *lisc = fields ? stage_open(fields, "groups.csv", "a set of fields", replace) : NULL;
+  if (lisc) make_lisc(lisc->path), draw_fields(&p, lisc->path);
   draw_cells(&p, writer, masks);
   if (stop_requested) {
     dataset_cancel(writer);
+    if (lisc) stage_cancel(lisc);
     fprintf(stderr, "wbcsnet: synth: stopped; nothing was written\n");
     return EXIT_STOPPED;
   }
   char *command = command_line(argc, argv);
   const char *source = say("wbcsnet synth, seed %llu", (unsigned long long)p.seed);
   report(&p, out, seconds() - started);
+  if (lisc) stage_commit(lisc);
   dataset_commit(writer, say("drawn-%s", set), "synthetic", source, command);
   free(command), free(p.field), free(p.cell);
   return 0;

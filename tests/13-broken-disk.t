@@ -114,6 +114,19 @@ old_set();
 ($code, $out, $err) = run(@import, '--replace', $more, tmp('d'));
 ok($code == 0 && cells(tmp('d')) == 20 && left(tmp('d')) eq '', 'killed between two renamings: the next import repairs it') or print "# $code $err", left(tmp('d')), "\n";
 
+# --- drawn fields are there whole or not at all, and a killed synth is in nobody's way ---
+my @fields = ('synth', '--set', 'dataset2', '--counts', '3,1,1,1,1', '--fields', tmp('lisc'), tmp('drawn'));
+($code, $out, $err) = failing("rename:4:$KILL", @fields);
+ok($code == 1009 && !-e tmp('lisc') && !-e tmp('drawn') && left(tmp('lisc')) && left(tmp('drawn')), 'synth, killed on the way: no fields, no set') or print "# $code $err";
+($code, $out, $err) = run(@fields);
+my @drawn = glob tmp('lisc/Main*/*/*.bmp');
+ok($code == 0 && @drawn >= 5 && -e tmp('lisc/groups.csv') && cells(tmp('drawn')) == 7 && left(tmp('lisc')) . left(tmp('drawn')) eq '', 'the same command makes them, and sweeps') or print "# $code $err", scalar @drawn, "\n";
+($code, $out, $err) = run(@fields[0 .. 5], tmp('lisc'), tmp('drawn2'));
+ok($code == 2 && $err =~ /lisc: found a set of fields in its place.*--replace/s && !-e tmp('drawn2') && left(tmp('drawn2')) eq '', 'fields in the place are told') or print "# $code $err";
+make_path(tmp('photographs/Main Dataset'));
+($code, $out, $err) = run('synth', '--set', 'dataset2', '--counts', '3,1,1,1,1', '--replace', '--fields', tmp('photographs'), tmp('drawn2'));
+ok($code == 2 && $err =~ /something else in its place/ && -d tmp('photographs/Main Dataset'), 'somebody\'s photographs are not drawn over, --replace or not') or print "# $code $err";
+
 # --- what a living process works on is not swept ---
 make_path(tmp("d.tmp.$$/x")), make_path(tmp('d.tmp.notes')), make_path(tmp('e.tmp.999999'));
 run(@import, '--replace', $more, tmp('d'));
