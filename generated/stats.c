@@ -153,7 +153,7 @@ paired_t corrected_t(const double *difference, int m, double ratio)
     r.t = r.p = r.bounds.low = r.bounds.high = NAN;
     return r;
   }
-  double error = r.sd * sqrt(1.0 / m + ratio), half = student_quantile(0.05, r.df) * error;
+  double error = r.sd * sqrt(1.0 / m + ratio), half = student_quantile(LEVEL, r.df) * error;
   r.t = r.mean / error, r.p = student_p(r.t, r.df);
   r.bounds = (interval){ r.mean - half, r.mean + half };
   return r;
@@ -169,7 +169,7 @@ static int by_value(const void *a, const void *b)
 static interval middle_95(double *x, int n)
 {
   qsort(x, (size_t)n, sizeof *x, by_value);
-  return (interval){ x[(int)(0.025 * n)], x[n - 1 - (int)(0.025 * n)] };
+  return (interval){ x[(int)(LEVEL / 2 * n)], x[n - 1 - (int)(LEVEL / 2 * n)] };
 }
 
 /* The stream of random numbers of class k in one of three ways to draw: a matrix, pairs, groups. */

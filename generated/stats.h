@@ -4,6 +4,8 @@
 #include "base.h"
 
 /* statistics: interface */
+#define LEVEL 0.05                                   /* of significance, two-sided, of every test; intervals are of 1 - LEVEL */
+
 /* Counts of cells: cell[true class][recognised class]. */
 typedef struct { int classes; long cell[CLASSES_MOST][CLASSES_MOST]; } confusion;
 

@@ -166,7 +166,7 @@ static void put_start(summary *s, const arm *a, const char *column, double scale
   mean_sd(x, a->runs, &mean, &sd);
   value *v = put_number(&s->table, mean, 2, "%s/%s/%s", s->experiment, a->name, key);
   if (a->runs > 1) {
-    double half = student_quantile(0.05, a->runs - 1) * sd * sqrt(1 + 1.0 / a->runs);
+    double half = student_quantile(LEVEL, a->runs - 1) * sd * sqrt(1 + 1.0 / a->runs);
     put_bounds(v, fmax(mean - half, 0), scale > 1 ? fmin(mean + half, scale) : mean + half);
   }
   put_number(&s->table, sd, 2, "%s/%s/%s/sd", s->experiment, a->name, key);

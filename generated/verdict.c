@@ -88,7 +88,7 @@ static void derive_table(values *t)
   for (int more = 0; more < 2; more++) {
     long gain = right2 - right1 + more;
     for (long both = gain; both < n; both += 2)
-      if (mcnemar((both + gain) / 2, (both - gain) / 2) < 0.05) most = both;
+      if (mcnemar((both + gain) / 2, (both - gain) / 2) < LEVEL) most = both;
     put_number(t, (double)most, 0, more ? "published/most-rounded" : "published/most");
   }
   double gain = paper(t, "sec4/neutrophils2") - paper(t, "sec4/neutrophils");
@@ -114,7 +114,7 @@ static void judge_better(judged *c, bool full)
 {
   const value *v = c->mine;
   const char *p = say("$p %s$", p_text(v->p));
-  const bool found = v->tested && v->p < 0.05, printed = c->theirs && !c->theirs->text;
+  const bool found = v->tested && v->p < LEVEL, printed = c->theirs && !c->theirs->text;
   const bool excluded = full && printed && v->bounded && (v->high < c->theirs->value || v->low > c->theirs->value);
   if (found) settle(c, v->value > 0 ? REPRODUCED : NOT_REPRODUCED, v->value > 0 ? p : say("%s: the opposite", p));
   else if (excluded) settle(c, NOT_REPRODUCED, say("%s, and the published gain is excluded", p));
@@ -150,7 +150,7 @@ static void answer_question(judged *c)
   if (!v) settle(c, NOT_CLAIMED, "not run at this scale");
   else if (v->text) settle(c, NOT_CLAIMED, "the run diverged");
   else if (!v->tested) settle(c, NOT_CLAIMED, cells);
-  else settle(c, NOT_CLAIMED, say("%s$p %s$%s", cells, p_text(v->p), v->p >= 0.05 ? ": no difference found"
+  else settle(c, NOT_CLAIMED, say("%s$p %s$%s", cells, p_text(v->p), v->p >= LEVEL ? ": no difference found"
                                   : v->value < 0 ? ": the opposite" : ""));
 }
 

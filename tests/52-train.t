@@ -64,6 +64,14 @@ run(job(net => tmp('bn.net'), fold => 'all', out => 'moving', with => 'batch=7,b
 my $moving = weights(tmp('moving/weights.safetensors'));
 ok(!close_to($moving->{'bn1.variance'}, \@variance, 1) && $moving->{'bn1.variance'}[0] > 1, 'moving statistics are others');
 
+# --- work by hand, in FLOP of an image: a layer that reads the input has no gradient to pass on, twice its work forward; the others have three times ---
+# fc.net: fc 5 * (2 * 27 + 1) = 275, softmax 5. bn.net: bn 2 * 27, which stands between the input and fc.
+ok(json_value(tmp('hand/run.json'), 'train_flop') == (2 * 275 + 3 * 5) * 3 * 30, 'work of 3 epochs of 30 cells');
+my $image = 3 * (54 + 275 + 5);
+ok(json_value(tmp('final/run.json'), 'train_flop') == $image * 3 * 28, '2 of 30 cells are left out of batches of 7: the work of 28 an epoch');
+run(job(net => tmp('bn.net'), fold => 'all', out => 'kept', with => 'batch=7,last_batch=keep'));
+ok(json_value(tmp('kept/run.json'), 'train_flop') == $image * 3 * 30, 'or they are a batch of their own: the work of 30');
+
 # --- a net with everything in it ---
 make_set(tmp('set'), 8, [16, 12, 8, 12, 12]);
 write_file(tmp('tiny.net'), "name tiny\ntitle Tiny\nparam f 4\ninput 8 8 3\nconv conv1 filters \$f kernel 3 stride 1 pad same\nbn bn1\nrelu relu1\n"
@@ -165,6 +173,10 @@ ok(!close_to($fine->{'fc2.weight'}, $from->{'fc2.weight'}, 1e-3), 'the head is d
 run(job(out => 'fineall', seed => 5, init => tmp('a/weights.safetensors'), 'init-all' => 1, with => 'learning_rate=0'));
 my $all = weights(tmp('fineall/weights.safetensors'));
 ok(!grep({ /weight|bias|scale|offset/ && !close_to($all->{$_}, $from->{$_}, 0) } grep { !/^(header)?$/ } keys %$from), '--init-all with a rate of 0 keeps every tensor');
+run(job(out => 'finestat', seed => 5, init => tmp('a/weights.safetensors'), with => 'bn_statistics=moving,bn_decay=1'));
+my $stat = weights(tmp('finestat/weights.safetensors'));
+ok(close_to($stat->{$_}, $from->{$_}, 0) && ($_ eq 'bn1.mean' || !close_to($stat->{$_}, [(1) x 4], 0.1)), "moving statistics begin where the first weights' stood: $_")
+    or print "# $_: @{$stat->{$_}} for @{$from->{$_}}\n" for qw(bn1.mean bn1.variance);
 ok(!close_to($all->{'input.mean'}, $from->{'input.mean'}, 0), 'but the mean image is of the new training cells');
 ($code, $out, $err) = run(job(out => 'wide', init => tmp('a/weights.safetensors'), set => 'f=6'));
 ok($code == 0 && $err =~ /drawn anew: conv1.weight conv1.bias/, 'tensors of other shapes are drawn anew');

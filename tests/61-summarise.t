@@ -162,6 +162,16 @@ tuned "$tmp/found.json" 'reproduced' 'a difference that is found is reproduced a
 tuned "$tmp/found.json" 'seen here' 'and seen here at quick' quick
 sed 's/"value": 50, "digits": 2, "low": 30, "high": 70, "p": 1e-6/"value": -1, "digits": 2, "low": -1.5, "high": 0.5, "p": 0.3/' "$tmp/found.json" >"$tmp/small.json"
 tuned "$tmp/small.json" 'not reproduced' 'an interval that excludes the published gain decides too' full
+# the level of significance is 5 %: a p on each side of it, for a claim (fig6/gain is inside the interval) and for a question
+for p in 0.0501 0.0499; do
+    sed "s/\"value\": 50, \"digits\": 2, \"low\": 30, \"high\": 70, \"p\": 1e-6/\"value\": 1, \"digits\": 2, \"low\": -9, \"high\": 9, \"p\": $p/" "$tmp/found.json" >"$tmp/$p.json"
+done
+for scale in full quick; do
+    tuned "$tmp/0.0501.json" undecided "p = 0.0501 is undecided at $scale" $scale
+    grep -q 'by design.*no difference found' "$tmp/vt/claims.txt"; ok $? 'and no answer to a question'
+    tuned "$tmp/0.0499.json" "$([ $scale = full ] && echo reproduced || echo 'seen here')" "p = 0.0499 is found at $scale" $scale
+    ! grep -q 'by design.*no difference found' "$tmp/vt/claims.txt"; ok $? 'and an answer'
+done
 [ "$(grep -c notcomparable "$tmp/vsmoke/claims.tex")" = 7 ]; ok $? 'scale smoke judges nothing'
 
 # a run that diverged is a finding
