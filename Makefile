@@ -19,7 +19,7 @@
 #   V=0             1 prints each command in full
 #   LINES=0         1 builds with #line, so that a debugger shows src.nw (in build-lines/)
 #   SANITIZE=0      1 builds with the address and undefined-behaviour sanitizers (in build-asan/)
-#   TESTS=          the tests to run, e.g. TESTS=tests/01-tangle.t (default: all); FAST=1 leaves the slow ones out
+#   TESTS=          the tests to build and run, e.g. TESTS=tests/60-stats.c (default: all); FAST=1 leaves the slow ones out
 #   STORM_CASES=2000  how many cases make storm tries; STORM_SEED=1 draws them; STORM_ONLY=NAME tries those whose name begins so
 #   CC CFLAGS       the compiler and its flags; nothing here assumes gcc beyond OpenMP
 
@@ -56,7 +56,6 @@ CFLAGS := -O1 -g -fno-omit-frame-pointer
 SANITIZER := -fsanitize=address,undefined -fno-sanitize-recover=undefined $(if $(filter clang%,$(CC)),-D__SANITIZE_ADDRESS__=1)
 endif
 
-.DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
@@ -66,6 +65,30 @@ B := build$(if $(filter 1,$(SANITIZE)),-asan)$(if $(filter 1,$(LINES)),-lines)
 GEN := $(if $(filter 1,$(LINES)),$(B)/src,generated)
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $(1) $(2);)
+
+# ---- how products are made ----
+# `$(begin) COMMAND -o $(new)/$(@F) $(keep)`: in a fresh folder, and moved to their place when all is done (tools/product), the target last.
+PID := $(shell echo $$PPID)
+new = $@.new.$(PID)
+begin = tools/product begin $@ $(PID) &&
+keep = && tools/product keep $@ $(PID) $(or_tidy)
+update = && tools/product update $@ $(PID) $(or_tidy)
+# begin-with NAME,WORDS: begin, and write the words into a file there: a shell's line holds 128 KiB, and thousands of runs are more.
+begin-with = $(shell tools/product begin $@ $(PID))$(file >$(new)/$(1),$(2))
+or_tidy = || { s=$$?; rm -rf $(new); exit $$s; }
+# The same for a whole folder, $(@D), with the target in it: a data set without its dataset.json would stand in the way for ever.
+new-folder = $(@D).new.$(PID)/$(notdir $(@D))
+begin-folder = tools/product begin $(@D) $(PID) &&
+keep-folder = && tools/product folder $(@D) $(PID) $(@F) || { s=$$?; rm -rf $(@D).new.$(PID); exit $$s; }
+# broken FOLDERS: targets in them of whose sisters, made by the same command, one is gone
+broken = $(foreach w,$(wildcard $(addsuffix /*.with,$(1))),$(if $(call gone,$(addprefix $(dir $(w)),$(file <$(w)))),$(w:.with=)))
+gone = $(filter-out $(wildcard $(1)),$(1))
+.PHONY: always
+
+# ---- goals that are files of the sources: make would find them up to date and say nothing ----
+$(foreach g,$(filter-out paper/paper.pdf,$(MAKECMDGOALS)),$(if $(filter %/ build build-% src.nw Makefile README.md DATA.md generated generated/% tests tests/% tools tools/% \
+  experiments experiments/% figures/% paper/%,$(g)),$(error found the goal '$(g)', which is a $(if $(wildcard $(g)/.),folder,file) and nothing that make makes; \
+  expected $(if $(filter tests%,$(g)),make test$(if $(filter-out tests/,$(filter tests/%,$(g))), TESTS=$(g)),$(if $(filter build%,$(g)),make all,one of the targets that `make` alone lists)))))
 
 # ---- packages come first: a fresh machine has no compiler to probe, so the other goals wait for a second make ----
 REST := $(filter-out deps,$(MAKECMDGOALS))
@@ -97,10 +120,9 @@ include $(B)/tangled.mk $(B)/config.mk
 endif
 
 $(B)/tangled.mk: src.nw tools/tangle tools/chunknames
-	@mkdir -p $(@D)
 	$(Q)if command -v notangle >/dev/null; then tools/tangle src.nw $(GEN) $(if $(filter 1,$(LINES)),-L); \
 	else echo 'noweb is not installed: building from generated/ as it stands'; fi
-	@echo '# tangled' >$@
+	@$(begin) echo '# tangled' >$(new)/$(@F) $(keep)
 
 # remember FILE,TEXT: FILE holds TEXT, and is made anew, with all that depends on it, when TEXT is another.
 define remember
@@ -108,21 +130,22 @@ ifneq '$(2)' '$$(shell cat $(1) 2>/dev/null)'
 .PHONY: $(1)
 endif
 $(1):
-	@mkdir -p $$(@D)
-	@echo '$(2)' >$$@
+	@$$(begin) echo '$(2)' >$$(new)/$$(@F) $$(keep)
 endef
 # Another compiler, or other flags, compile everything again.
 $(eval $(call remember,$(B)/compiler,$(CC) $(CXX) $(CFLAGS)))
 
 $(B)/config.mk: tools/probe $(B)/compiler
-	@mkdir -p $(@D)
-	$(Q)CC='$(CC)' tools/probe >$@
+	$(Q)$(begin) CC='$(CC)' tools/probe >$(new)/$(@F) $(keep)
 
 SRC := $(filter-out $(GEN)/cuda.c $(GEN)/cuda_probe.c,$(wildcard $(GEN)/*.c))
 OBJ := $(SRC:$(GEN)/%.c=$(B)/obj/%.o)
 PARTS := $(filter-out $(B)/obj/main.o,$(OBJ)) $(B)/obj/version.o
 WARN := -Wall -Wextra -Wshadow
 CPPFLAGS += -I$(GEN) -D_GNU_SOURCE $(FEATURES)
+# What a compiler writes: the object, and which headers it read.
+OUT = -o $(new)/$(@F)
+DEPEND = -MMD -MP -MT $@ -MF $(new)/$(basename $(@F)).d
 # -ffp-contract=off: no fused multiply-add behind our back, so that every machine rounds alike.
 ALLC = $(CFLAGS) -std=c11 $(WARN) -ffp-contract=off -fopenmp $(SANITIZER)
 
@@ -133,22 +156,19 @@ LINK = $(CC) $(ALLC) -rdynamic -Wl,--as-needed
 all: $(B)/wbcsnet
 
 $(B)/wbcsnet: $(B)/obj/main.o $(PARTS)
-	$(call say,LINK,$@) $(LINK) -o $@ $^ $(LIBS)
+	$(call say,LINK,$@) $(begin) $(LINK) -o $(new)/$(@F) $^ $(LIBS) $(keep)
 
 $(B)/obj/%.o: $(GEN)/%.c $(B)/config.mk
-	@mkdir -p $(@D)
-	$(call say,CC,$<) $(CC) $(ALLC) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<) $(begin) $(CC) $(ALLC) $(CPPFLAGS) $(DEPEND) -c $(OUT) $< $(keep)
 # A root is one instruction when nobody asks for errno; no value changes.
 $(B)/obj/cpu.o: ALLC += -fno-math-errno
 
 
 # The version lives in one small object, so that a commit does not compile everything again.
-VERSION := $(or $(BUNDLE_VERSION),$(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1))
+VERSION := $(or $(BUNDLE_VERSION),$(shell tools/version))
 $(eval $(call remember,$(B)/version,$(VERSION)))
 $(B)/obj/version.o: $(B)/version
-	@mkdir -p $(@D)
-	@echo 'const char wbcsnet_version[] = "$(VERSION)";' >$(B)/obj/version.c
-	$(Q)$(CC) $(ALLC) -c -o $@ $(B)/obj/version.c
+	$(Q)$(begin) echo 'const char wbcsnet_version[] = "$(VERSION)";' | $(CC) $(ALLC) -c $(OUT) -x c - $(keep)
 
 # ---- the GPU engine ----
 # build/libwbcsnet_cuda.so: cuda.c by the C compiler, the kernels by nvcc. What ptxas says of each kernel (registers, spills) stays
@@ -185,23 +205,18 @@ NVCC_WITH := $(ARCHS) $(NVCCFLAGS)
 $(eval $(call remember,$(B)/archs,$(NVCC_WITH)))
 
 $(B)/obj/%.cu.o: $(GEN)/%.cu $(B)/archs
-	@mkdir -p $(@D)
-	$(call say,NVCC,$<) $(NVCC) $(NVCCFLAGS) $(call codes,$(if $(findstring wgmma,$<),90a,90)) -I$(GEN) -MMD -MF $(@:.o=.d) -c -o $@ $< \
-	  >$(@:.cu.o=.ptxas) 2>&1 || { grep -v '^ptxas info' $(@:.cu.o=.ptxas) >&2; rm -f $@; exit 1; }; \
-	! grep -i warning $(@:.cu.o=.ptxas) >&2
+	$(call say,NVCC,$<) $(begin) $(NVCC) $(NVCCFLAGS) $(call codes,$(if $(findstring wgmma,$<),90a,90)) -I$(GEN) $(filter-out -MP,$(DEPEND)) -c $(OUT) $< \
+	  >$(new)/$(*F).ptxas 2>&1 || { grep -v '^ptxas info' $(new)/$(*F).ptxas >&2; false; } && ! grep -i warning $(new)/$(*F).ptxas >&2 $(keep)
 
 $(B)/obj/cuda.o $(B)/obj/cuda_probe.o: $(B)/obj/%.o: $(GEN)/%.c $(B)/config.mk
-	@mkdir -p $(@D)
-	$(call say,CC,$<) $(CC) $(ALLC) $(CPPFLAGS) -fPIC $(addprefix -isystem ,$(filter-out /usr/include/,$(CUDA_INCLUDE))) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<) $(begin) $(CC) $(ALLC) $(CPPFLAGS) -fPIC $(addprefix -isystem ,$(filter-out /usr/include/,$(CUDA_INCLUDE))) $(DEPEND) -c $(OUT) $< $(keep)
 
 $(B)/obj/plugin_version.o: $(B)/version
-	@mkdir -p $(@D)
-	@echo 'const char wbcsnet_cuda_version[] = "$(VERSION)";' >$(@:.o=.c)
-	$(Q)$(CC) $(ALLC) -fPIC -c -o $@ $(@:.o=.c)
+	$(Q)$(begin) echo 'const char wbcsnet_cuda_version[] = "$(VERSION)";' | $(CC) $(ALLC) -fPIC -c $(OUT) -x c - $(keep)
 
 $(B)/libwbcsnet_cuda.so: $(B)/obj/cuda.o $(B)/obj/cuda_probe.o $(B)/obj/plugin_version.o $(KERNELS:$(GEN)/%=$(B)/obj/%.o)
-	$(call say,LINK,$@) $(NVCC) -shared -cudart static $(foreach a,$(lastword $(ARCHS)),-arch=sm_$(a)) -o $@ $^ $(addprefix -L,$(CUDA_LIB)) -lcublas \
-	  $(addprefix -Xlinker -rpath=,$(CUDA_LIB))
+	$(call say,LINK,$@) $(begin) $(NVCC) -shared -cudart static $(foreach a,$(lastword $(ARCHS)),-arch=sm_$(a)) $(OUT) $^ $(addprefix -L,$(CUDA_LIB)) -lcublas \
+	  $(addprefix -Xlinker -rpath=,$(CUDA_LIB)) $(keep)
 
 # build/emu/libwbcsnet_cuda.so: the same text compiled as C++ with the emulator's headers, for tests without a GPU.
 EMULATOR := $(wildcard tests/emu/*.cc)
@@ -212,64 +227,56 @@ EMU_PLUGIN := $(if $(HAVE_CXX),$(if $(wildcard $(GEN)/cuda.c),$(B)/emu/libwbcsne
 EMU_FAULTS := $(if $(HAVE_CXX),$(B)/emu/faults $(B)/emu/conv $(if $(filter 1,$(FAST)),,$(patsubst %,$(B)/emu/%-planted,conv ops wgrad wgmma)))
 
 $(B)/emu/%.cu.o: $(GEN)/%.cu $(B)/compiler
-	@mkdir -p $(@D)
-	$(call say,CXX,$<) $(CXX) $(ALLCXX) -MMD -MP -x c++ -c -o $@ $<
+	$(call say,CXX,$<) $(begin) $(CXX) $(ALLCXX) $(DEPEND) -x c++ -c $(OUT) $< $(keep)
 
 $(B)/emu/%.o: tests/emu/%.cc $(B)/compiler
-	@mkdir -p $(@D)
-	$(call say,CXX,$<) $(CXX) $(ALLCXX) -MMD -MP -c -o $@ $<
+	$(call say,CXX,$<) $(begin) $(CXX) $(ALLCXX) $(DEPEND) -c $(OUT) $< $(keep)
 
 $(B)/emu/cuda.o $(B)/emu/cuda_probe.o: $(B)/emu/%.o: $(GEN)/%.c $(B)/config.mk
-	@mkdir -p $(@D)
-	$(call say,CC,$<) $(CC) $(ALLC) $(CPPFLAGS) -fPIC $(EMULATED) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<) $(begin) $(CC) $(ALLC) $(CPPFLAGS) -fPIC $(EMULATED) $(DEPEND) -c $(OUT) $< $(keep)
 
 $(B)/emu/libwbcsnet_cuda.so: $(B)/emu/cuda.o $(B)/emu/cuda_probe.o $(B)/obj/plugin_version.o $(KERNELS:$(GEN)/%=$(B)/emu/%.o) $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
-	$(call say,LINK,$@) $(CXX) $(ALLCXX) -shared -o $@ $^
+	$(call say,LINK,$@) $(begin) $(CXX) $(ALLCXX) -shared $(OUT) $^ $(keep)
 
 $(B)/emu/faults: tests/emu/faults.cu $(GEN)/cuda_device.h $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
-	@mkdir -p $(@D)
-	$(call say,CXX,$<) $(CXX) $(ALLCXX) -MMD -MP -o $@ -x c++ $< -x none $(filter %.o,$^)
+	$(call say,CXX,$<) $(begin) $(CXX) $(ALLCXX) $(DEPEND) $(OUT) -x c++ $< -x none $(filter %.o,$^) $(keep)
 
 $(B)/emu/conv: tests/emu/conv.cu $(GEN)/cuda_conv.cu $(GEN)/cuda_device.h $(B)/emu/cuda_ops.cu.o $(B)/emu/cuda_wgmma.cu.o \
   $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
-	@mkdir -p $(@D)
-	$(call say,CXX,$<) $(CXX) $(ALLCXX) -MMD -MP -o $@ -x c++ $< -x none $(filter %.o,$^)
+	$(call say,CXX,$<) $(begin) $(CXX) $(ALLCXX) $(DEPEND) $(OUT) -x c++ $< -x none $(filter %.o,$^) $(keep)
 
 # tests/NN-topic.cu: tests of kernels, here linked with the emulated ones
 KERNEL_TESTS := $(if $(HAVE_CXX),$(patsubst tests/%.cu,$(B)/tests/%.t,$(wildcard tests/*.cu)))
 $(KERNEL_TESTS): $(B)/tests/%.t: tests/%.cu $(KERNELS:$(GEN)/%=$(B)/emu/%.o) $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
-	@mkdir -p $(@D)
-	$(call say,CXX,$<) $(CXX) $(ALLCXX) -Itests -MMD -MP -MF $(@:.t=.d) -o $@ -x c++ $< -x none $(filter %.o,$^)
+	$(call say,CXX,$<) $(begin) $(CXX) $(ALLCXX) -Itests $(DEPEND) $(OUT) -x c++ $< -x none $(filter %.o,$^) $(keep)
 
 $(B)/emu/conv-planted: tests/emu/conv.cu tests/emu/plant $(GEN)/cuda_conv.cu $(GEN)/cuda_device.h $(B)/emu/cuda_ops.cu.o \
   $(B)/emu/cuda_wgmma.cu.o $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
-	@mkdir -p $(B)/emu/planted
-	$(Q)tests/emu/plant $(GEN)/cuda_conv.cu >$(B)/emu/planted/cuda_conv.cu
-	$(call say,CXX,$@) $(CXX) -I$(B)/emu/planted $(ALLCXX) -DPLANTED -o $@ -x c++ $< -x none $(filter %.o,$^)
+	$(call say,CXX,$@) $(begin) tests/emu/plant $(GEN)/cuda_conv.cu >$(new)/cuda_conv.cu && \
+	  $(CXX) -I$(new) $(ALLCXX) -DPLANTED $(OUT) -x c++ $< -x none $(filter %.o,$^) && rm $(new)/cuda_conv.cu $(keep)
 
+hash := \#
+planted = { echo '$(hash)include <stdlib.h>'; echo 'static const int planted = getenv("PLANTED") ? atoi(getenv("PLANTED")) : 0;'; \
+  tests/emu/plant $(1); } >$(new)/planted.cu
 $(B)/emu/ops-planted: tests/47-ops-kernels.cu tests/emu/plant $(GEN)/cuda_ops.cu $(GEN)/cuda_device.h $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
-	@mkdir -p $(B)/emu/planted
-	$(Q){ echo '#include <stdlib.h>'; echo 'static const int planted = getenv("PLANTED") ? atoi(getenv("PLANTED")) : 0;'; \
-	  tests/emu/plant $(GEN)/cuda_ops.cu; } >$(B)/emu/planted/cuda_ops.cu
-	$(call say,CXX,$@) $(CXX) $(ALLCXX) -Itests -o $@ -x c++ $< $(B)/emu/planted/cuda_ops.cu -x none $(filter %.o,$^)
+	$(call say,CXX,$@) $(begin) $(call planted,$(GEN)/cuda_ops.cu) && \
+	  $(CXX) $(ALLCXX) -Itests $(OUT) -x c++ $< $(new)/planted.cu -x none $(filter %.o,$^) && rm $(new)/planted.cu $(keep)
 
 $(B)/emu/wgrad-planted: tests/46-wgrad-kernels.cu
 $(B)/emu/wgmma-planted: tests/48-group-kernels.cu $(B)/emu/cuda_ops.cu.o $(B)/emu/cuda_conv.cu.o
 $(B)/emu/wgrad-planted $(B)/emu/wgmma-planted: $(B)/emu/%-planted: $(GEN)/cuda_%.cu tests/emu/plant $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
-	@mkdir -p $(B)/emu/planted
-	$(Q){ echo '#include <stdlib.h>'; echo 'static const int planted = getenv("PLANTED") ? atoi(getenv("PLANTED")) : 0;'; \
-	  tests/emu/plant $<; } >$(B)/emu/planted/$(<F)
-	$(call say,CXX,$@) $(CXX) $(ALLCXX) -Itests -o $@ -x c++ $(filter tests/4%.cu,$^) $(B)/emu/planted/$(<F) -x none $(filter %.o,$^)
+	$(call say,CXX,$@) $(begin) $(call planted,$<) && \
+	  $(CXX) $(ALLCXX) -Itests $(OUT) -x c++ $(filter tests/4%.cu,$^) $(new)/planted.cu -x none $(filter %.o,$^) && rm $(new)/planted.cu $(keep)
 
 # The same tests on a device: `make gpu-tests`, then each of build/gpu/* by itself (tools/gpu-check does both)
 GPU_TESTS := $(if $(FOUND_NVCC),$(patsubst tests/%.cu,$(B)/gpu/%,$(wildcard tests/*.cu)))
 .PHONY: gpu-tests
 gpu-tests: $(GPU_TESTS)
 $(GPU_TESTS): $(B)/gpu/%: tests/%.cu $(KERNELS:$(GEN)/%=$(B)/obj/%.o)
-	@mkdir -p $(@D)
-	$(call say,NVCC,$<) $(NVCC) -O2 -std=c++17 $(call codes,90) -I$(GEN) -Itests -o $@ $^
+	$(call say,NVCC,$<) $(begin) $(NVCC) -O2 -std=c++17 $(call codes,90) -I$(GEN) -Itests $(OUT) $^ $(keep)
 
 -include $(OBJ:.o=.d) $(wildcard $(B)/tests/*.d $(B)/emu/*.d $(B)/obj/*.cu.d) $(B)/obj/cuda.d $(B)/obj/cuda_probe.d
+$(call broken,$(B)/obj $(B)/tests $(B)/emu): always
 
 ## tangle: write generated/ from src.nw (2 s)
 tangle:
@@ -284,14 +291,23 @@ TEST_T := $(filter-out $(SLOW) $(SLOW:tests/%.c=$(B)/tests/%.t) $(SLOW:tests/%.c
 endif
 
 $(B)/tests/%.t: tests/%.c $(PARTS)
-	@mkdir -p $(@D)
-	$(call say,CC,$<) $(CC) $(ALLC) $(CPPFLAGS) -Itests -MMD -MP -MF $(@:.t=.d) -rdynamic -Wl,--as-needed -o $@ $< $(PARTS) $(LIBS)
+	$(call say,CC,$<) $(begin) $(CC) $(ALLC) $(CPPFLAGS) -Itests $(DEPEND) -rdynamic -Wl,--as-needed $(OUT) $< $(PARTS) $(LIBS) $(keep)
+
+# TESTS= names what is built too: compiled tests by their source; scripts that emulate a GPU take all compiled tests along.
+ifneq ($(TESTS),)
+$(foreach t,$(TESTS),$(if $(wildcard $(t))$(filter $(TEST_T),$(t)),,$(error TESTS=$(t): found no such test; expected files of tests/, for example TESTS=tests/01-tangle.t)))
+override TESTS := $(patsubst tests/%.c,$(B)/tests/%.t,$(patsubst tests/%.cu,$(B)/tests/%.t,$(TESTS)))
+EMULATING := $(shell grep -l 'emu/\|tests/.*\.t"' $(filter tests/%.t,$(TESTS)) /dev/null)
+TESTED := $(filter $(B)/tests/%,$(TESTS)) $(if $(EMULATING),$(TEST_C:tests/%.c=$(B)/tests/%.t) $(KERNEL_TESTS) $(EMU_PLUGIN) $(EMU_FAULTS))
+else
+TESTED := $(TEST_C:tests/%.c=$(B)/tests/%.t) $(KERNEL_TESTS) $(EMU_PLUGIN) $(EMU_FAULTS)
+endif
 
 # gcc 12 for 64-bit Arm breaks off in vectorising this one (an internal compiler error).
 $(B)/tests/40-cpu.t: private ALLC += -fno-tree-vectorize
 
 ## test: build everything and run every test (2-3 min)
-test: $(B)/wbcsnet $(TEST_C:tests/%.c=$(B)/tests/%.t) $(KERNEL_TESTS) $(EMU_PLUGIN) $(EMU_FAULTS)
+test: $(B)/wbcsnet $(TESTED)
 	$(Q)WBCSNET=$(B)/wbcsnet WBCSNET_B=$(B) CXX='$(CXX)' ASAN_OPTIONS=detect_leaks=0 tools/runtests -j $(JOBS) $(or $(TESTS),$(TEST_T))
 
 ## storm: make calls fail, kill, fill disks and damage files at every place, and hold what comes of it against undisturbed runs (5 min)

@@ -71,7 +71,7 @@ CLAIMS := ablation place readings size recipe significance curve leakage
 .PHONY: paper begin scratch pretrain cv transfer claims $(CLAIMS) transfer-curve cost features samples diagrams figures plan data-drawn runs cells
 
 EXPERIMENT_GOALS := paper begin scratch pretrain cv transfer claims $(CLAIMS) transfer-curve cost features samples diagrams figures plan runs
-ifneq ($(filter $(EXPERIMENT_GOALS) $(WORK)/%,$(MAKECMDGOALS)),)
+ifneq ($(filter $(EXPERIMENT_GOALS) $(WORK)/% $(PAPER),$(MAKECMDGOALS)),)
 
 # Side by side without being asked: JOBS jobs at a time, unless the user gave -j.
 ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
@@ -81,22 +81,20 @@ endif
 space := $() $()
 RULES := $(PLACE)/jobs-$(SCALE)-seed$(SEED)$(SEEDS:%=-x%)$(subst $(space),,$(GIVEN:%=-%))$(PART).mk
 $(RULES): experiments/jobs $(wildcard experiments/*.conf) $(wildcard experiments/scales/*.conf)
-	@mkdir -p $(@D)
-	@SEED=$(SEED) SEEDS=$(SEEDS) GIVEN='$(GIVEN)' ONLY='$(ONLY)' experiments/jobs $(if $(RUNS),--archived) $(SCALE) >$@.new || { rm -f $@.new; exit 2; }; if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@$(begin) SEED=$(SEED) SEEDS=$(SEEDS) GIVEN='$(GIVEN)' ONLY='$(ONLY)' experiments/jobs $(if $(RUNS),--archived) $(SCALE) >$(new)/$(@F) $(update)
 include $(RULES)
 endif
 
 # ---- cells ----
+# draw SET,FLAGS: inside the new folder, so that the command which the set records bears no path of this machine
+draw = $(call say,DRAW,$(@D)) $(begin-folder) (cd $(dir $(new-folder)) && $(abspath $(WBCSNET)) synth --set $(1) $(2) --seed $(SEED) $(notdir $(@D)) >/dev/null) $(keep-folder)
 $(WORK)/data/%/dataset1/dataset.json: | $(WBCSNET)
-	@mkdir -p $(@D)
-	$(call say,DRAW,$(@D)) $(WBCSNET) synth --set dataset1 $(SYNTH_$(SCALE)_1) --seed $(SEED) $(@D) >$(@D).txt
+	$(call draw,dataset1,$(SYNTH_$(SCALE)_1))
 $(WORK)/data/%/dataset2/dataset.json: | $(WBCSNET)
-	@mkdir -p $(@D)
-	$(call say,DRAW,$(@D)) $(WBCSNET) synth --set dataset2 $(SYNTH_$(SCALE)_2) --seed $(SEED) $(@D) >$(@D).txt
-
+	$(call draw,dataset2,$(SYNTH_$(SCALE)_2))
 $(WORK)/data/%/dataset3/dataset.json: | $(WBCSNET)
-	@mkdir -p $(@D)
-	$(call say,DRAW,$(@D)) $(WBCSNET) synth --set dataset1 $(or $(SYNTH_$(SCALE)_3),$(SYNTH_3)) --seed $(SEED) $(@D) >$(@D).txt
+	$(call draw,dataset1,$(or $(SYNTH_$(SCALE)_3),$(SYNTH_3)))
+.PRECIOUS: $(WORK)/data/%/dataset.json
 
 # A set of the user's own is never drawn.
 define own_cells
@@ -115,23 +113,18 @@ cells: $(SET1)/dataset.json $(SET2)/dataset.json $(SET3)/dataset.json
 ifneq ($(RUNS),)
 # The stamp is older than what was unpacked, which is therefore up to date.
 $(UNPACKED): $(RUNS) $(INPUTS) experiments/archive
-	@mkdir -p $(@D) && touch $@.new
-	$(call say,UNPACK,$<) ONLY='$(ONLY)' RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/archive unpack $< $(FIGURES)/fig9 $(SET1) $(SET2) $(SET3)
-	@mv $@.new $@
+	$(call say,UNPACK,$<) $(begin) touch $(new)/$(@F) && ONLY='$(ONLY)' RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/archive unpack $< $(FIGURES)/fig9 $(SET1) $(SET2) $(SET3) $(keep)
 endif
 
 # ---- experiments: runs, then results ----
 $(JOBLIST): $(RULES)
-	@mkdir -p $(@D)
-	@echo $(JOBS_ALL) >$@
+	@$(call begin-with,$(@F),$(JOBS_ALL)) true $(keep)
 # What a run's path does not say: whose cells they are (two folders may share a name, and cells may be imported again), the engine,
 # the seed. This file says it, is looked at every time, and is written only when that has changed; one file for all scales and names,
 # since several reports share runs.
-.PHONY: always
 $(INPUTS): always | $(SET1)/dataset.json $(SET2)/dataset.json $(SET3)/dataset.json
-	@mkdir -p $(@D)
-	@for d in $(SET1) $(SET2) $(SET3); do realpath $$d; [ ! -e $$d/labels.csv ] || sha256sum <$$d/labels.csv; done >$@.new; \
-	echo device $(DEVICE) seed $(SEED) $(SEEDS) $(if $(GIVEN),given $(PRETRAINED) $(GIVEN)) >>$@.new; if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@$(begin) { for d in $(SET1) $(SET2) $(SET3); do realpath $$d; [ ! -e $$d/labels.csv ] || sha256sum <$$d/labels.csv; done; \
+	  echo device $(DEVICE) seed $(SEED) $(SEEDS) $(if $(GIVEN),given $(PRETRAINED) $(GIVEN)); } >$(new)/$(@F) $(update)
 # When the rules change (another scale file, another arm) or the inputs do, every job is looked at again; only those whose own
 # command has changed are run.
 # A record is written whole or not at all, so a stopped make need not remove it.
@@ -147,13 +140,13 @@ endif
 SUMMARY_C := $(foreach c,stats values summarise verdict,generated/$(c).c)
 define experiment
 $(RESULTS)/$(1)/results.json: $$(RUNS_$(1)) $(SUMMARY_C) $(INPUTS) | $(WBCSNET)
-	$$(call say,SUM,$$@) $(WBCSNET) summarise --experiment $(1) --out $$(@D) $$(RUNS_$(1))
+	$$(call say,SUM,$$@) $$(call begin-with,runs.txt,$$(RUNS_$(1))) $(WBCSNET) summarise --experiment $(1) --out $$(new) --list $$(new)/runs.txt $$(keep)
 $(RESULTS)/$(1)/results.tex: $(RESULTS)/$(1)/results.json ;
 endef
 # What the block costs at each place, counted at the paper's sizes.
 $(RESULTS)/places/results.tex: $(RESULTS)/places/results.json ;
 $(RESULTS)/places/results.json: experiments/places experiments/place.conf experiments/nets/family.net | $(WBCSNET)
-	@experiments/places $(WBCSNET) $(RESULTS)/places
+	@$(begin) experiments/places $(WBCSNET) $(new) $(keep)
 
 EXPERIMENTS := $(or $(EXPERIMENTS_HERE),begin scratch pretrain cv transfer $(CLAIMS))
 # have EXPERIMENTS: are they all part of this report?
@@ -162,7 +155,7 @@ $(foreach e,$(EXPERIMENTS),$(eval $(call experiment,$(e))))
 RESULTS_JSON := $(EXPERIMENTS:%=$(RESULTS)/%/results.json)
 
 $(RESULTS)/verdict/verdict.tex: $(RESULTS_JSON) $(RESULTS)/places/results.json $(SUMMARY_C) experiments/published.csv experiments/claims.csv | $(WBCSNET)
-	$(call say,JUDGE,$@) $(WBCSNET) verdict --published experiments/published.csv --claims experiments/claims.csv --scale $(SCALE) --out $(@D) $(RESULTS_JSON) $(RESULTS)/places/results.json
+	$(call say,JUDGE,$@) $(begin) $(WBCSNET) verdict --published experiments/published.csv --claims experiments/claims.csv --scale $(SCALE) --out $(new) $(RESULTS_JSON) $(RESULTS)/places/results.json $(keep)
 
 ## begin: how training starts under initialisers and readings, over seeds (quick: 20 s)
 begin: $(RESULTS)/begin/results.json $(RESULTS)/begin/arms.tex
@@ -205,14 +198,13 @@ kind = $(shell sed -n 's/.*"kind": *"\([a-z]*\)".*/\1/p' $(SET$(1))/dataset.json
 # room that it gives to equal numbers, and for what a report of a part lacks.
 LET_PASS := ^$$\|empty [xy] range$(if $(ONLY),\|skipping\|unreadable\|cannot find\|cannot open\|no such file)
 define gnuplot
-$(call say,PLOT,$@) LC_ALL=C gnuplot -e "results='$(RESULTS)'; stamp='scale $(SCALE), $(call kind,$(2)) cells'; out='$@.new'; $(3)" $(1) 2>$@.err || { cat $@.err >&2; exit 1; }
-@! grep $(if $(ONLY),-i 'warning',.) $@.err | grep -iv '$(LET_PASS)' >&2 || { echo 'make: $@: gnuplot warned, or lacked data' >&2; exit 1; }
-@sed '/^%/d' $@.new >$@ && rm $@.new $@.err && { $(if $(ONLY),true ||) grep -q 'gp path\|gp mark' $@ || { echo 'make: $@ is empty' >&2; exit 1; }; }
+$(call say,PLOT,$@) $(begin) { LC_ALL=C gnuplot -e "results='$(RESULTS)'; stamp='scale $(SCALE), $(call kind,$(2)) cells'; out='$(new)/drawn'; $(3)" $(1) 2>$(new)/said || { cat $(new)/said >&2; false; }; } && \
+  { ! grep $(if $(ONLY),-i 'warning',.) $(new)/said | grep -iv '$(LET_PASS)' >&2 || { echo 'make: $@: gnuplot warned, or lacked data' >&2; false; }; } && \
+  sed '/^%/d' $(new)/drawn >$(new)/$(@F) && rm $(new)/drawn $(new)/said $(if $(ONLY),,&& { grep -q 'gp path\|gp mark' $(new)/$(@F) || { echo 'make: $@ is empty' >&2; false; }; }) $(keep)
 endef
 # figure NUMBER, SET, EXPERIMENTS: figures/figN.gp with a folder of results
 define figure
 $(FIGURES)/fig$(1).tex: figures/fig$(1).gp figures/style.gp experiments/published.csv $(3:%=$(RESULTS)/%/results.json)
-	@mkdir -p $$(@D)
 	$$(call gnuplot,$$<,$(2))
 endef
 $(eval $(call figure,4,1,scratch begin))
@@ -224,53 +216,46 @@ $(FIGURES)/fig6.tex: $(RESULTS)/cv/arms.dat
 $(eval $(call figure,8,2,transfer))
 
 $(FIGURES)/fig1.png: $(INPUTS) | $(SET1)/dataset.json $(WBCSNET)
-	@mkdir -p $(@D)
-	$(call say,DRAW,$@) $(WBCSNET) samples $(SET1) --out $@ --across >$(@:.png=.txt)
+	$(call say,DRAW,$@) $(begin) $(WBCSNET) samples $(SET1) --out $(new)/$(@F) --across >/dev/null $(keep)
 
 $(FIGURES)/%.json: experiments/nets/%.net | $(WBCSNET)
-	@mkdir -p $(@D)
-	$(Q)$(WBCSNET) describe --json $< >$@
+	$(Q)$(begin) $(WBCSNET) describe --json $< >$(new)/$(@F) $(keep)
 $(FIGURES)/fig2.tex: $(FIGURES)/wbcsnet2.json experiments/diagram
-	$(call say,DRAW,$@) experiments/diagram block $< >$@
+	$(call say,DRAW,$@) $(begin) experiments/diagram block $< >$(new)/$(@F) $(keep)
 $(FIGURES)/fig3.tex: $(FIGURES)/wbcsnet.json $(FIGURES)/wbcsnet2.json experiments/diagram
-	$(call say,DRAW,$@) experiments/diagram nets $(filter %.json,$^) >$@
+	$(call say,DRAW,$@) $(begin) experiments/diagram nets $(filter %.json,$^) >$(new)/$(@F) $(keep)
 
 # The mosaics of one neutrophil through the trained WBCsNet-2, and the LaTeX that places them.
 NINE_RUN := $(RUNS1)/scratch/wbcsnet2/seed$(SEED)/foldall
 $(FIGURES)/fig9.tex: $(FIGURES)/fig9/done experiments/fig9
-	@experiments/fig9 $(FIGURES)/fig9 >$@
+	@$(begin) experiments/fig9 $(FIGURES)/fig9 >$(new)/$(@F) $(keep)
 ifeq ($(RUNS),)
 $(FIGURES)/fig9/done: $(NINE_RUN)/run.json | $(SET1)/dataset.json $(WBCSNET)
-	@rm -rf $(@D) && mkdir -p $(@D)
-	$(call say,DRAW,$(@D)) w=$(NINE_RUN)/weights.safetensors; [ ! -e $$w ] || \
-	  $(WBCSNET) features --weights $$w --data $(SET1) --out $(@D) --device $(DEVICE) --threads $(THREADS) >$(@D).txt
-	@touch $@
+	$(call say,DRAW,$(@D)) $(begin-folder) mkdir $(new-folder) && w=$(NINE_RUN)/weights.safetensors && { [ ! -e $$w ] || \
+	  $(WBCSNET) features --weights $$w --data $(SET1) --out $(new-folder) --device $(DEVICE) --threads $(THREADS) >/dev/null; } && \
+	  ls $(new-folder) >$(dir $(new-folder))all && mv $(dir $(new-folder))all $(new-folder)/done.with && touch $(new-folder)/done && rm -rf $(@D) $(keep-folder)
 else
 $(FIGURES)/fig9/done: $(UNPACKED) ;
 endif
 
 # The claims share one table and one figure, made of the labels in their confs.
 $(RESULTS)/%/arms.tex $(RESULTS)/%/arms.dat: $(RESULTS)/%/results.json experiments/%.conf experiments/arms
-	@experiments/arms $* $(RESULTS)
+	@$(begin) experiments/arms $* $(RESULTS) $(new) $(keep)
 .PRECIOUS: $(RESULTS)/%/arms.tex $(RESULTS)/%/arms.dat
 $(FIGURES)/%.tex: $(RESULTS)/%/arms.dat figures/arms.gp figures/style.gp
-	@mkdir -p $(@D)
 	$(call gnuplot,figures/arms.gp,$(if $(filter leakage,$*),3,1),arms='$<'; cost=$(if $(filter ablation place size,$*),1,0))
 $(FIGURES)/curve.tex: $(RESULTS)/curve/arms.dat figures/curve.gp figures/style.gp
-	@mkdir -p $(@D)
 	$(call gnuplot,figures/curve.gp,2,arms='$<')
 $(RESULTS)/begin/arms.tex: $(RESULTS)/begin/results.json experiments/begin.conf experiments/arms experiments/published.csv
-	@experiments/arms begin $(RESULTS)
+	@$(begin) experiments/arms begin $(RESULTS) $(new) $(keep)
 $(FIGURES)/cost.tex: $(RESULTS)/cv/arms.dat figures/cost.gp figures/style.gp
-	@mkdir -p $(@D)
 	$(call gnuplot,figures/cost.gp,1,arms='$<')
 CLAIM_FIGURES := $(patsubst %,$(FIGURES)/%.tex,$(filter $(EXPERIMENTS),$(CLAIMS)) $(if $(call have,cv),cost))
 NUMBERED := 2 3 $(if $(call have,scratch begin),4 5) $(if $(call have,cv),6 7) $(if $(call have,transfer),8) $(if $(filter $(NINE_RUN)/run.json,$(JOBS_ALL)),9)
 
 # What the two-step pipeline cuts out of the cells.
 $(FIGURES)/segments.png: $(INPUTS) | $(SET1)/dataset.json $(WBCSNET)
-	@mkdir -p $(@D)
-	$(call say,DRAW,$@) $(WBCSNET) classical --data $(SET1) --pictures $@ --per-class 6 >$(@:.png=.txt)
+	$(call say,DRAW,$@) $(begin) $(WBCSNET) classical --data $(SET1) --pictures $(new)/$(@F) --per-class 6 >/dev/null $(keep)
 
 figures: $(FIGURES)/segments.png $(CLAIM_FIGURES) $(FIGURES)/fig1.png $(foreach n,$(NUMBERED),$(FIGURES)/fig$(n).tex)
 
@@ -288,10 +273,12 @@ runs: $(JOBS_ALL) $(if $(filter 9,$(NUMBERED)),$(FIGURES)/fig9/done)
 PAPER_PARTS := $(FIGURES)/fig1.png $(FIGURES)/segments.png $(foreach n,$(NUMBERED),$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) \
   $(patsubst %,$(RESULTS)/%/arms.tex,$(filter $(EXPERIMENTS),$(CLAIMS) begin cv)) $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/places/results.tex $(RESULTS)/verdict/verdict.tex
 $(SHEETS)/paper.pdf: paper/paper.tex paper/refs.bib paper/diagram.sty experiments/typeset $(PAPER_PARTS)
-	$(call say,LATEX,$@) ONLY='$(ONLY)' experiments/typeset $(SHEETS) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2)
+	$(call say,LATEX,$@) $(begin) ONLY='$(ONLY)' experiments/typeset $(new) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2) $(keep)
+$(PAPER): $(SHEETS)/paper.pdf always
+	@$(begin) cp $< $(new)/$(@F) $(update)
+$(call broken,$(RESULTS)/* $(FIGURES) $(FIGURES)/fig9 $(SHEETS)): always
 
 ## paper: everything, and paper/paper.pdf (smoke 40 s, quick 13 min, full 3 days without a GPU; a second time seconds)
-paper: $(SHEETS)/paper.pdf
-	@mkdir -p $(dir $(PAPER)) && cmp -s $< $(PAPER) || cp $< $(PAPER)
+paper: $(PAPER)
 	@cat $(RESULTS)/verdict/findings.txt
 	@echo "the report: $(PAPER) (scale $(SCALE), cells: $(NAME)$(if $(ONLY),; only $(ONLY)))"

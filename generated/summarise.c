@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct { const char *name; int runs; run **run; } arm;     /* runs sorted by seed, then fold */
 
@@ -564,8 +565,13 @@ static void put_origin(summary *s)
 /* write results.json and results.tex */
 static void write_results(const summary *s)
 {
-  char *path = join("%s/results.json", s->out);
+  char *path = join("%s/results.tex", s->out);
   atomic_file *a = file_create(path);
+  fprintf(a->f, "%% wbcsnet summarise --experiment %s: from %d runs, named in results.json\n",
+          s->experiment, s->runs);
+  write_values_tex(a->f, &s->table);
+  file_commit(a), free(path);
+  path = join("%s/results.json", s->out), a = file_create(path);
   fprintf(a->f, "{\"experiment\": \"%s\", \"runs\": [", s->experiment);
   for (int i = 0; i < s->runs; i++) {
     fputs(i ? ",\n  " : "\n  ", a->f), fputs("{\"run\": ", a->f), json_put_text(a->f, s->run[i].path);
@@ -574,32 +580,42 @@ static void write_results(const summary *s)
   }
   fputs("],\n\"values\": ", a->f), write_values_json(a->f, &s->table), fputs("}\n", a->f);
   file_commit(a), free(path);
-  path = join("%s/results.tex", s->out), a = file_create(path);
-  fprintf(a->f, "%% wbcsnet summarise --experiment %s: from %d runs, named in results.json\n",
-          s->experiment, s->runs);
-  write_values_tex(a->f, &s->table);
-  file_commit(a), free(path);
 }
 
 /* the summarise subcommand */
+/* The words of the file LIST, which may be NULL, behind the N that are there already. */
+static int read_list(const char *list, const char **path, int n, int most)
+{
+  if (!list) return n;
+  for (char *word = strtok(file_read(list, NULL, "the folders of runs, between white space"), " \t\r\n"); word;
+       word = strtok(NULL, " \t\r\n")) {
+    if (n == most) die(EXIT_DATA, list, say("more than %d run folders", most), NULL, "summarise them in parts");
+    path[n++] = word;
+  }
+  return n;
+}
+
 /* wbcsnet summarise: the runs of one experiment -> results.json, results.tex and .dat files for gnuplot. */
 int cmd_summarise(int argc, char **argv)
 {
   static const char *path[65536];
+  const char *list = NULL;
   summary s = {0};
   const option flags[] = {
     { "experiment", OPTION_TEXT, &s.experiment, "NAME", "what the runs are of: the first part of every key" },
-    { "out", OPTION_TEXT, &s.out, "FOLDER", "where results.json, results.tex and *.dat go" }, {0} };
+    { "out", OPTION_TEXT, &s.out, "FOLDER", "where results.json, results.tex and *.dat go" },
+    { "list", OPTION_TEXT, &list, "FILE", "more run folders: the words in this file" }, {0} };
   options_read(argc, argv, flags, "summarise --experiment NAME --out FOLDER RUN...",
                "Score, pool and compare run folders named .../ARM/seedS/foldI.",
                "  wbcsnet summarise --experiment cv --out results/cv runs/cv/*/seed1/fold*\n",
                path, &s.runs, 65536);
+  s.runs = read_list(list, path, s.runs, 65536);
   if (!s.experiment || !s.out || !s.runs)
     die(EXIT_USAGE, "summarise", !s.runs ? "no run folders" : !s.out ? "no --out" : "no --experiment", NULL,
         "wbcsnet summarise --help");
   s.run = NEW(run, s.runs), s.arm_of = NEW(char *, s.runs);
   for (int i = 0; i < s.runs; i++) read_run(&s, i, path[i]);
-  make_folders(s.out);
+  make_folders(s.out), unlink(say("%s/results.json", s.out));
   gather_arms(&s), put_origin(&s);
   for (int a = 0; a < s.arms; a++) {
     describe_arm(&s, &s.arm[a]), score_arm(&s, &s.arm[a]);

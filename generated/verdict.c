@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef enum { REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_COMPARABLE, NOT_CLAIMED, VERDICTS } verdict;
 static const char *const verdict_key[VERDICTS] =
@@ -309,6 +310,7 @@ static void judge_all(values *t, int own, const char *claims, const char *scale,
     judge(&all[i], scale);
     if (is_counted(&all[i])) counted++; else count[all[i].verdict]++;
   }
+  unlink(say("%s/verdict.tex", out));                /* it comes last again */
   atomic_file *a = file_create(say("%s/claims.tex", out));
   for (int i = 0, asked = 0; i < c->rows; i++) {
     if (all[i].verdict == NOT_CLAIMED && !asked++) fputs("\\questions\n", a->f);
@@ -327,12 +329,12 @@ static void judge_all(values *t, int own, const char *claims, const char *scale,
   put_cells_needed(t);
   const char *sums[3] = { "runs", "diverged", "minutes" };
   for (int i = 0; i < 3; i++) put_number(t, over_experiments(t, sums[i]), i == 2, "all/%s", sums[i]);
+  a = file_create(say("%s/findings.txt", out));
+  write_findings(a->f, t, !strcmp(scale, "full")), file_commit(a);
   /* write the values that verdict made */
   values mine = { .v = t->v, .n = own }, counts = { .v = t->v + first, .n = t->n - first };
   a = file_create(say("%s/verdict.tex", out));
   write_values_tex(a->f, &mine), write_values_tex(a->f, &counts), file_commit(a);
-  a = file_create(say("%s/findings.txt", out));
-  write_findings(a->f, t, !strcmp(scale, "full")), file_commit(a);
   free(all), csv_free(c);
 }
 

@@ -4,7 +4,7 @@
 book: $(B)/src.pdf $(B)/src.html
 
 # The date inside the PDF is the last commit's, so that the same source gives the same bytes.
-BOOK_DATE := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+BOOK_DATE := $(shell tools/version date)
 $(B)/src.pdf: src.nw paper/book.tex paper/book.sty tools/definitions tools/highlight tools/weave
 	$(call say,WEAVE,$@) SOURCE_DATE_EPOCH=$(BOOK_DATE) tools/weave pdf src.nw $@
 # After the PDF, whose numbers the pictures cite.

@@ -49,17 +49,37 @@ rm -rf "$tmp/results" "$tmp/figures" "$tmp/paper"
 paper "$tmp/again.pdf" "$tmp/third.txt"; ok $? 'results, figures and report are made again from the runs'
 ! grep -q TRAIN "$tmp/third.txt"; ok $? 'without training'
 cmp -s "$tmp/paper.pdf" "$tmp/again.pdf"; ok $? 'and the PDF has the same bytes'
+mkdir "$tmp/kept"
+for part in results figures paper; do cp -r "$tmp/$part" "$tmp/kept"; done
+# Nor may its bytes depend on where the checkout is.
+mkdir "$tmp/elsewhere" "$tmp/elsewhere/sheets" && cp -r "$tmp/results/smoke/synthetic" "$tmp/elsewhere/results" && cp -r "$tmp/figures/smoke/synthetic" "$tmp/elsewhere/figures"
+experiments/typeset "$tmp/elsewhere/sheets" "$tmp/elsewhere/results" "$tmp/elsewhere/figures" smoke synthetic synthetic && cmp -s "$tmp/paper.pdf" "$tmp/elsewhere/sheets/paper.pdf"
+ok $? 'so it has in a folder of another name'
+! grep -rlF "$tmp" "$tmp/figures" "$tmp/results" "$tmp/paper" --include='*.tex' >"$tmp/out"; ok $? 'for no path is in what LaTeX reads'
 
 # gnuplot warns and ends well: each of its figures must fail then.
 mkdir "$tmp/bin" && printf '#!/bin/sh\necho "\"x.gp\" line 1: warning: planted" >&2\nexec "%s" "$@"\n' "$(command -v gnuplot)" >"$tmp/bin/gnuplot" && chmod +x "$tmp/bin/gnuplot"
 [ "$(grep -o '{\$10^{-*[0-9]*}\$}' "$f/cost.tex" | sort | uniq -c | awk '$1 > 3' | wc -l)" = 0 ]; ok $? 'no power of ten stands twice on an axis of cost'
-mkdir "$tmp/kept" && mv "$f"/*.tex "$tmp/kept"
+mkdir "$tmp/aside" && mv "$f"/*.tex "$tmp/aside"
 PATH="$tmp/bin:$PATH" paper "$tmp/paper.pdf" "$tmp/warned.txt" -k; [ $? != 0 ]; ok $? 'a warning of gnuplot is an error'
 [ "$(grep -c '^  PLOT' "$tmp/warned.txt")" -ge 14 ] && [ "$(grep -c '^  PLOT' "$tmp/warned.txt")" = "$(grep -c 'gnuplot warned' "$tmp/warned.txt")" ]; ok $? 'in each figure'
-rm -f "$f"/*.tex "$f"/*.err && mv "$tmp/kept"/*.tex "$f"
+rm -f "$f"/*.tex "$f"/*.err && mv "$tmp/aside"/*.tex "$f"
 
-rm "$tmp/results/smoke/synthetic/transfer/scores.dat" && rm "$f/fig8.tex"
-paper "$tmp/paper.pdf" "$tmp/fourth.txt"; [ $? != 0 ] && ! [ -e "$f/fig8.tex" ]; ok $? 'a figure without its data is an error'
+# make and all that it runs are killed, again and again: where a file stands it is whole, and in the end all is as it was undisturbed.
+rm -rf "$tmp/results" "$tmp/figures" "$tmp/paper"
+perl tests/killmake "$tmp/kept" "$tmp" make --no-print-directory paper SCALE=smoke DEVICE="${DEVICE:-cpu}" WORK="$tmp" PAPER="$tmp/again.pdf" WBCSNET="$bin" >"$tmp/storm.txt" 2>&1
+ok $? 'killed again and again, make comes to the same report'
+sed 's/^/# /' "$tmp/storm.txt" | tail -12
+
+# What one command made together is made anew together.
+r=$tmp/results/smoke/synthetic
+rm "$r/transfer/scores.dat" "$r/cv/results.tex" "$r/verdict/findings.txt" "$f/fig9/conv3.png"
+paper "$tmp/again.pdf" "$tmp/fourth.txt" && cmp -s "$tmp/paper.pdf" "$tmp/again.pdf" && diff -rx '*.with' "$tmp/kept/results" "$tmp/results" >"$tmp/out" && diff -rx '*.with' "$tmp/kept/figures" "$tmp/figures" >"$tmp/out"
+ok $? 'files that are gone though their sisters stand are made again'
+
+: >"$r/transfer/scores.dat"; rm "$f/fig8.tex"
+paper "$tmp/again.pdf" "$tmp/fourth.txt"; [ $? != 0 ] && ! [ -e "$f/fig8.tex" ]; ok $? 'a figure without its data is an error'
+rm "$r/transfer/scores.dat"
 
 # A part alone: what was not run is a dash, and what an arm begins from comes along.
 part() { make --no-print-directory paper SCALE=smoke DEVICE="${DEVICE:-cpu}" WORK="$tmp" PAPER="$tmp/part.pdf" WBCSNET="$bin" ONLY="$1" >"$tmp/part.txt" 2>&1; }

@@ -38,7 +38,7 @@ has '^wbcsnet: --device cuda: found' 'and says why, once'
 mkdir -p "$tmp/tk/bin" "$tmp/tk/include" "$tmp/tk/lib/$(cc -print-multiarch 2>/dev/null || cc -dumpmachine)"
 printf '#!/bin/sh\n[ "$1" != --list-gpu-arch ] || printf "compute_%%s\\n" 75 80 86 89 90 100\n' >"$tmp/tk/bin/nvcc" && chmod +x "$tmp/tk/bin/nvcc"
 smi() { printf '#!/bin/sh\nprintf "%%b" "%s"\n' "$1" >"$tmp/bin/nvidia-smi"; chmod +x "$tmp/bin/nvidia-smi"; }
-archs() { there -n gpu-tests NVCC="$tmp/tk/bin/nvcc" "$@"; [ "$(sed -n "s/^echo '\([0-9 ]*\) -O3.*/\1/p" "$tmp/out")" = "$want" ] && grep -q "code=sm_${want##* } " "$tmp/out"; }
+archs() { there -n gpu-tests NVCC="$tmp/tk/bin/nvcc" "$@"; [ "$(sed -n "s/.* echo '\([0-9 ]*\) -O3.*/\1/p" "$tmp/out")" = "$want" ] && grep -q "code=sm_${want##* } " "$tmp/out"; }
 smi '9.0\n'; want=90; archs; ok $? 'the bundle builds for the GPU that is there'
 smi '9.0\n8.6\n9.0\n'; want='86 90'; archs; ok $? 'for both, where there are two kinds'
 want='75 80'; archs ARCHS='75 80'; ok $? 'and for what ARCHS says'
