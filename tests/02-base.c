@@ -319,6 +319,12 @@ static void check_leftovers(void)
 
 static void leave_open(const char *name) { fputs("half", file_create(in_folder(name))->f); }
 static void write_nowhere(const char *name) { file_create(in_folder(name)); }
+static void be_killed(const char *name)
+{
+  atomic_file *a = file_create(in_folder(name));
+  fputs("half", a->f), fflush(a->f);
+  raise(SIGKILL);
+}
 static int entries(void)                             /* files in the test's folder */
 {
   FILE *f = popen(say("ls -A %s | wc -l", folder), "r");
@@ -345,6 +351,11 @@ static void check_files(void)
   ok(ends(EXIT_FAIL, "cannot write: File too large", forget_the_reason, "x"), "the reason of a failed write is told, whatever was asked since");
   ends(0, NULL, leave_open, "x");
   ok(entries() == before, "no temporary file is left behind");
+  ends(0, NULL, be_killed, "x");
+  ok(entries() == before + 1, "a killed process leaves its temporary file");
+  a = file_create(in_folder("x"));
+  fputs("second", a->f), file_commit(a);
+  ok(entries() == before, "and who writes the file next removes it");
   ok(ends(EXIT_FAIL, "cannot write", write_nowhere, "no/such/folder/x"), "a missing folder is told");
   mkdir(in_folder("closed"), 0555), chmod(folder, 0755);
   ok(ends(EXIT_FAIL, "closed/in: found Permission denied", make_where_forbidden, in_folder("closed/in/side")), "a folder that may not be made: the true reason");

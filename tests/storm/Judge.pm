@@ -34,7 +34,7 @@ sub ending {
     return () if $r->{code} == 0;
     my @bad;
     push @bad, "exit $r->{code}" if $r->{code} != 1 && $r->{code} != 3;
-    my @told = $r->{err} =~ /^(wbcsnet: (?!warning:).*)$/mg;
+    my @told = $r->{err} =~ /^((?:wbcsnet|libgomp): (?!warning:).*)$/mg;
     my $mute = $r->{hit} && $r->{hit}{mute};                             # its standard error is what fails
     push @bad, scalar(@told) . ' messages' if @told > 1;
     push @bad, 'no message' unless @told || $mute || $r->{code} == 3 && $r->{err} =~ /^wbcsnet: warning:/m;
