@@ -307,6 +307,7 @@ static bool peer_open(peer *q, const bench *b, int threads)
   }
   close(in[0]), close(out[1]);
   q->to = fdopen(in[1], "w"), q->from = fdopen(out[0], "r");
+  if (!q->to || !q->from) return false;
   fprintf(q->to, "%s\nend\n", b->net->text), fflush(q->to);
   char line[256] = "";
   return fgets(line, sizeof line, q->from) && !strncmp(line, "ready", 5);
@@ -314,7 +315,8 @@ static bool peer_open(peer *q, const bench *b, int threads)
 
 static void peer_close(peer *q)
 {
-  if (q->to) fclose(q->to), fclose(q->from);
+  if (q->to) fclose(q->to);
+  if (q->from) fclose(q->from);
   if (q->pid > 0) waitpid(q->pid, NULL, 0);
 }
 
@@ -365,11 +367,13 @@ static bool run_peer(bench *b, int threads, int repeat, rivalry *r)
   double *ours = NEW(double, repeat), *theirs = NEW(double, repeat), *ratio = NEW(double, repeat);
   signal(SIGPIPE, SIG_IGN);
   const bool found = best_peer(&q, b, threads);
+  bool answered = found;
   for (int k = 0; found && k < 2; k++) {
     const int n = 2 + (int)(0.4 / step_seconds(b, !k, 1));
     for (int i = 0; i < repeat; i++) {
       run_steps(b, !k, 1), ours[i] = run_steps(b, !k, n);
       peer_step(&q, !k, 1), theirs[i] = peer_step(&q, !k, n);
+      answered &= isfinite(theirs[i]);
       ratio[i] = theirs[i] / ours[i];
     }
     r->ours[k] = b->plan->batch / median(ours, repeat), r->theirs[k] = b->plan->batch / median(theirs, repeat);
@@ -379,7 +383,7 @@ static bool run_peer(bench *b, int threads, int repeat, rivalry *r)
                       q.word[2] ? q.word[2] : "");
   if (found) peer_close(&q);
   free(ours), free(theirs), free(ratio);
-  return found;
+  return answered;
 }
 
 /* bench: print */

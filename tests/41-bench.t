@@ -2,6 +2,10 @@
 # wbcsnet bench: what it prints can be read by people and programs. Never how fast: that is no test's business.
 use strict;
 use warnings;
+use Cwd qw(getcwd);
+use File::Path qw(make_path);
+use File::Spec;
+use File::Temp qw(tempdir);
 use JSON::PP;
 use Test::More;
 
@@ -33,6 +37,52 @@ ok($two > 20 * $one, 'and more images take longer');
 
 my $same = `$wbcsnet bench $small --vectors '128-bit vectors' --direct 2>&1`;
 like($same, qr/^\d+ threads, (128-bit vectors|Neon)/, '--vectors takes a narrower set') if $same !~ /expected Neon/;
+# --- a peer that is a script: it answers with seconds of its own, by its settings ---
+my $here = getcwd();
+my $program = File::Spec->rel2abs($wbcsnet);
+my $peer = tempdir(CLEANUP => 1);
+make_path("$peer/tools/peer");
+sub peer {                                             # what bench prints beside a peer whose answers are these shell words
+    my ($answer, $flags) = @_;
+    open my $f, '>', "$peer/tools/peer/torch-peer" or die;
+    print $f "#!/bin/sh\nn=0\nwhile read line && [ \"\$line\" != end ]; do :; done\necho ready\n"
+        . "while read word steps; do n=\$((n + 1)); $answer; done\n";
+    close $f, chmod 0755, "$peer/tools/peer/torch-peer";
+    chdir $peer;
+    my $said = `$program bench ${\($small =~ s|experiments|$here/experiments|r)} --threads 1 --peer $flags 2>&1`;
+    chdir $here;
+    return $said;
+}
+# 3 images a step: 1 ms a step of training and half of it to infer, or twice as slow but for one setting
+my $fast = 'case $1$2$word in nhwcjemalloctrain) t=1000 ;; nhwcjemallocinfer) t=500 ;; *train) t=2000 ;; *) t=1000 ;; esac; '
+    . 'printf "0.%06d\n" $((steps * t))';
+my $turns = peer("[ \$1\$2 != nchwtuned ] || exit; $fast", '');
+is($?, 0, 'bench --peer exits 0, passing over a setting that fails');
+for (['training', 3000], ['inference', 6000]) {
+    my ($kind, $rate) = @$_;
+    my ($ours, $theirs, $ratio) = $turns =~ /in turns with PyTorch \(nhwc, jemalloc\), $kind: ours ([\d.]+), PyTorch ([\d.]+) images\/s, median ratio ([\d.]+)/;
+    ok(defined $theirs && $theirs == $rate && abs($ratio - $ours / $rate) < 0.006, "$kind beside the peer's fastest setting") or diag $turns;
+}
+my $told = eval { decode_json(peer($fast, '--json')) };
+ok($told && $told->{nets}[0]{peer}{settings} eq 'nhwc, jemalloc' && $told->{nets}[0]{peer}{theirs}[0] == 3000, 'in JSON too') or diag $@;
+my $half = peer("[ \$n -lt 4 ] || exit; $fast", '');
+ok($? == 0 && $half =~ /warning: tools\/peer\/torch-peer: PyTorch did not answer/ && $half !~ /in turns|nan/ && $half =~ /^  training /m,
+   'a peer that ends halfway: a warning, and our own numbers');
+
+# --- floors by hand: a convolution of 4 x 4 outputs of 8 channels over 2, 3 x 3, and batches of 3 ---
+open my $net, '>', "$peer/one.net" or die;
+print $net "name one\ninput 4 4 2\nconv conv1 filters 8 kernel 3 stride 1 pad same\nfc fc1 units classes\nsoftmax loss\n";
+close $net;
+my $floor = `$wbcsnet bench --floor --net $peer/one.net --batch 3 --ceilings fp32=0.001,memory=0.001 2>&1`;
+# 3 * 16 * 8 * (2 * 9 * 2 + 1) = 14208 operations, of which the bias has no part backward, at 1e9 a second; bytes: 4 * (96 + 384 + 144) = 2496
+like($floor, qr/^  conv +conv1 *\| +0\.00 +0\.0 +14\.2 \|/m, 'the floor of a convolution is its operations') or diag $floor;
+# relu-free loss: 15 numbers in, 15 out: 120 bytes at 1e9 a second
+like($floor, qr/^  loss +loss *\| +0\.00 +0\.0 +0\.1 \|/m, 'that of the loss its bytes');
+for (['memory=1', 'no unit'], ['fp32=1', 'no memory'], ['fp32=x,memory=1', 'no number'], ['fp32=0,memory=1', 'a rate of nothing'], ['memory', 'no rate']) {
+    `$wbcsnet bench --floor --ceilings $_->[0] 2>&1`;
+    is($? >> 8, 2, "--ceilings with $_->[1] is a usage error");
+}
+
 my $bad = `$wbcsnet bench --vectors none 2>&1`;
 is($? >> 8, 2, 'an unknown set is a usage error');
 like($bad, qr/found 'none'; expected/, 'that names what there is');
