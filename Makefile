@@ -253,20 +253,20 @@ $(KERNEL_TESTS): $(B)/tests/%.t: tests/%.cu $(KERNELS:$(GEN)/%=$(B)/emu/%.o) $(E
 $(B)/emu/conv-planted: tests/emu/conv.cu tests/emu/plant $(GEN)/cuda_conv.cu $(GEN)/cuda_device.h $(B)/emu/cuda_ops.cu.o \
   $(B)/emu/cuda_wgmma.cu.o $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
 	$(call say,CXX,$@) $(begin) tests/emu/plant $(GEN)/cuda_conv.cu >$(new)/cuda_conv.cu && \
-	  $(CXX) -I$(new) $(ALLCXX) -DPLANTED $(OUT) -x c++ $< -x none $(filter %.o,$^) && rm $(new)/cuda_conv.cu $(keep)
+	  $(CXX) -I$(new) $(ALLCXX) -DPLANTED $(OUT) -x c++ $< -x none $(filter %.o,$^) $(keep)
 
 hash := \#
 planted = { echo '$(hash)include <stdlib.h>'; echo 'static const int planted = getenv("PLANTED") ? atoi(getenv("PLANTED")) : 0;'; \
-  tests/emu/plant $(1); } >$(new)/planted.cu
+  tests/emu/plant $(1); } >$(new)/$(notdir $(1))
 $(B)/emu/ops-planted: tests/47-ops-kernels.cu tests/emu/plant $(GEN)/cuda_ops.cu $(GEN)/cuda_device.h $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
 	$(call say,CXX,$@) $(begin) $(call planted,$(GEN)/cuda_ops.cu) && \
-	  $(CXX) $(ALLCXX) -Itests $(OUT) -x c++ $< $(new)/planted.cu -x none $(filter %.o,$^) && rm $(new)/planted.cu $(keep)
+	  $(CXX) $(ALLCXX) -Itests $(OUT) -x c++ $< $(new)/cuda_ops.cu -x none $(filter %.o,$^) $(keep)
 
 $(B)/emu/wgrad-planted: tests/46-wgrad-kernels.cu
 $(B)/emu/wgmma-planted: tests/48-group-kernels.cu $(B)/emu/cuda_ops.cu.o $(B)/emu/cuda_conv.cu.o
 $(B)/emu/wgrad-planted $(B)/emu/wgmma-planted: $(B)/emu/%-planted: $(GEN)/cuda_%.cu tests/emu/plant $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
 	$(call say,CXX,$@) $(begin) $(call planted,$<) && \
-	  $(CXX) $(ALLCXX) -Itests $(OUT) -x c++ $(filter tests/4%.cu,$^) $(new)/planted.cu -x none $(filter %.o,$^) && rm $(new)/planted.cu $(keep)
+	  $(CXX) $(ALLCXX) -Itests $(OUT) -x c++ $(filter tests/4%.cu,$^) $(new)/$(<F) -x none $(filter %.o,$^) $(keep)
 
 # The same tests on a device: `make gpu-tests`, then each of build/gpu/* by itself (tools/gpu-check does both)
 GPU_TESTS := $(if $(FOUND_NVCC),$(patsubst tests/%.cu,$(B)/gpu/%,$(wildcard tests/*.cu)))

@@ -14,7 +14,7 @@ for my $order (1, -1) {
     ok($? == 0 && $tests > 400, "$tests results are right, threads in order $order", $bad);
 }
 
-my $planted = -x "$B/emu/conv-planted" && open my $f, '<', "$B/emu/planted/cuda_conv.cu";
+my $planted = -x "$B/emu/conv-planted" && open my $f, '<', "$B/emu/cuda_conv.cu";
 $n++, print "ok $n # SKIP no kernels with planted faults here: FAST=1 leaves them out\n" unless $planted;
 while ($planted && defined($_ = <$f>)) {
     next unless /planted [!=]= ([0-9]+)/;

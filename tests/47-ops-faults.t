@@ -9,7 +9,7 @@ sub ok { my ($good, $what) = @_; $n++; print $good ? '' : 'not ', "ok $n - $what
 sub fails { my ($fault, $order) = @_; system("PLANTED=$fault EMU_ORDER=$order $B/emu/ops-planted brief >/dev/null 2>&1"); $? != 0 }
 
 ok(!fails(0, 1) && !fails(0, -1), 'without a fault the kernels are right');
-open my $f, '<', "$B/emu/planted/cuda_ops.cu" or die "no planted kernels: $!";
+open my $f, '<', "$B/emu/cuda_ops.cu" or die "no planted kernels: $!";
 while (<$f>) {
     next unless /planted != ([0-9]+)\) (.*)/;
     ok(fails($1, 1) || fails($1, -1), "found: $2 left out in line $.");

@@ -10,7 +10,7 @@ sub ok { my ($good, $what) = @_; printf "%sok %d - %s\n", $good ? '' : 'not ', +
 for my $kernels (qw(wgrad wgmma)) {
     my $fails = sub { system("PLANTED=$_[0] $B/emu/$kernels-planted brief >/dev/null 2>&1"); $? != 0 };
     ok(!$fails->(0), "$kernels: right without a fault");
-    open my $f, '<', "$B/emu/planted/cuda_$kernels.cu" or die "no planted kernels: $!";
+    open my $f, '<', "$B/emu/cuda_$kernels.cu" or die "no planted kernels: $!";
     while (<$f>) {
         next unless /planted != ([0-9]+)\) (.*)/;
         ok($fails->($1), "$kernels: without $2 (fault $1)");
