@@ -117,6 +117,8 @@ void build_json(builder *b, const char *s)
   build(b, "\"");
 }
 
+void build_list(builder *b, const char *s) { build(b, "%s%s", b->length ? ", " : "", s); }
+
 char *built(builder *b, size_t *length)
 {
   make_room(b, 0);
@@ -615,10 +617,9 @@ int csv_need(const csv *c, const char *name)
 {
   int i = csv_column(c, name);
   if (i >= 0) return i;
-  char all[512] = "";
-  for (i = 0; i < c->columns; i++)
-    snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", c->header[i]);
-  die(EXIT_DATA, c->path, say("columns %s", all), say("a column '%s'", name), "the first line names the columns");
+  builder all = {0};
+  for (i = 0; i < c->columns; i++) build_list(&all, c->header[i]);
+  die(EXIT_DATA, c->path, say("columns %s", built(&all, NULL)), say("a column '%s'", name), "the first line names the columns");
 }
 
 void csv_free(csv *c)

@@ -43,6 +43,7 @@ char *join_list(const char *format, va_list ap) __attribute__((format(printf, 1,
 typedef struct { char *text; size_t length, room; } builder;
 void build(builder *b, const char *format, ...) __attribute__((format(printf, 2, 3)));   /* printf behind what is there */
 void build_json(builder *b, const char *s);          /* adds "s" with quotes and JSON's escapes */
+void build_list(builder *b, const char *s);          /* adds s, behind a comma if it is not the first */
 char *built(builder *b, size_t *length);             /* the text, never NULL: free() it; *length may be NULL. b is empty again. */
 /* Read a whole file; a zero byte is put behind it. Without a size the file is text: a byte-order mark is dropped, and a zero
    byte inside is an error. Dies with EXIT_DATA when it cannot. free() it. */

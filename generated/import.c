@@ -62,11 +62,10 @@ static int need_class(const import_options *o, const char *word, const char *whe
   while (c < o->class_count && strcasecmp(o->class_name[c], word)) c++;
   if (c == o->class_count) c = o->classes ? -1 : class_of(word);
   if (c >= 0) return c;
-  char all[400] = "";
-  for (int i = 0; i < o->class_count; i++)
-    snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", o->class_name[i]);
+  builder all = {0};
+  for (int i = 0; i < o->class_count; i++) build_list(&all, o->class_name[i]);
   const char *near = nearest(word, o->class_name);
-  die(EXIT_DATA, where, say("class '%s'", word), all,
+  die(EXIT_DATA, where, say("class '%s'", word), built(&all, NULL),
       near ? say("did you mean %s? rename it, or leave it out with --skip-classes %s", near, word)
            : say("leave it out with --skip-classes '%s', or name other classes with --classes", word));
 }

@@ -354,12 +354,10 @@ static void set_params(net_reader *r, const char *set)
     *value++ = 0;
     int k = find_param(r, item);
     if (k < 0) {
-      char names[512] = "";
-      for (int i = 0; i < r->params; i++)
-        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "",
-                 r->param[i].name);
+      builder names = {0};
+      for (int i = 0; i < r->params; i++) build_list(&names, r->param[i].name);
       die(EXIT_USAGE, "--set", say("'%s'", item),
-          r->params ? say("one of %s", names) : "nothing: this net has no params", r->where);
+          r->params ? say("one of %s", built(&names, NULL)) : "nothing: this net has no params", r->where);
     }
     if (strtod(value, &end), !*value || *end)
       die(EXIT_USAGE, "--set", say("%s='%s'", item, value), "a number", NULL);

@@ -211,21 +211,22 @@ static void load_first_weights(job *j)
   const char *path = j->init_path ? j->init_path : j->pretrained_path;
   bool *taken = NEW(bool, n->params), rates = j->r.head_rate != 1 || j->r.body_rate != 1;
   int loaded = 0;
-  char fresh[512] = "";
+  builder b = {0};
   if (j->init_path) take_model(j, taken); else take_pretrained(j, taken);
   if (rates) j->factor = NEW(float, n->params);
   for (int i = 0; i < n->params; i++) {
     loaded += taken[i];
-    if (!taken[i]) snprintf(fresh + strlen(fresh), sizeof fresh - strlen(fresh), " %s", n->param[i].name);
+    if (!taken[i]) build(&b, " %s", n->param[i].name);
     if (rates) j->factor[i] = (float)(taken[i] ? j->r.body_rate : j->r.head_rate);
   }
   if (!loaded)
     die(EXIT_DATA, path, "no tensor of this net's names and shapes", "weights of the same net", NULL);
+  char *fresh = built(&b, NULL);
   if (!j->quiet)
     fprintf(stderr, "%s: %d of %d tensors from %s; drawn anew:%s; %s\n", j->title, loaded, n->params, path,
             *fresh ? fresh : " none",
             j->init_path ? "mean image of the new training cells" : "mean colour of ImageNet");
-  free(taken);
+  free(taken), free(fresh);
 }
 
 /* train: checkpoints */

@@ -20,7 +20,7 @@ static const char *in_folder(const char *name) { return say("%s/%s", folder, nam
 static bool ends(int code, const char *text, void (*f)(const char *), const char *x)
 {
   int p[2], status;
-  char got[4096] = "";
+  char got[8192] = "";
   if (pipe(p)) return false;
   fflush(stdout);
   pid_t child = fork();
@@ -157,6 +157,7 @@ static void put(const char *name, const char *text)
 }
 static void read_table(const char *text) { put("bad.csv", text); csv_free(csv_read(in_folder("bad.csv"), "a hint")); }
 static void need_column(const char *name) { put("bad.csv", "file,class\na,b\n"); csv_need(csv_read(in_folder("bad.csv"), NULL), name); }
+static void need_class_of(const char *text) { put("bad.csv", text); csv_need(csv_read(in_folder("bad.csv"), NULL), "class"); }
 static void read_absent(const char *name) { csv_read(in_folder(name), "a hint"); }
 
 /* A text of n letters; free() it. */
@@ -208,6 +209,11 @@ static void check_csv(void)
   ok(ends(EXIT_DATA, "found 3 fields", read_table, "a,b\n1,2,3\n"), "CSV: a long row is refused");
   ok(ends(0, NULL, read_table, "a,b\n1,\"open\n"), "CSV: an open quote ends with the file, without a crash");
   ok(ends(EXIT_DATA, "columns file, class; expected a column 'label'", need_column, "label"), "CSV: a missing column is named, with those there");
+  char *wide = long_text(3000);
+  for (int i = 10; i < 3000; i += 10) wide[i] = ',';
+  char *text = join("%s,last_column\n", wide);
+  ok(ends(EXIT_DATA, "p, last_column; expected a column 'class'", need_class_of, text), "CSV: however many they are");
+  free(wide), free(text);
   ok(ends(EXIT_DATA, "No such file", read_absent, "absent.csv"), "CSV: a missing file is bad data");
 }
 

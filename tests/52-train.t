@@ -180,6 +180,9 @@ ok(close_to($stat->{$_}, $from->{$_}, 0) && ($_ eq 'bn1.mean' || !close_to($stat
 ok(!close_to($all->{'input.mean'}, $from->{'input.mean'}, 0), 'but the mean image is of the new training cells');
 ($code, $out, $err) = run(job(out => 'wide', init => tmp('a/weights.safetensors'), set => 'f=6'));
 ok($code == 0 && $err =~ /drawn anew: conv1.weight conv1.bias/, 'tensors of other shapes are drawn anew');
+write_file(tmp('many.net'), read_file(tmp('tiny.net')) =~ s/relu relu1/join '', map { "conv another_layer_$_ filters 4 kernel 1\n" } 1 .. 30/er =~ s/maxpool/relu relu1\nmaxpool/r);
+($code, $out, $err) = run(job(net => tmp('many.net'), out => 'many', init => tmp('a/weights.safetensors'), with => 'epochs=1'));
+ok($code == 0 && $err =~ /another_layer_1.weight .* another_layer_30.bias fc2/, 'each of 62 tensors that are drawn anew is named') or print "# $err";
 ($code, $out, $err) = run(job(out => 'foreign', init => tmp('a/log.csv')));
 ok($code == 3 && $err =~ /log\.csv/, 'foreign weights are refused');
 
