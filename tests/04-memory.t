@@ -81,6 +81,9 @@ write_file(tmp('tiny.conf'), "batch 4\nepochs 1\n");
 my ($code, $out, $err) = run(job(net => tmp('long.net'), folds => 2, out => 'whole', quiet => 1));
 ok($code == 0 && unpack('Q<', read_file(tmp('whole/weights.safetensors'))) > 8192, 'a net whose weights have a long header') or print "# $code $err\n";
 
+write_file(tmp('short.net'), "name short\ninput 8 8 3\nconv conv1 filters 2 kernel 1\nbn bn1\nfc fc1 units classes\nsoftmax loss\n");
+run(job(net => tmp('short.net'), folds => 2, out => 'short', quiet => 1));
+
 # Everything a command leaves, less what the clock makes different.
 sub left {
     my ($stdout) = @_;
@@ -97,7 +100,7 @@ sub attempt {
     return ($? & 127 ? 1000 + ($? & 127) : $? >> 8, read_file(tmp('stdout')), read_file(tmp('stderr')));
 }
 for my $c (['describe', tmp('long.net')], ['samples', tmp('set'), '--out', tmp('out/samples.png')],
-           ['features', '--weights', tmp('whole/weights.safetensors'), '--data', tmp('set'), '--out', tmp('out')],
+           ['features', '--weights', tmp('short/weights.safetensors'), '--data', tmp('set'), '--out', tmp('out')],
            [job(net => tmp('long.net'), folds => 2, out => 'out', quiet => 1)]) {
     my ($code, $out) = attempt(0, @$c);
     my ($places, $whole, @bad) = (read_file(tmp('places')), left($out));
