@@ -303,6 +303,7 @@ static int try_lock(const char *path)
     const int why = errno;
     close(lock);
     if (why == EWOULDBLOCK) return -1;
+    unlink(path);                                    /* a file that locks nothing */
     warn(path, say("cannot lock: %s", strerror(why)), "see to it that no second process runs in this folder");
     return -2;
   }

@@ -25,42 +25,72 @@ void st_put(safetensors *s, const char *key, const char *value)
 }
 
 /* sum the tensors' bytes */
+static uint64_t add_to_sum(uint64_t sum, const char *p, size_t n)
+{
+  for (size_t at = 0; at < n; at += 8) {
+    uint64_t word = 0;
+    memcpy(&word, p + at, n - at < 8 ? n - at : 8);
+    sum = (sum ^ word) * 0x100000001b3;
+    sum ^= sum >> 32;
+  }
+  return sum;
+}
+
+static const uint64_t empty_sum = 0xcbf29ce484222325;
+
 static const char *data_sum(const safetensors *s)
 {
-  uint64_t sum = 0xcbf29ce484222325;
-  for (int i = 0; i < s->tensors; i++) {
-    const char *p = s->tensor[i].data;
-    size_t n = s->tensor[i].bytes;
-    for (size_t at = 0; at < n; at += 8) {
-      uint64_t word = 0;
-      memcpy(&word, p + at, n - at < 8 ? n - at : 8);
-      sum = (sum ^ word) * 0x100000001b3;
-      sum ^= sum >> 32;
-    }
-  }
+  uint64_t sum = empty_sum;
+  for (int i = 0; i < s->tensors; i++) sum = add_to_sum(sum, s->tensor[i].data, s->tensor[i].bytes);
+  return say("%016llx", (unsigned long long)sum);
+}
+
+static const char header_start[] = "{\"__metadata__\":{\"header_sum\":\"";
+enum { SUM_DIGITS = 16 };
+
+/* The place of the sum in a header, or NULL. */
+static char *sum_place(char *header)
+{
+  const size_t n = sizeof header_start - 1;
+  return !strncmp(header, header_start, n) && strlen(header + n) > SUM_DIGITS ? header + n : NULL;
+}
+
+static const char *header_sum(char *header, size_t length)
+{
+  char kept[SUM_DIGITS], *place = sum_place(header);
+  memcpy(kept, place, SUM_DIGITS), memset(place, '0', SUM_DIGITS);
+  const uint64_t sum = add_to_sum(empty_sum, header, length);
+  memcpy(place, kept, SUM_DIGITS);
   return say("%016llx", (unsigned long long)sum);
 }
 
 /* write a safetensors file */
+static void build_tensors(builder *b, const safetensors *s)
+{
+  size_t at = 0;
+  for (int i = 0; i < s->tensors; i++) {
+    const st_tensor *t = &s->tensor[i];
+    build(b, ","), build_json(b, t->name);
+    build(b, ":{\"dtype\":\"%s\",\"shape\":[", st_types[t->type].name);
+    for (int d = 0; d < t->rank; d++) build(b, "%s%lld", d ? "," : "", t->dim[d]);
+    build(b, "],\"data_offsets\":[%zu,%zu]}", at, at + t->bytes);
+    at += t->bytes;
+  }
+}
+
 static char *write_header(const safetensors *s, size_t *length)
 {
   builder b = {0};
-  size_t at = 0;
-  build(&b, "{\"__metadata__\":{");
+  build(&b, "%s%0*d\",", header_start, SUM_DIGITS, 0);
   for (int i = 0; i < s->notes; i += 2)
     build_json(&b, s->note[i]), build(&b, ":"), build_json(&b, s->note[i + 1]), build(&b, ",");
   build(&b, "\"data_sum\":\"%s\"}", data_sum(s));
-  for (int i = 0; i < s->tensors; i++) {
-    const st_tensor *t = &s->tensor[i];
-    build(&b, ","), build_json(&b, t->name);
-    build(&b, ":{\"dtype\":\"%s\",\"shape\":[", st_types[t->type].name);
-    for (int d = 0; d < t->rank; d++) build(&b, "%s%lld", d ? "," : "", t->dim[d]);
-    build(&b, "],\"data_offsets\":[%zu,%zu]}", at, at + t->bytes);
-    at += t->bytes;
-  }
+  build_tensors(&b, s);
   build(&b, "}");
   while (b.length % 8) build(&b, " ");
-  return built(&b, length);
+  char *header = built(&b, length);
+  memcpy(sum_place(header), header_sum(header, *length), SUM_DIGITS);
+  return header;
 }
 
 static void put_bytes(atomic_file *a, const void *data, size_t bytes, sha256 *sum)
@@ -190,6 +220,9 @@ safetensors *st_read(const char *path)
   char *text = new_bytes((size_t)length + 1);
   memcpy(text, s->bytes + 8, (size_t)length);
   if (strlen(text) != length) bad_file(path, "a zero byte in the header", "JSON text");
+  const char *sum = sum_place(text);
+  if (sum && strncmp(sum, header_sum(text, (size_t)length), SUM_DIGITS))
+    bad_file(path, "a header that is not the one that was written", say("the sum %.16s", sum));
   json *header = json_parse(text, path);
   read_header(s, header, s->bytes + 8 + length, size - 8 - (size_t)length);
   json_free(header), free(text);

@@ -157,13 +157,49 @@ static void fuzz(void)
   free(good);
 }
 
+/* What a reader sees: the notes, and each tensor's name, shape and bytes. */
+static bool same_content(const safetensors *a, const safetensors *b)
+{
+  bool same = a->tensors == b->tensors && st_note(a, "net") && st_note(a, "empty") && !strcmp(st_note(a, "net"), st_note(b, "net"))
+      && !strcmp(st_note(a, "empty"), st_note(b, "empty"));
+  for (int i = 0; same && i < a->tensors; i++) {
+    const st_tensor *t = &b->tensor[i], *u = st_find(a, t->name);
+    same = u && u->type == t->type && u->rank == t->rank && !memcmp(u->dim, t->dim, sizeof t->dim) && u->bytes == t->bytes
+        && !memcmp(u->data, t->data, t->bytes);
+  }
+  return same;
+}
+
+/* One flipped bit of each byte: an error, or the same content. */
+static void flips(void)
+{
+  size_t n;
+  char *good = file_read(in_folder("a"), &n, NULL);
+  safetensors *whole = st_read(in_folder("a"));
+  int refused = 0, other = 0;
+  for (size_t at = 0; at < n; at++) {
+    good[at] ^= (char)(1 << at % 7);
+    put_file(in_folder("flip"), good, n);
+    good[at] ^= (char)(1 << at % 7);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (!pid) fclose(stderr), _exit(same_content(st_read(in_folder("flip")), whole) ? 0 : 42);
+    int status;
+    waitpid(pid, &status, 0);
+    refused += WEXITSTATUS(status) == EXIT_DATA, other += WEXITSTATUS(status) == 42;
+    if (WEXITSTATUS(status) == 42) printf("# byte %zu, bit %zu\n", at, at % 7);
+  }
+  ok(other == 0 && refused > (int)n / 2, "no flipped bit gives another content (%zu bytes, %d refused, %d other)", n, refused, other);
+  st_free(whole), free(good);
+}
+
 int main(void)
 {
   snprintf(folder, sizeof folder, "%s/t50.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
   if (!mkdtemp(folder)) return 99;
-  round_trip(), known_bytes(), lies(), fuzz();
-  static const char *const files[] = { "a", "b", "k", "lie", "cut", "fuzz" };
-  for (int i = 0; i < 6; i++) unlink(in_folder(files[i]));
+  round_trip(), known_bytes(), lies(), fuzz(), flips();
+  static const char *const files[] = { "a", "b", "k", "lie", "cut", "fuzz", "flip" };
+  for (int i = 0; i < 7; i++) unlink(in_folder(files[i]));
   ok(!rmdir(folder), "no temporary file is left");
   return done_testing();
 }

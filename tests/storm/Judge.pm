@@ -44,7 +44,8 @@ sub ending {
 
 # Whatever stands under a final name is whole: the old file, the new one, or a log and checkpoint on their way.
 sub damage {
-    my ($ref, $now) = @_;
+    my ($scene, $now) = @_;
+    my ($ref, $anew) = ($reference{$scene}, $Scene::scene{$scene}{anew});
     my @bad;
     for my $f (sort keys %$now) {
         my ($is, $new, $old) = ($now->{$f}, $ref->{tree}{$f} // '', $ref->{before}{$f} // '');
@@ -52,7 +53,7 @@ sub damage {
         next if $f =~ /log\.csv$/ && index($new, $is) == 0 && $is =~ /\n\z/;
         push @bad, "$f is damaged";
     }
-    push @bad, map { "$_ is gone" } grep { !exists $now->{$_} && exists $ref->{tree}{$_} } sort keys %{$ref->{before}};
+    push @bad, map { "$_ is gone" } grep { !exists $now->{$_} && exists $ref->{tree}{$_} && !($anew && /$anew/) } sort keys %{$ref->{before}};
     return @bad;
 }
 
@@ -94,8 +95,8 @@ sub disturbed {
         push @bad, 'exit 0 and nothing printed' if $how{stdout} && length $ref->{out};
         return (\@bad, $r);
     }
-    push @bad, damage($ref, $now);
-    push @bad, left($now) unless ($how{fault} // '') =~ /unlink|list/ || $r->{code} !~ /^\d+$/;
+    push @bad, damage($scene, $now);
+    push @bad, left($now) unless ($how{fault} // '') =~ /unlink|list|alloc\+/ || $r->{code} !~ /^\d+$/;    # what it takes to remove it
     return ([@bad, again($scene, $cwd)], $r);
 }
 
@@ -106,7 +107,7 @@ sub killed {
     my $r = Run::program($cwd, $Scene::scene{$scene}{run}, fault => "change:$n:-9");
     return undef if $r->{code} ne 'signal 9';
     my $now = Run::tree($cwd);
-    return ([damage($ref, $now), again($scene, $cwd, !Run::differences($now, $ref->{tree}))], $r);
+    return ([damage($scene, $now), again($scene, $cwd, !Run::differences($now, $ref->{tree}))], $r);
 }
 
 # Fill a small file system until $room KiB are left.
@@ -156,7 +157,7 @@ sub damaged {
     my @bad = ending($r);
     push @bad, 'exit 1' if $r->{code} eq '1';
     if ($r->{code} eq '0' && !$d->{unsummed}) {
-        my @differ = Run::differences(Run::tree($cwd), $ref->{tree}, Scene::results_of($reader));
+        my @differ = grep { !$d->{unread} || $_ ne $d->{file} } Run::differences(Run::tree($cwd), $ref->{tree}, Scene::results_of($reader));
         push @bad, "another result: @differ[0 .. ($#differ < 2 ? $#differ : 2)]" if @differ;
         # A command that finds its finished run damaged says so, and runs it again to the same files.
         my $mended = $reader eq 'again' && $r->{err} =~ /^wbcsnet: warning: .*: finished, but .* (?:is missing|is not as it was written)$/m;

@@ -12,7 +12,7 @@ my @runs = map { my $arm = $_; map { "runs/$arm/seed1/fold$_" } 0, 1 } 'a', 'b';
 my @again = ('train', '--data', 'in/d', @net, '--fold', 0, '--out', 'runs/a/seed1/fold0');
 my @judge = qw(verdict --published in/published.csv --claims in/claims.csv --scale full --out out);
 
-# NAME: the command; what stands in `out` before it.
+# NAME: the command; what stands in `out` before it; anew: the file that says that the others are whole, which is removed first and written last.
 our %scene = (
     train     => { run => [@train, '--checkpoint', 0, '--out', 'out'] },
     resume    => { run => [@train, '--checkpoint', 0, '--out', 'out'], before => 'mid' },
@@ -27,12 +27,12 @@ our %scene = (
     features  => { run => [qw(features --weights in/w.safetensors --data in/d --out out)] },
     classical => { run => [qw(classical --data in/d --folds 2 --out out/seed1)] },
     frozen    => { run => [qw(frozen --weights in/w.safetensors --data in/d --folds 2 --out out/seed1)] },
-    summarise => { run => [qw(summarise --experiment x --out out), map { "in/$_" } @runs], before => 'oldsum' },
-    verdict   => { run => [@judge, 'in/sum/results.json'], before => 'oldverdict' },
+    summarise => { run => [qw(summarise --experiment x --out out), map { "in/$_" } @runs], before => 'oldsum', anew => qr{/results\.json$} },
+    verdict   => { run => [@judge, 'in/sum/results.json'], before => 'oldverdict', anew => qr{/verdict\.tex$} },
 );
 
-# FILE that is damaged: what is copied (from => to), its readers (name => command). unsummed: nothing can tell its bits from others, so a reader
-# may make something else of them, but must end well.
+# FILE that is damaged: what is copied (from => to), and who reads it (name => command). unsummed: nothing tells its bits from others, so a reader may make
+# something else of them, but ends well; unread: nobody needs it any more, so it may stay as it is.
 my %reads_set = (data => [qw(data d)], train => ['train', '--data', 'd', @net, '--fold', 0, '--out', 'out'], folds => [qw(folds d --folds 2 --out out)]);
 my %reads_run = (summarise => ['summarise', '--experiment', 'x', '--out', 'out', @runs]);
 my %reads_own_run = (again => \@again);
@@ -47,8 +47,9 @@ our %damage = (
     'image.tif'    => { copy => { few => 'few' }, file => 'few/neu_00001.tif', unsummed => 1, readers => { predict => [qw(predict --weights in/w.safetensors --csv few)] } },
     'results.json' => { copy => { sum => 'sum' }, file => 'sum/results.json', readers => { verdict => [@judge, 'sum/results.json'] } },
     (map { $_ => { copy => { d => 'd' }, file => "d/$_", readers => \%reads_set } } 'dataset.json', 'labels.csv'),
+    'config.json' => { copy => { runs => 'runs' }, file => 'runs/a/seed1/fold0/config.json', unread => 1, readers => { %reads_run, %reads_own_run } },
     (map { $_ => { copy => { runs => 'runs' }, file => "runs/a/seed1/fold0/$_", readers => { %reads_run, %reads_own_run } } }
-        'run.json', 'config.json', 'log.csv', 'predictions.csv', 'folds.csv'),
+        'run.json', 'log.csv', 'predictions.csv', 'folds.csv'),
     'weights.safetensors-done' => { copy => { runs => 'runs' }, file => 'runs/a/seed1/fold0/weights.safetensors', readers => \%reads_own_run },
 );
 
