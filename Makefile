@@ -21,6 +21,7 @@
 #   SANITIZE=0      1 builds with the address and undefined-behaviour sanitizers (in build-asan/)
 #   TESTS=          the tests to build and run, e.g. TESTS=tests/60-stats.c (default: all); FAST=1 leaves the slow ones out
 #   STORM_CASES=2000  how many cases make storm tries; STORM_SEED=1 draws them; STORM_ONLY=NAME tries those whose name begins so
+#   RELEASE=        the Debian that fresh makes; MIRROR=: where its packages come from (default: as debootstrap has it); SCALE: smoke, if not given
 #   CC CFLAGS       the compiler and its flags; nothing here assumes gcc beyond OpenMP
 
 # What make gpu-bundle says about the cells it packed; absent in a plain checkout.
@@ -115,7 +116,7 @@ help:
 # ---- the program ----
 # Two small makefiles are made first and read: the tangled C (so that a new chapter's file is compiled at once), and
 # what this machine's libraries can do.
-ifneq ($(filter-out help deps clean distclean,$(MAKECMDGOALS)),)
+ifneq ($(filter-out help deps fresh clean distclean,$(MAKECMDGOALS)),)
 include $(B)/tangled.mk $(B)/config.mk
 endif
 
@@ -314,6 +315,11 @@ test: $(B)/wbcsnet $(TESTED)
 .PHONY: storm
 storm: $(B)/wbcsnet
 	$(Q)WBCSNET=$(B)/wbcsnet CC='$(CC)' JOBS=$(JOBS) STORM_SEED='$(STORM_SEED)' STORM_CASES='$(STORM_CASES)' STORM_ONLY='$(STORM_ONLY)' tests/storm/storm
+
+## fresh: README's two commands in a bare RELEASE=trixie (or bookworm, ...), made by debootstrap (as root; 15 min, 2 GB, 400 MB to fetch)
+.PHONY: fresh
+fresh:
+	@MIRROR='$(MIRROR)' CC='$(if $(filter default,$(origin CC)),,$(CC))' tools/fresh '$(RELEASE)' '$(if $(filter file,$(origin SCALE)),smoke,$(SCALE))'
 
 # ---- the book ----
 -include paper/book.mk
