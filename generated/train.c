@@ -612,8 +612,7 @@ static void read_flags(job *j, int argc, char **argv)
     { "keep-going", OPTION_FLAG, &j->keep_going, NULL, "exit 0 when the loss breaks; the record says so" },
     { "quiet", OPTION_FLAG, &j->quiet, NULL, "print nothing but warnings and errors" },
     { "pool", OPTION_TEXT, &j->pool, "FOLDER",
-        "one job of many: take the results of an equal run that is listed there, wait for one that is being computed, put a run of\n"
-        "another configuration aside as OUT.old" },
+        "one job of many: take the results of an equal run listed there, or wait for it; other runs go to OUT.old" },
     { "identity", OPTION_FLAG, &j->identity_only, NULL, "print the hash of what would be run, and run nothing" },
     {0}
   };
