@@ -67,7 +67,13 @@ WEIGHTS_TAKEN := alexnet vgg16 resnet18
 GIVEN := $(strip $(foreach n,$(if $(PRETRAINED),$(WEIGHTS_TAKEN)),$(if $(wildcard $(PRETRAINED)/$(n).safetensors),$(n))))
 $(if $(PRETRAINED),$(if $(GIVEN),,$(error PRETRAINED=$(PRETRAINED): found none of $(WEIGHTS_TAKEN:%=%.safetensors))))
 
-CLAIMS := ablation place readings size recipe significance curve leakage
+# Every experiments/NAME.conf is an experiment and a target. These five have figures of their own below; all others share a table and a
+# figure made of the labels in their confs, and those of which the report does not speak stand at its end.
+OWN := begin scratch pretrain cv transfer
+CLAIMS := $(filter-out $(OWN),$(patsubst experiments/%.conf,%,$(wildcard experiments/*.conf)))
+TAKEN := help all deps test book tangle clean distclean storm fresh bench paper claims transfer-curve cost features samples diagrams figures plan cells runs places verdict pool \
+  gpu-check gpu-bundle gpu-paper gpu-tests pack-runs restore-runs
+$(foreach e,$(filter $(TAKEN) fig%,$(CLAIMS)),$(error experiments/$(e).conf: found the name $(e), expected one that make has no other use for))
 .PHONY: paper begin scratch pretrain cv transfer claims $(CLAIMS) transfer-curve cost features samples diagrams figures plan data-drawn runs cells
 
 EXPERIMENT_GOALS := paper begin scratch pretrain cv transfer claims $(CLAIMS) transfer-curve cost features samples diagrams figures plan runs
@@ -148,7 +154,7 @@ $(RESULTS)/places/results.tex: $(RESULTS)/places/results.json ;
 $(RESULTS)/places/results.json: experiments/places experiments/place.conf experiments/nets/family.net | $(WBCSNET)
 	@$(begin) experiments/places $(WBCSNET) $(new) $(keep)
 
-EXPERIMENTS := $(or $(EXPERIMENTS_HERE),begin scratch pretrain cv transfer $(CLAIMS))
+EXPERIMENTS := $(or $(EXPERIMENTS_HERE),$(OWN) $(CLAIMS))
 # have EXPERIMENTS: are they all part of this report?
 have = $(if $(filter-out $(EXPERIMENTS),$(1)),,yes)
 $(foreach e,$(EXPERIMENTS),$(eval $(call experiment,$(e))))
@@ -243,7 +249,7 @@ $(RESULTS)/%/arms.tex $(RESULTS)/%/arms.dat: $(RESULTS)/%/results.json experimen
 	@$(begin) experiments/arms $* $(RESULTS) $(new) $(keep)
 .PRECIOUS: $(RESULTS)/%/arms.tex $(RESULTS)/%/arms.dat
 $(FIGURES)/%.tex: $(RESULTS)/%/arms.dat figures/arms.gp figures/style.gp
-	$(call gnuplot,figures/arms.gp,$(if $(filter leakage,$*),3,1),arms='$<'; cost=$(if $(filter ablation place size,$*),1,0))
+	$(call gnuplot,figures/arms.gp,$(DATA_$*),arms='$<'; cost=$(COST_$*))
 $(FIGURES)/curve.tex: $(RESULTS)/curve/arms.dat figures/curve.gp figures/style.gp
 	$(call gnuplot,figures/curve.gp,2,arms='$<')
 $(RESULTS)/begin/arms.tex: $(RESULTS)/begin/results.json experiments/begin.conf experiments/arms experiments/published.csv
