@@ -86,7 +86,8 @@ endif
 
 space := $() $()
 RULES := $(PLACE)/jobs-$(SCALE)-seed$(SEED)$(SEEDS:%=-x%)$(subst $(space),,$(GIVEN:%=-%))$(PART).mk
-$(RULES): experiments/jobs $(wildcard experiments/*.conf) $(wildcard experiments/scales/*.conf)
+# Looked at every time: a conf that went, or came with an old date, is no newer file.
+$(RULES): experiments/jobs always
 	@$(begin) SEED=$(SEED) SEEDS=$(SEEDS) GIVEN='$(GIVEN)' ONLY='$(ONLY)' experiments/jobs $(if $(RUNS),--archived) $(SCALE) >$(new)/$(@F) $(update)
 include $(RULES)
 endif
@@ -199,7 +200,7 @@ diagrams: $(FIGURES)/fig2.tex $(FIGURES)/fig3.tex
 
 # ---- figures ----
 # What is stamped on every figure and page: the kind of cells is asked of the data set when a recipe runs.
-kind = $(shell sed -n 's/.*"kind": *"\([a-z]*\)".*/\1/p' $(SET$(1))/dataset.json)
+kind = $(shell tools/json kind $(SET$(1))/dataset.json)
 # gnuplot SCRIPT, SET, SETTINGS: draw $@ for LaTeX. gnuplot dates its output: the date goes. Whatever gnuplot says is an error, but for the
 # room that it gives to equal numbers, and for what a report of a part lacks.
 LET_PASS := ^$$\|empty [xy] range$(if $(ONLY),\|skipping\|unreadable\|cannot find\|cannot open\|no such file)

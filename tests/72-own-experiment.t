@@ -21,7 +21,7 @@ arm one  net wbcsnet recipe faithful
 arm two  net wbcsnet recipe faithful with l2=0
 label one  with L2
 END
-make -s help | grep -q '^  mine  *Mine & yours (experiments/mine.conf)$'; ok $? 'make names it'
+make -s help >"$tmp/out"; grep -q '^  mine  *Mine & yours (experiments/mine.conf)$' "$tmp/out"; ok $? 'make names it'
 quiet mine; ok $? 'make mine ends well'
 [ "$(grep -c '^  TRAIN  mine/' "$tmp/out")" = 4 ]; ok $? 'with two folds of two arms, as smoke has it'
 grep -q '^with L2  *[0-9]' "$tmp/out" && grep -q '^two  *[0-9]' "$tmp/out"; ok $? 'its table'
