@@ -400,14 +400,14 @@ static void find_in_boxed(finding *f, const char *folder)
 }
 
 /* guess the layout */
-typedef struct { const char *name; int size, crop; double same; const char *skip, *what; } layout;
-static const layout layouts[] = {
-  { "folders", 70, 0, 0, "", "a folder for each class" },
-  { "csv", 70, 0, 0, "", "a table file,class,group" },
-  { "pbc", 70, 210, 0, "ig,erythroblast,platelet", "PBC: 360x363 JPEG, the cell in the centre" },
-  { "lisc", 150, 150, 0.85, "mixt", "LISC: fields with the expert's masks" },
-  { "chula", 150, 200, 0, "", "Chula: crops with split_group, or photographs with boxes" },
-};
+typedef struct {
+  const char *name;
+  int size, crop;
+  double same;
+  const char *skip, *what, *help;
+  bool (*looks_so)(const char *source, const char *labels);
+  void (*find)(const import_options *, finding *, const char *labels);   /* labels: a table that is there, or NULL */
+} layout;
 
 static bool csv_has(const char *path, const char *column)
 {
@@ -418,47 +418,88 @@ static bool csv_has(const char *path, const char *column)
   return has;
 }
 
-static const char *guess_layout(const import_options *o)
+static bool there(char *path)
 {
-  const char *labels = say("%s/labels.csv", o->source), *guess = "folders";
-  char *fields = lisc_folder(o->source, "Main Dataset"),
-    *inner = find_entry(o->source, "PBC_dataset_normal_DIB");
-  char *extra = find_entry(inner ? inner : o->source, "erythroblast"),
-    *boxed = find_entry(o->source, "WBC_Samples");
-  if (o->csv) guess = "csv";
-  else if (csv_has(labels, "split_group") || boxed) guess = "chula";
-  else if (inner || extra || csv_has(labels, "subtype")) guess = "pbc";
-  else if (csv_has(labels, "class")) guess = "csv";
-  else if (fields) guess = "lisc";
-  free(fields), free(inner), free(extra), free(boxed);
-  return guess;
+  const bool is = path != NULL;
+  free(path);
+  return is;
+}
+
+static bool like_chula(const char *source, const char *labels)
+{
+  return csv_has(labels, "split_group") || there(find_entry(source, "WBC_Samples"));
+}
+static bool like_pbc(const char *source, const char *labels)
+{
+  char *inner = find_entry(source, "PBC_dataset_normal_DIB");
+  const bool extra = there(find_entry(inner ? inner : source, "erythroblast"));
+  return there(inner) || extra || csv_has(labels, "subtype");
+}
+static bool like_csv(const char *source, const char *labels) { (void)source; return csv_has(labels, "class"); }
+static bool like_lisc(const char *source, const char *labels) { (void)labels; return there(lisc_folder(source, "Main Dataset")); }
+static bool like_folders(const char *source, const char *labels) { (void)source, (void)labels; return true; }
+
+static void find_chula(const import_options *o, finding *f, const char *labels)
+{
+  if (labels) find_in_csv(o, f, labels, "split_group"); else find_in_boxed(f, o->source);
+}
+static void find_table(const import_options *o, finding *f, const char *labels)
+{
+  char *expected = labels ? copy_text(labels) : join("%s/labels.csv", o->source);
+  find_in_csv(o, f, expected, ""), free(expected);
+}
+static void find_pbc(const import_options *o, finding *f, const char *labels)
+{
+  if (labels) find_table(o, f, labels); else find_in_folders(o, f);
+}
+static void find_lisc(const import_options *o, finding *f, const char *labels) { (void)labels, find_in_lisc(o, f); }
+static void find_folders(const import_options *o, finding *f, const char *labels) { (void)labels, find_in_folders(o, f); }
+
+static const layout layouts[] = {
+  { "chula", 150, 200, 0, "", "Chula: crops with split_group, or photographs with boxes",
+    "labels.csv with split_group, or WBC_Samples/*/{images,labels} with boxes", like_chula, find_chula },
+  { "pbc", 70, 210, 0, "ig,erythroblast,platelet", "PBC: 360x363 JPEG, the cell in the centre",
+    "the Barcelona set: class folders or labels.csv", like_pbc, find_pbc },
+  { "csv", 70, 0, 0, "", "a table file,class,group",
+    "a table file,class,group (SOURCE/labels.csv, or --csv FILE); file relative to the table", like_csv, find_table },
+  { "lisc", 150, 150, 0.85, "mixt", "LISC: fields with the expert's masks",
+    "SOURCE/Main Dataset and SOURCE/Ground Truth Segmentation; a cell for each region of the expert's\n"
+    "            mask; a group for each field, and cells that look alike in one group", like_lisc, find_lisc },
+  { "folders", 70, 0, 0, "", "a folder for each class",
+    "SOURCE/<class>/.../image; class folders may be called NEU, Neut, neutrophils, ...", like_folders, find_folders },
+};
+enum { LAYOUTS = sizeof layouts / sizeof *layouts };
+
+/* "chula, pbc, csv, lisc or folders" */
+static char *layout_names(void)
+{
+  builder b = {0};
+  for (int i = 0; i < LAYOUTS; i++) build(&b, "%s%s", i == 0 ? "" : i == LAYOUTS - 1 ? " or " : ", ", layouts[i].name);
+  return built(&b, NULL);
 }
 
 static const layout *choose_layout(const import_options *o)
 {
-  const char *names[8] = {0}, *want = o->layout ? o->layout : guess_layout(o);
-  int n = (int)(sizeof layouts / sizeof *layouts);
-  for (int i = 0; i < n; i++) {
-    if (!strcmp(layouts[i].name, want)) return &layouts[i];
+  const char *names[LAYOUTS + 1] = {0}, *want = o->layout ? o->layout : o->csv ? "csv" : NULL;
+  char *labels = join("%s/labels.csv", o->source);
+  const layout *chosen = NULL;
+  for (int i = 0; i < LAYOUTS && !chosen; i++) {
     names[i] = layouts[i].name;
+    if (want ? !strcmp(layouts[i].name, want) : layouts[i].looks_so(o->source, labels)) chosen = &layouts[i];
   }
+  free(labels);
+  if (chosen) return chosen;
   const char *near = nearest(want, names);
-  die(EXIT_USAGE, "--layout", say("'%s'", want), "folders, csv, pbc, lisc or chula",
-      near ? say("did you mean %s?", near) : NULL);
+  die(EXIT_USAGE, "--layout", say("'%s'", want), layout_names(), near ? say("did you mean %s?", near) : NULL);
 }
 
-static void find_cells(const import_options *o, const char *as, finding *f)
+static void find_cells(const import_options *o, const layout *as, finding *f)
 {
   char *labels = o->csv ? copy_text(o->csv) : join("%s/labels.csv", o->source);
-  bool table = o->csv || file_exists(labels);
-  if (!strcmp(as, "lisc")) find_in_lisc(o, f);
-  else if (!strcmp(as, "chula"))
-    table ? find_in_csv(o, f, labels, "split_group") : find_in_boxed(f, o->source);
-  else if (!strcmp(as, "csv") || (!strcmp(as, "pbc") && table)) find_in_csv(o, f, labels, "");
-  else find_in_folders(o, f);
+  as->find(o, f, o->csv || file_exists(labels) ? labels : NULL);
   free(labels);
   if (!f->n)
-    die(EXIT_DATA, o->source, "no images of cells", say("the layout '%s'", as),
+    die(EXIT_DATA, o->source, "no images of cells", say("the layout '%s'", as->name),
         "wbcsnet import --help describes the layouts");
 }
 
@@ -880,27 +921,30 @@ static const char *one_of(const char *flag, const char *value, const char *a, co
   return value;
 }
 
-static const char import_what[] =
-  "Bring your own images of cells into a data set: OUT/<class>/*.tif, OUT/labels.csv,\n"
-  "OUT/dataset.json.\n\n"
-  "layouts\n"
-  "  folders   SOURCE/<class>/.../image; class folders may be called NEU, Neut, neutrophils, ...\n"
-  "  csv       a table file,class,group (SOURCE/labels.csv, or --csv FILE); file relative to the table\n"
-  "  pbc       the Barcelona set: class folders or labels.csv; skips ig, erythroblast, platelet;\n"
-  "            window 210\n"
-  "  lisc      SOURCE/Main Dataset and SOURCE/Ground Truth Segmentation; a cell for each region of the\n"
-  "            expert's mask; window 150, size 150; a group for each field, and cells that look alike in\n"
-  "            one group (--same 0.85)\n"
-  "  chula     labels.csv with split_group, or WBC_Samples/*/{images,labels} with boxes;\n"
-  "            window 200, size 150\n"
-  "TIFF, PNG, JPEG and BMP are read, told by their content. DATA.md says where the sets are had.";
+/* What import is for, with a line a layout, and its window and size where they are not the usual. */
+static char *import_what(void)
+{
+  builder b = {0};
+  build(&b, "Bring your own images of cells into a data set: OUT/<class>/*.tif, OUT/labels.csv,\n"
+            "OUT/dataset.json.\n\nlayouts\n");
+  for (int i = 0; i < LAYOUTS; i++) {
+    const layout *l = &layouts[i];
+    build(&b, "  %-8s  %s", l->name, l->help);
+    if (*l->skip) build(&b, "; skips %s", l->skip);
+    if (l->crop) build(&b, "\n            window %d, size %d", l->crop, l->size);
+    build(&b, "\n");
+  }
+  build(&b, "TIFF, PNG, JPEG and BMP are read, told by their content. DATA.md says where the sets are had.");
+  return built(&b, NULL);
+}
 
 /* read the import's flags */
 static const layout *read_import_flags(int argc, char **argv, import_options *o, char **out)
 {
   *o = (import_options){ .size = -1, .crop = -1, .same = -1, .duplicates = "keep" };
+  char *names = layout_names(), *guessed = join("%s (guessed)", names), *what = import_what();
   const option table[] = {
-    { "layout", OPTION_TEXT, &o->layout, "NAME", "folders, csv, pbc, lisc or chula (guessed)" },
+    { "layout", OPTION_TEXT, &o->layout, "NAME", guessed },
     { "csv", OPTION_TEXT, &o->csv, "FILE",
       "the table of the layouts csv, pbc and chula (SOURCE/labels.csv)" },
     { "size", OPTION_INT, &o->size, "N",
@@ -928,10 +972,11 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
     {0} };
   const char *word[2];
   int n;
-  options_read(argc, argv, table, "import [flags] SOURCE OUT", import_what,
+  options_read(argc, argv, table, "import [flags] SOURCE OUT", what,
                "  wbcsnet import --layout pbc PBC_dataset_normal_DIB build/data/pbc\n"
                "  wbcsnet import --layout lisc 'LISC Database' build/data/lisc\n"
                "  wbcsnet import --csv cells.csv --crop 100 . build/data/mine\n", word, &n, 2);
+  free(names), free(guessed), free(what);
   if (n < 2)
     die(EXIT_USAGE, "import", say("%d of the two folders", n), "SOURCE and OUT",
         "wbcsnet import --help");
@@ -967,7 +1012,7 @@ int cmd_import(int argc, char **argv)
   const layout *as = read_import_flags(argc, argv, &o, &out);
   finding f = {0};
   catch_stop_signals();
-  find_cells(&o, as->name, &f);
+  find_cells(&o, as, &f);
   order_cells(&f);
   if (o.groups) read_groups(&f, o.groups);
   /* is there room for OUT? say so before the work */
