@@ -199,15 +199,20 @@ static bool half_written(const char *name)
   return tail && strspn(tail + 5, "0123456789") == strlen(tail + 5);
 }
 
+static bool has_configuration(const char *folder)
+{
+  return file_exists(say("%s/config.json", folder)) || file_exists(say("%s/run.json", folder));
+}
+
 static void refuse_strangers(const char *folder)
 {
   static const char *const ours[] = { ".", "..", "lock", "command", "train.txt" };
-  if (file_exists(say("%s/config.json", folder)) || file_exists(say("%s/run.json", folder))) return;
+  if (has_configuration(folder)) return;
   DIR *d = opendir(folder);
   for (struct dirent *e; d && (e = readdir(d)); ) {
     bool known = half_written(e->d_name);
     for (int i = 0; i < 5; i++) known |= !strcmp(e->d_name, ours[i]);
-    if (!known)
+    if (!known && !has_configuration(folder))        /* another process may have claimed it meanwhile */
       die(EXIT_DATA, folder, say("a folder that holds %s and no config.json", e->d_name),
           "a new or empty folder, or a run's own", "choose another --out");
   }
@@ -461,8 +466,9 @@ static bool take_equal(run_folder *r)
   json *record = run_record(where);
   char *fault = record && is_ours(r, where) ? fault_of(where, record, false) : copy_text("gone");
   if (!fault) {
+    run_claim(r);
     for (int i = 0; i < 4; i++) take_file(where, r->out, parts[i]);
-    run_claim(r), write_shared_record(r, record);
+    write_shared_record(r, record);
     printf("%s: shared with %s\n", r->out, where);
   }
   else leave_pool(r);

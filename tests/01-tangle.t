@@ -35,6 +35,9 @@ sed 's/^/# /' "$tmp/long"
 { echo '<<x>>='; for i in $(seq 46); do echo "$i"; done; } >"$tmp/bad.nw"
 ok "$(awk -f "$tmp/chunks.awk" "$tmp/bad.nw" | grep -c 'more than 45' | sed 's/1/0/')" "a chunk of 46 lines would be found"
 
+unrunnable=$(find tests -name '*.t' ! -perm -u+x)
+[ -z "$unrunnable" ]; ok $? "every test may be run ($unrunnable)"
+
 make --no-print-directory >"$tmp/targets"
 ok $? "make alone lists the targets"
 for t in deps all test book clean $([ -e experiments/jobs.mk ] && echo paper data); do
