@@ -3,7 +3,7 @@ load 'figures/style.gp'
 eval begin(14.4, 6.2)
 r = results.'/cv/scores.dat'
 # what the paper's own Table 1 gives, as wbcsnet verdict computes it
-derived(key) = real(system("sed -n 's|.result{published/".key."}{\\(.*\\)}|\\1|p' ".results."/verdict/verdict.tex"))
+derived(key) = real(system("awk -v k='".key."' '$1 == k { print $2 }' ".results."/verdict/published.dat"))
 arm(name, y) = strcol(1) eq name ? y : NaN
 # as few tics as the range needs
 step(x) = x > 30 ? 10 : x > 12 ? 5 : x > 5 ? 2 : x > 2.4 ? 1 : x > 1 ? 0.5 : x > 0.5 ? 0.2 : 0.1

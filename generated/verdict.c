@@ -300,6 +300,17 @@ static void put_cells_needed(values *t)
   put_number(t, 100 * fmax(disagree, gain), 1, "needed/disagree");
 }
 
+/* For the figures: what follows from the published numbers, a key and its value a line. */
+static void write_published(const values *t, const char *out)
+{
+  atomic_file *a = file_create(say("%s/published.dat", out));
+  fputs("# key value\n", a->f);
+  for (int i = 0; i < t->n; i++)
+    if (!strncmp(t->v[i].key, "published/", 10) && !t->v[i].text)
+      fprintf(a->f, "%s %.*f\n", t->v[i].key + 10, t->v[i].digits, t->v[i].value);
+  file_commit(a);
+}
+
 static void judge_all(values *t, int own, const char *claims, const char *scale, const char *out)
 {
   csv *c = csv_read(claims, "experiments/claims.csv");
@@ -333,6 +344,7 @@ static void judge_all(values *t, int own, const char *claims, const char *scale,
   write_findings(a->f, t, !strcmp(scale, "full")), file_commit(a);
   /* write the values that verdict made */
   values mine = { .v = t->v, .n = own }, counts = { .v = t->v + first, .n = t->n - first };
+  write_published(&mine, out);
   a = file_create(say("%s/verdict.tex", out));
   write_values_tex(a->f, &mine), write_values_tex(a->f, &counts), file_commit(a);
   free(all), csv_free(c);
@@ -349,7 +361,7 @@ int cmd_verdict(int argc, char **argv)
       "the paper's numbers: id, place, quantity, value, unit, note" },
     { "claims", OPTION_TEXT, &claims, "CSV", "the claims: claim, about, published, rule, ours, limit, reason" },
     { "scale", OPTION_TEXT, &scale, "NAME", "the scale the runs were made at; only full is the paper's" },
-    { "out", OPTION_TEXT, &out, "FOLDER", "where claims.tex, claims.txt, verdict.tex, findings.txt go" }, {0} };
+    { "out", OPTION_TEXT, &out, "FOLDER", "where claims.tex, claims.txt, published.dat, findings.txt, verdict.tex go" }, {0} };
   options_read(argc, argv, flags,
                "verdict --published CSV --claims CSV --scale NAME --out FOLDER RESULTS.json...",
                "Judge the paper's claims by the results of summarise.", NULL, path, &n, 64);

@@ -140,6 +140,7 @@ grep -q '^not claimed *is it worth its cost?: ours -; not run at this scale$' "$
 [ "$(grep -c questions "$v/claims.tex")" = 1 ] && [ "$(sed -n '/questions/=' "$v/claims.tex")" = 9 ]; ok $? 'questions stand apart, behind the claims'
 grep -q '^reproduced *training ends at 100: published 100, ours .*; the rule asks for at least 99.5$' "$v/claims.txt"; ok $? 'the claims stand in a file for a terminal too'
 has "$v/verdict.tex" '\result{published/recall}{92.89}' "the paper's Table 1 is scored"
+grep -qx 'recall 92.89' "$v/published.dat"; ok $? 'for the figures too'
 has "$v/verdict.tex" '\result{published/missing}{8}' 'eight cells are missing from it'
 has "$v/verdict.tex" '\result{published/most}{51}' 'its gain of 15 cells needs at most 51 disagreements'
 has "$v/verdict.tex" '\result{published/most-rounded}{58}' 'and 58, were it 16 cells'
