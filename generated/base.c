@@ -555,6 +555,30 @@ void json_put_text(FILE *f, const char *s)
   fputs(text, f), free(text);
 }
 
+static char *seal(const char *text, size_t n, const char *key)
+{
+  char hex[65];
+  sha256_of(text, n, hex);
+  return join(",\n \"%s\": \"%s\"}\n", key, hex);
+}
+
+void build_seal(builder *b, const char *key)
+{
+  char *line = seal(b->text, b->length, key);
+  build(b, "%s", line);
+  free(line);
+}
+
+bool is_sealed(const char *text, size_t n, const char *key)
+{
+  const size_t line = strlen(",\n \"\": \"\"}\n") + strlen(key) + 64;
+  if (n < line) return false;
+  char *right = seal(text, n - line, key);
+  const bool good = !strcmp(text + n - line, right);
+  free(right);
+  return good;
+}
+
 static char *csv_field(char **at, char *closing)
 {
   char *s = *at, *out = s, *start = s;

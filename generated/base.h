@@ -86,6 +86,10 @@ double json_number(const json *object, const char *name, double otherwise);
 void json_free(json *j);
 void json_put_text(FILE *f, const char *s);                        /* writes "s" with quotes and escapes */
 void build_value(builder *b, const json *v);                       /* adds any value, numbers as they were written */
+
+/* The last line of an object that bears the SHA-256 of its own text before that line, under this key; does it still? */
+void build_seal(builder *b, const char *key);
+bool is_sealed(const char *text, size_t n, const char *key);
 /* A CSV file: cell(row, column) with row 0 the first after the header. Quoted fields and CRLF are understood. */
 typedef struct { char *path, *text; int rows, columns; char **cell, **header; } csv;
 csv *csv_read(const char *path, const char *hint);   /* dies with EXIT_DATA: unreadable, no header, a row of another length */

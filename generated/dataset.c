@@ -30,6 +30,8 @@ int class_of(const char *word)
   return -1;
 }
 
+/* dataset: own hash */
+static const char own_hash[] = "description_sha256";
 /* dataset: write */
 typedef struct { char *file, *group; int label; char sha256[65]; } labelled;
 struct dataset_writer {
@@ -145,26 +147,36 @@ static void write_labels(dataset_writer *d, char hex[65])
   free(path);
 }
 
-static void write_json(dataset_writer *d, const char *hex, const char *name, const char *kind,
-                       const char *source, const char *command)
+static void build_description(builder *b, const dataset_writer *d, const char *name, const char *kind,
+                              const char *source, const char *command)
 {
   const char *const key[] = { "name", "kind", "source" }, *const value[] = { name, kind, source };
   int *count = NEW(int, d->classes);
-  char *path = join("%s/dataset.json", d->stage->path);
-  atomic_file *a = file_create(path);
   for (int i = 0; i < d->n; i++) count[d->row[i].label]++;
-  fputs("{", a->f);
+  build(b, "{");
   for (int i = 0; i < 3; i++)
-    fprintf(a->f, "%s\"%s\": ", i ? ",\n " : "", key[i]), json_put_text(a->f, value[i]);
-  fprintf(a->f, ",\n \"height\": %d, \"width\": %d, \"cells\": %d,\n \"classes\": [", d->h, d->w, d->n);
+    build(b, "%s\"%s\": ", i ? ",\n " : "", key[i]), build_json(b, value[i]);
+  build(b, ",\n \"height\": %d, \"width\": %d, \"cells\": %d,\n \"classes\": [", d->h, d->w, d->n);
   for (int c = 0; c < d->classes; c++)
-    fputs(c ? ", " : "", a->f), json_put_text(a->f, d->class_name[c]);
-  fputs("],\n \"counts\": [", a->f);
-  for (int c = 0; c < d->classes; c++) fprintf(a->f, "%s%d", c ? ", " : "", count[c]);
-  fputs("],\n \"command\": ", a->f), json_put_text(a->f, command);
-  fprintf(a->f, ",\n \"sha256\": \"%s\"}\n", hex);
+    build(b, "%s", c ? ", " : ""), build_json(b, d->class_name[c]);
+  build(b, "],\n \"counts\": [");
+  for (int c = 0; c < d->classes; c++) build(b, "%s%d", c ? ", " : "", count[c]);
+  build(b, "],\n \"command\": "), build_json(b, command);
+  free(count);
+}
+
+static void write_json(dataset_writer *d, const char *hex, const char *name, const char *kind,
+                       const char *source, const char *command)
+{
+  builder b = {0};
+  char *path = join("%s/dataset.json", d->stage->path);
+  build_description(&b, d, name, kind, source, command);
+  build(&b, ",\n \"sha256\": \"%s\"", hex);
+  build_seal(&b, own_hash);
+  atomic_file *a = file_create(path);
+  fwrite(b.text, 1, b.length, a->f);
   file_commit(a);
-  free(path), free(count);
+  free(built(&b, NULL)), free(path);
 }
 
 static void free_writer(dataset_writer *d)
@@ -292,6 +304,13 @@ bool is_synthetic(const json *j, const char *path)
   return synthetic;
 }
 
+void refuse_altered(const json *j, const char *text, const char *path)
+{
+  if (json_get(j, own_hash) && !is_sealed(text, strlen(text), own_hash))
+    die(EXIT_DATA, path, "another text than was written", say("the SHA-256 that %s names", own_hash),
+        say("make the set again; if the change is meant, take %s out of it", own_hash));
+}
+
 static void read_class_list(dataset *ds, const json *j, description *d)
 {
   const json *classes = required(j, d->path, "classes", JSON_ARRAY),
@@ -341,6 +360,7 @@ static description read_description(dataset *ds, const char *folder, int *h, int
   read_class_list(ds, j, &d);
   const int height = required_count(required(j, d.path, "height", JSON_NUMBER), d.path, 1, 4096),
     width = required_count(required(j, d.path, "width", JSON_NUMBER), d.path, 1, 4096);
+  refuse_altered(j, text, d.path);
   if (!*h) *h = height, *w = width;
   json_free(j), free(text);
   return d;

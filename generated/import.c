@@ -815,6 +815,7 @@ static bool is_declared_synthetic(const char *source)
     char *text = file_read(path, NULL, NULL);
     json *j = json_parse(text, path);
     synthetic = is_synthetic(j, path);
+    refuse_altered(j, text, path);
     json_free(j), free(text);
   }
   free(path);

@@ -101,18 +101,6 @@ void run_config_identity(const run_config *c, char hex[65])
 }
 
 /* run folder: is it whole? */
-static const char record_end[] = ",\n \"sha256\": \"";
-
-/* The record's own hash stands in its last line, over all before that. */
-static bool record_is_whole(const char *text, size_t n)
-{
-  const size_t tail = sizeof record_end - 1 + 64 + 3;
-  char hex[65];
-  if (n < tail || memcmp(text + n - tail, record_end, sizeof record_end - 1)) return false;
-  sha256_of(text, n - tail, hex);
-  return !memcmp(text + n - 67, hex, 64) && !strcmp(text + n - 3, "\"}\n");
-}
-
 json *run_record(const char *folder)
 {
   char *path = join("%s/run.json", folder);
@@ -122,7 +110,7 @@ json *run_record(const char *folder)
     char *text = file_read(path, &n, NULL);
     j = json_parse(text, path);
     const bool old = !json_get(j, "format") && !json_get(j, "files") && !json_get(j, "sha256");
-    if (!old && (json_number(j, "format", 0) != RUN_FORMAT || !record_is_whole(text, n)))
+    if (!old && (json_number(j, "format", 0) != RUN_FORMAT || !is_sealed(text, n, "sha256")))
       die(EXIT_DATA, path, "a record that is not as it was written", say("format %d, and the SHA-256 that its last line names", RUN_FORMAT),
           "remove this file to run the job again");
     if (!json_get(j, "config") || !json_get(j, "finished") || !json_number(j, "finished", 0))
@@ -179,13 +167,12 @@ static void put_hash(const run_folder *r, builder *b, const char *name, bool *fi
 static void seal_record(const run_folder *r, builder *b, const char *weights_sha)
 {
   bool first = true;
-  char hex[65], *path = join("%s/run.json", r->out);
+  char *path = join("%s/run.json", r->out);
   build(b, ",\n \"files\": {");
   put_hash(r, b, "log.csv", &first), put_hash(r, b, "predictions.csv", &first), put_hash(r, b, "folds.csv", &first);
   if (weights_sha) build(b, "%s\"weights.safetensors\": \"%s\"", first ? "" : ", ", weights_sha);
   build(b, "}");
-  sha256_of(b->text, b->length, hex);
-  build(b, "%s%s\"}\n", record_end, hex);
+  build_seal(b, "sha256");
   atomic_file *a = file_create(path);
   fwrite(b->text, 1, b->length, a->f);
   file_commit(a);

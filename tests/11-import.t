@@ -292,7 +292,16 @@ spit("$first/labels.csv", slurp("$first/labels.csv") =~ s/,lymphocyte,/,neutroph
 ($code, $said) = run('data', $first);
 ok($code == 0 && $said =~ /edited since/, 'an edited labels.csv is warned of') or diag $said;
 # What dataset.json must say, one bit away from saying it: a misspelt kind must never make real cells of drawn ones.
-my $right = slurp("$redrawn/dataset.json");
+# Its own hash, which tells every other change, is taken out for these.
+my $sealed = slurp("$redrawn/dataset.json");
+for my $wrong (['"height": \d', '"height": 7', 'a height'], ['"name": "', '"name": "x', 'a name'], [' "command"', '  "command"', 'a space']) {
+    spit("$redrawn/dataset.json", $sealed =~ s/$wrong->[0]/$wrong->[1]/r);
+    fails("dataset.json with $wrong->[2] changed", 3, qr/dataset\.json: found another text than was written; expected the SHA-256/, 'data', $redrawn);
+    fails('... as a source too', 3, qr/dataset\.json: found another text/, 'import', '--size', 12, $redrawn, out());
+}
+my $right = $sealed =~ s/,\n "description_sha256": "\w*"//r;
+spit("$redrawn/dataset.json", $right =~ s/"name": "/"name": "x/r);
+is((run('data', $redrawn))[0], 0, 'a description without its own hash is believed');
 for my $wrong (['"kind"', '"kine"', qr/no 'kind'/], ['synthetic', 'synthetib', qr/kind 'synthetib'; expected real or synthetic/], ['"name"', '"nane"', qr/no 'name'/], ['"sha256"', '"sha257"', qr/no 'sha256'/],
                ['"cells"', '"bells"', qr/no 'cells'/], ['"counts"', '"bounts"', qr/no 'counts'/], ['"height"', '"hfight"', qr/no 'height'/], ['"cells": 20', '"cells": 28', qr/28 cells, counts of 20/],
                ['"counts": \[4, 4', '"counts": [5, 3', qr/5 cells of class neutrophil; expected 4, as in labels\.csv/], ['"counts": \[4', '"counts": [4.5', qr/counts 4\.5/], ['"classes": \[', '"classes": [7, ', qr/no name/],
