@@ -29,6 +29,7 @@ grep -q 'gp mark' build/figures/smoke/synthetic/mine.tex && grep -q 'MFLOP' buil
 if command -v pdflatex >/dev/null && command -v pdftotext >/dev/null; then
     quiet paper ONLY=mine; ok $? 'a report of it alone'
     pdftotext -layout paper/paper.pdf - 2>/dev/null >"$tmp/out"; grep -q 'Other experiments' "$tmp/out" && grep -q 'Mine & yours' "$tmp/out"; ok $? 'has it at its end, with its title'
+    grep -q '^ *with L2  *[0-9.]*  *[0-9]' "$tmp/out" && grep -q '^ *two  *[0-9.]*  *[0-9]' "$tmp/out"; ok $? 'and its numbers'
 fi
 mv experiments/mine.conf experiments/clean.conf
 quiet clean; [ $? != 0 ] && grep -q 'experiments/clean.conf: found the name clean' "$tmp/out"; ok $? 'a name that make uses for something else is refused'
