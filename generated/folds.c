@@ -155,12 +155,15 @@ static void deal_units(const fold_unit *unit, int n, int k, int classes, int *fo
 
 /* make the folds */
 /* The way out for a set that lacks a class, which no number of folds mends. */
-static const char *without_class(const dataset *ds, int absent)
+static const char *without_class(const dataset *ds)
 {
   const char *rest = "";
+  int *count = NEW(int, ds->classes);
+  for (int i = 0; i < ds->n; i++) count[ds->label[i]]++;
   for (int c = 0; c < ds->classes; c++)
-    if (c != absent) rest = say("%s%s%s", rest, *rest ? "," : "", ds->class_name[c]);
-  return say("no number of folds helps: import the set without the class, --classes %s", rest);
+    if (count[c]) rest = say("%s%s%s", rest, *rest ? "," : "", ds->class_name[c]);
+  free(count);
+  return say("no number of folds helps: import the set with the classes that it has, --classes %s", rest);
 }
 
 static void check_classes(const dataset *ds, const fold_unit *unit, int units, int k)
@@ -172,7 +175,7 @@ static void check_classes(const dataset *ds, const fold_unit *unit, int units, i
       die(EXIT_DATA, say("data set %s", ds->name),
           say("%d %s of class %s", n, ds->grouped ? "groups" : "cells", ds->class_name[c]),
           say("at least %d, one for each fold", k),
-          n < 2 ? without_class(ds, c) : say("use fewer folds: %d at most", n));
+          n < 2 ? without_class(ds) : say("use fewer folds: %d at most", n));
   }
 }
 

@@ -121,6 +121,17 @@ json *run_record(const char *folder)
   return j;
 }
 
+/* The same of a folder that is not this job's: NULL too where its record is damaged, which is then its own job's affair. */
+static json *whole_record(const char *folder)
+{
+  char *path = join("%s/run.json", folder);
+  size_t n = 0;
+  char *text = file_exists(path) ? file_read(path, &n, NULL) : NULL;
+  const bool damaged = text && strstr(text, "\"format\"") && !is_sealed(text, n, "sha256");
+  free(path), free(text);
+  return damaged ? NULL : run_record(folder);
+}
+
 static bool is_diverged(const json *record) { return json_number(record, "diverged", 0) != 0; }
 static bool has_fold(const json *record)
 {
@@ -338,35 +349,28 @@ static void remove_leftovers(const char *folder)
 }
 
 /* run folder: another run's place */
-static void remove_flat_folder(const char *folder)
-{
-  DIR *d = opendir(folder);
-  for (struct dirent *e; d && (e = readdir(d)); )
-    if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")) unlink(say("%s/%s", folder, e->d_name));
-  if (d) closedir(d);
-  rmdir(folder);
-}
-
 static bool is_ours(const run_folder *r, const char *folder)
 {
   char hex[65] = "";
-  json *record = run_record(folder), *config = folder_config(folder, record);
+  json *record = whole_record(folder), *config = folder_config(folder, record);
   if (config) identity_of(config, hex);
   json_free(record), json_free(config);
   return !strcmp(hex, r->identity);
 }
 
-/* The folder is locked and holds another run: put that aside. The lock goes with it. */
+/* The folder is locked and holds another run: put that aside, into the first free place. The lock goes with it. */
 static void set_aside(run_folder *r)
 {
-  char *old = join("%s.old", r->out);
-  if (is_ours(r, old) && !renameat2(AT_FDCWD, r->out, AT_FDCWD, old, RENAME_EXCHANGE))
-    printf("%s: its own run is taken back; another one is now %s\n", r->out, old);
-  else {
-    remove_flat_folder(old);
-    if (rename(r->out, old)) file_write_error(old);
-    printf("%s: holds a run of another configuration, which is now %s\n", r->out, old);
+  char *old = NULL;
+  bool taken = true, back = false;
+  for (int i = 1; taken && !back; i++) {
+    free(old), old = i == 1 ? join("%s.old", r->out) : join("%s.old.%d", r->out, i);
+    taken = file_exists(old);
+    back = taken && is_ours(r, old) && !renameat2(AT_FDCWD, r->out, AT_FDCWD, old, RENAME_EXCHANGE);
   }
+  if (!back && rename(r->out, old)) file_write_error(old);
+  printf(back ? "%s: its own run is taken back; another one is now %s\n"
+              : "%s: holds a run of another configuration, which is now %s\n", r->out, old);
   unlink(say("%s/lock", old));
   close(r->lock), free(old);
 }
@@ -450,7 +454,7 @@ static bool take_equal(run_folder *r)
   char *where = pool_entry(r);
   if (!where) return false;
   wait_for(where);
-  json *record = run_record(where);
+  json *record = whole_record(where);
   char *fault = record && is_ours(r, where) ? fault_of(where, record, false) : copy_text("gone");
   if (!fault) {
     run_claim(r);

@@ -122,6 +122,11 @@ ok($code == 0 && $out =~ /another configuration, which is now \S*b\.old/ && json
 my $mark = sha(tmp('many/b.old/run.json'));
 ($code, $out, $err) = run(job(out => 'many/b', @pool));
 ok($code == 0 && $out =~ /its own run is taken back/ && sha(tmp('many/b/run.json')) eq $mark && json_value(tmp('many/b.old/run.json'), 'seed') == 2, 'and taken back when it is wanted again') or print "# $code $out $err\n";
+($code, $out, $err) = run(job(out => 'many/b', @pool, seed => 3));
+ok($code == 0 && $out =~ /which is now \S*b\.old\.2/ && json_value(tmp('many/b.old/run.json'), 'seed') == 2 && sha(tmp('many/b.old.2/run.json')) eq $mark, 'a third takes no one away') or print "# $code $out $err\n";
+write_file(tmp('many/b.old/run.json'), read_file(tmp('many/b.old/run.json')) =~ s/"correct": /"correct": 1/r);
+($code, $out, $err) = run(job(out => 'many/b', @pool));
+ok($code == 0 && $out =~ /its own run is taken back/ && sha(tmp('many/b/run.json')) eq $mark, 'the first is found again, past a damaged one') or print "# $code $out $err\n";
 ok(!glob(tmp('many/*/lock')), 'no lock is left');
 unlink tmp('many/b/weights.safetensors');
 ($code, $out, $err) = run(job(out => 'many/b', @pool));

@@ -35,4 +35,19 @@ mv experiments/mine.conf experiments/clean.conf
 quiet clean; [ $? != 0 ] && grep -q 'experiments/clean.conf: found the name clean' "$tmp/out"; ok $? 'a name that make uses for something else is refused'
 mv experiments/clean.conf experiments/My_own.conf
 quiet plan; [ $? != 0 ] && grep -q 'My_own.conf: found this name, expected small letters' "$tmp/out"; ok $? 'so is one that TeX or make would misread'
+rm experiments/My_own.conf
+# mistakes in a conf: one message with file and line, before anything is trained
+while IFS='|' read -r text said; do
+    printf "$text" >experiments/mine.conf
+    quiet mine; [ $? != 0 ] && grep -qF "$said" "$tmp/out" && ! grep -q 'uninitialized\|TRAIN' "$tmp/out"; ok $? "told: $said"
+done <<'END'
+title x\nfolds 5\narm a net wbcsnet recipe faithful\n|mine.conf: found data '', expected data 1, 2 or 3
+title x\ndata 1\narm a net wbcsnet recipe faithful\n|mine.conf: found folds '', expected folds 2 or more
+title x\ndata 1\nfolds 5\n|mine.conf: found no arm
+title x\ndata 1\nfolds 5\narm a net wbcsnet recipe\n|mine.conf:4: found no value of recipe
+title x\ndata 1\nfolds 5\narm a nett wbcsnet recipe faithful\n|mine.conf:4: found 'nett' in an arm
+title x\ndata 1\nfolds 5\narm a net wbcsnet9 recipe faithful\n|mine.conf:4: found the net 'wbcsnet9', expected a file
+title x\ndata 1\nfolds 5\narm a_b net wbcsnet recipe faithful\n|mine.conf:4: found the arm's name 'a_b'
+title x\ndata 1\nfolds 5\narm a net wbcsnet recipe faithful\narm a net wbcsnet recipe modern\n|mine.conf:5: found a second arm a
+END
 echo "1..$n"
