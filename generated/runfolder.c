@@ -520,7 +520,8 @@ void run_claim(const run_folder *r)
 
 void run_close(run_folder *r)
 {
-  if (r->lock >= 0) unlink(say("%s/lock", r->out)), close(r->lock);
+  unlink(say("%s/lock", r->out));
+  if (r->lock >= 0) close(r->lock);
   free(r->config);
 }
 
@@ -533,6 +534,19 @@ static void tell_finished(const run_folder *r, const json *record)
              : say("%.2f %% of its own cells right", 100 * json_number(record, "final_accuracy", 0))));
 }
 
+/* The record holds the configuration, and mends a config.json that is not what it was. */
+static void mend_config(const run_folder *r, const json *record)
+{
+  builder b = {0};
+  build_value(&b, json_get(record, "config")), build(&b, "\n");
+  char *path = join("%s/config.json", r->out), *text = built(&b, NULL), *now = file_exists(path) ? file_read(path, &(size_t){0}, NULL) : NULL;
+  if (!now || strcmp(now, text)) {
+    atomic_file *a = file_create(path);
+    fputs(text, a->f), file_commit(a);
+  }
+  free(path), free(text), free(now);
+}
+
 static bool finished_here(run_folder *r, const json *record, bool quiet)
 {
   if (!record) return false;
@@ -541,7 +555,10 @@ static bool finished_here(run_folder *r, const json *record, bool quiet)
     warn(r->out, say("finished, but %s", fault), "the job is run again");
     unlink(say("%s/run.json", r->out));
   }
-  else if (!quiet) tell_finished(r, record);
+  else {
+    mend_config(r, record);
+    if (!quiet) tell_finished(r, record);
+  }
   const bool whole = !fault;
   free(fault);
   return whole;

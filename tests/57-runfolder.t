@@ -60,6 +60,11 @@ copy_run(tmp('kept'), folder(2));
 ($code, $out, $err) = summary();
 ok($code == 0 && read_file(tmp('results/results.tex')) eq $results, 'undamaged again: the same results');
 
+my $config = read_file(folder(2) . '/config.json');
+write_file(folder(2) . '/config.json', $config =~ s/"seed": 1/"seed": 3/r);
+($code, $out, $err) = cv(2);
+ok($code == 0 && $out =~ /finished already/ && read_file(folder(2) . '/config.json') eq $config, 'a damaged configuration beside a whole record is mended from it') or print "# $code $out $err\n";
+
 # --- a checkpoint that a kill left behind the record ---
 write_file(folder(2) . '/checkpoint.safetensors', 'left');
 cv(2);
