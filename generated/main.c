@@ -1,6 +1,7 @@
 #include "options.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* declare the subcommands */
@@ -62,8 +63,18 @@ __attribute__((no_sanitize_address)) static const char *set_to(char **env, const
   return NULL;
 }
 
+/* refuse to begin without room */
+__attribute__((no_sanitize_address)) static void refuse_to_begin_without_room(void)
+{
+  static const char text[] = "wbcsnet: memory: found no room for 160 MB of addresses, expected that much, which OpenBLAS takes\n"
+                             "  hint: raise the limit (ulimit -v)\n";
+  void *p = HAVE_OPENBLAS ? mmap(NULL, 160 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : NULL;
+  if (p == MAP_FAILED && write(2, text, sizeof text - 1)) _exit(EXIT_FAIL);
+  if (p) munmap(p, 160 << 20);
+}
 __attribute__((no_sanitize_address)) static void begin_with_few_threads(int argc, char **argv, char **env)
 {
+  refuse_to_begin_without_room();
   const bool waits = set_to(env, "OMP_WAIT_POLICY") || set_to(env, "GOMP_SPINCOUNT"), one = set_to(env, "OPENBLAS_NUM_THREADS");
   int n = 0;
   if (waits && one) return;
