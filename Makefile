@@ -197,6 +197,8 @@ no-plugin: $(B)/wbcsnet
 	@echo '  off    the GPU engine ($(if $(filter 1,$(SANITIZE)),a sanitized build has the emulated one alone,$(NO_PLUGIN)))'
 endif
 
+# where the plugin looks for cuBLAS first
+RPATH = $(CUDA_LIB)
 # -lineinfo, for a profiler, triples the plugin's size
 NVCCFLAGS ?= -O3 -std=c++17 -Xcompiler -fPIC,-Wall -Xptxas -v --threads 0
 # code for every architecture, and PTX of the newest for those to come; warp-group products are for 9.0a alone
@@ -217,7 +219,7 @@ $(B)/obj/plugin_version.o: $(B)/version
 
 $(B)/libwbcsnet_cuda.so: $(B)/obj/cuda.o $(B)/obj/cuda_probe.o $(B)/obj/plugin_version.o $(KERNELS:$(GEN)/%=$(B)/obj/%.o)
 	$(call say,LINK,$@) $(begin) $(NVCC) -shared -cudart static $(foreach a,$(lastword $(ARCHS)),-arch=sm_$(a)) $(OUT) $^ $(addprefix -L,$(CUDA_LIB)) -lcublas \
-	  $(addprefix -Xlinker -rpath=,$(CUDA_LIB)) $(keep)
+	  $(addprefix -Xlinker -rpath=,$(RPATH)) $(keep)
 
 # build/emu/libwbcsnet_cuda.so: the same text compiled as C++ with the emulator's headers, for tests without a GPU.
 EMULATOR := $(wildcard tests/emu/*.cc)
@@ -237,7 +239,7 @@ $(B)/emu/cuda.o $(B)/emu/cuda_probe.o: $(B)/emu/%.o: $(GEN)/%.c $(B)/config.mk
 	$(call say,CC,$<) $(begin) $(CC) $(ALLC) $(CPPFLAGS) -fPIC $(EMULATED) $(DEPEND) -c $(OUT) $< $(keep)
 
 $(B)/emu/libwbcsnet_cuda.so: $(B)/emu/cuda.o $(B)/emu/cuda_probe.o $(B)/obj/plugin_version.o $(KERNELS:$(GEN)/%=$(B)/emu/%.o) $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
-	$(call say,LINK,$@) $(begin) $(CXX) $(ALLCXX) -shared $(OUT) $^ $(keep)
+	$(call say,LINK,$@) $(begin) $(CXX) $(ALLCXX) -shared $(OUT) $^ $(CXXLIBS) $(keep)
 
 $(B)/emu/faults: tests/emu/faults.cu $(GEN)/cuda_device.h $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
 	$(call say,CXX,$<) $(begin) $(CXX) $(ALLCXX) $(DEPEND) $(OUT) -x c++ $< -x none $(filter %.o,$^) $(keep)
@@ -249,7 +251,7 @@ $(B)/emu/conv: tests/emu/conv.cu $(GEN)/cuda_conv.cu $(GEN)/cuda_device.h $(B)/e
 # tests/NN-topic.cu: tests of kernels, here linked with the emulated ones
 KERNEL_TESTS := $(if $(HAVE_CXX),$(patsubst tests/%.cu,$(B)/tests/%.t,$(wildcard tests/*.cu)))
 $(KERNEL_TESTS): $(B)/tests/%.t: tests/%.cu $(KERNELS:$(GEN)/%=$(B)/emu/%.o) $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
-	$(call say,CXX,$<) $(begin) $(CXX) $(ALLCXX) -Itests $(DEPEND) $(OUT) -x c++ $< -x none $(filter %.o,$^) $(keep)
+	$(call say,CXX,$<) $(begin) $(CXX) $(ALLCXX) -Itests $(DEPEND) $(OUT) -x c++ $< -x none $(filter %.o,$^) $(CXXLIBS) $(keep)
 
 $(B)/emu/conv-planted: tests/emu/conv.cu tests/emu/plant $(GEN)/cuda_conv.cu $(GEN)/cuda_device.h $(B)/emu/cuda_ops.cu.o \
   $(B)/emu/cuda_wgmma.cu.o $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
