@@ -275,7 +275,10 @@ $(B)/emu/wgrad-planted $(B)/emu/wgmma-planted: $(B)/emu/%-planted: $(GEN)/cuda_%
 GPU_TESTS := $(if $(FOUND_NVCC),$(patsubst tests/%.cu,$(B)/gpu/%,$(wildcard tests/*.cu)))
 .PHONY: gpu-tests
 gpu-tests: $(GPU_TESTS)
-$(GPU_TESTS): $(B)/gpu/%: tests/%.cu $(KERNELS:$(GEN)/%=$(B)/obj/%.o)
+# from a library, so that each takes the kernels that it tests along and no others
+$(B)/obj/kernels.a: $(KERNELS:$(GEN)/%=$(B)/obj/%.o)
+	$(Q)$(begin) ar rcs $(new)/$(@F) $^ $(keep)
+$(GPU_TESTS): $(B)/gpu/%: tests/%.cu $(B)/obj/kernels.a
 	$(call say,NVCC,$<) $(begin) $(NVCC) -O2 -std=c++17 $(call codes,90) -I$(GEN) -Itests $(OUT) $^ $(keep)
 
 -include $(OBJ:.o=.d) $(wildcard $(B)/tests/*.d $(B)/emu/*.d $(B)/obj/*.cu.d) $(B)/obj/cuda.d $(B)/obj/cuda_probe.d
