@@ -1,6 +1,7 @@
 /* import.c: wbcsnet import and wbcsnet data. */
 #include "dataset.h"
 #include "options.h"
+#include "pieces.h"
 /* import: headers */
 #include <ctype.h>
 #include <dirent.h>
@@ -236,37 +237,30 @@ static void find_in_csv(const import_options *o, finding *f, const char *path, c
 /* find cells: LISC */
 /* pixels; specks of the brush are smaller, the smallest lymphocyte is larger */
 enum { MASK_LEAST_AREA = 400 };
-typedef struct { int y0, x0, y1, x1, area; } region;
+typedef struct { int y0, x0, y1, x1; } region;
 
 /* The connected regions (8 neighbours) of a mask that are not black, in reading order, at most max;
    returns how many. */
 static int mask_regions(const image *m, region *out, int max)
 {
-  size_t pixels = (size_t)m->h * (size_t)m->w;
+  const int pixels = m->h * m->w;
   uint8_t *open = NEW(uint8_t, pixels);
-  int *stack = NEW(int, pixels), n = 0;
-  for (size_t i = 0; i < pixels; i++)
+  int *label = NEW(int, pixels), *area = NEW(int, pixels + 1), n = 0;
+  for (int i = 0; i < pixels; i++)
     open[i] = m->rgb[3*i] > 31 || m->rgb[3*i + 1] > 31 || m->rgb[3*i + 2] > 31;
-  for (size_t start = 0; start < pixels; start++) {
-    if (!open[start]) continue;
-    region r = { m->h, m->w, -1, -1, 0 };
-    size_t top = 0;
-    stack[top++] = (int)start, open[start] = 0;
-    while (top) {
-      int i = stack[--top], y = i / m->w, x = i % m->w;
-      if (y < r.y0) r.y0 = y;
-      if (y > r.y1) r.y1 = y;
-      if (x < r.x0) r.x0 = x;
-      if (x > r.x1) r.x1 = x;
-      r.area++;
-      for (int k = 0; k < 9; k++) {
-        int v = y + k / 3 - 1, u = x + k % 3 - 1, j = v * m->w + u;
-        if (v >= 0 && v < m->h && u >= 0 && u < m->w && open[j]) open[j] = 0, stack[top++] = j;
-      }
-    }
-    if (r.area >= MASK_LEAST_AREA && n < max) out[n++] = r;
+  const int pieces = label_pieces(open, m->h, m->w, 8, label, area);
+  region *box = NEW(region, pieces + 1);
+  for (int p = 1; p <= pieces; p++) box[p] = (region){ m->h, m->w, -1, -1 };
+  for (int i = 0; i < pixels; i++) {
+    region *r = &box[label[i]];
+    const int y = i / m->w, x = i % m->w;
+    if (y < r->y0) r->y0 = y;
+    if (y > r->y1) r->y1 = y;
+    if (x < r->x0) r->x0 = x;
+    if (x > r->x1) r->x1 = x;
   }
-  free(open), free(stack);
+  for (int p = 1; p <= pieces && n < max; p++) if (area[p] >= MASK_LEAST_AREA) out[n++] = box[p];
+  free(open), free(label), free(area), free(box);
   return n;
 }
 
