@@ -1,10 +1,8 @@
 /* bench.c: wbcsnet bench. Timings are reports; nothing depends on them. */
 #include "engine.h"
 #include "base.h"
-#include "host.h"                                    /* host_room alone */
 #include "options.h"
 #include "rng.h"
-#include "simd.h"
 #include <math.h>
 #include <omp.h>
 #include <signal.h>
@@ -49,7 +47,7 @@ static void measure_processor(int threads, limits *m)
   static const char *const name[] = { HAVE_DNNL ? "oneDNN" : NULL,
                                       HAVE_OPENBLAS ? "OpenBLAS" : NULL };
   const size_t n = (size_t)GEMM * GEMM, many = (size_t)1 << 26;
-  float *x = host_room(many), *a = x, *b = x + n, *c = x + 2 * n;
+  float *x = new_floats(many), *a = x, *b = x + n, *c = x + 2 * n;
   for (size_t i = 0; i < many; i++) x[i] = 1;
   omp_set_num_threads(threads);
   for (int i = 0; i < 8; i++) {
@@ -64,7 +62,7 @@ static void measure_processor(int threads, limits *m)
     const double rate = 2 * 4.0 * (double)many / (seconds() - start);
     if (rate > m->memory) m->memory = rate;
   }
-  host_release(x, many);
+  free_floats(x, many);
 }
 
 static void measure_machine(engine *e, int threads, limits *m)
@@ -502,7 +500,7 @@ typedef struct {
   const char *device, *net, *set, *vectors, *ceilings;
   int batch, threads, repeat;
   double estimate;
-  bool quick, json, peer, floor;
+  bool quick, json, peer, floor, direct;
 } bench_flags;
 
 /* The machine's limits are measured before and after the net; the better counts. */
@@ -523,8 +521,8 @@ static void bench_net(const char *path, const bench_flags *o, limits *m, bool fi
   else {
     if (b.e->kind->ceilings) printf("%s; matrix product (%s) %.1f TFLOP/s, memory %.0f GB/s\n", b.e->kind->name, m->library,
                                     m->flop * 1e-12, m->memory * 1e-9);
-    else printf("%d threads, %s; sgemm (%s) %.1f GFLOP/s, memory %.1f GB/s\n", o->threads, simd_best()->name,
-                m->library, m->flop * 1e-9, m->memory * 1e-9);
+    else printf("%d threads%s%s; sgemm (%s) %.1f GFLOP/s, memory %.1f GB/s\n", o->threads, b.e->kind->vectors ? ", " : "",
+                b.e->kind->vectors ? b.e->kind->vectors() : "", m->library, m->flop * 1e-9, m->memory * 1e-9);
     print_net(&b, &f, m);
   }
   fflush(stdout);
@@ -542,13 +540,13 @@ static int estimate(const bench_flags *o)
   return 0;
 }
 
-static void choose_vectors(const char *name)
+static void tune_engine(const bench_flags *o)
 {
-  const simd *const *all = simd_all();
-  for (; name && *all; all++)
-    if (!strcasecmp((*all)->name, name)) { simd_forced = *all; return; }
-  if (name) die(EXIT_USAGE, "--vectors", say("'%s'", name),
-                say("%s, or a narrower set of this machine", simd_best()->name), NULL);
+  const engine_kind *kind = engine_find(o->device);
+  const char *const flag = o->vectors ? "--vectors" : "--direct";
+  if (!kind->tune) die(EXIT_USAGE, flag, say("--device %s", o->device), "an engine that has the choice", "--device cpu");
+  if (!kind->tune(o->vectors, o->direct))
+    die(EXIT_USAGE, flag, say("'%s'", o->vectors), say("%s, or a narrower set of this machine", kind->vectors()), NULL);
 }
 
 int cmd_bench(int argc, char **argv)
@@ -564,7 +562,7 @@ int cmd_bench(int argc, char **argv)
     { "repeat", OPTION_INT, &o.repeat, "N", "steps of which the median is taken (7)" },
     { "vectors", OPTION_TEXT, &o.vectors, "NAME",
       "AVX-512, AVX2, Neon or '128-bit vectors' (the widest)" },
-    { "direct", OPTION_FLAG, &simd_direct, NULL,
+    { "direct", OPTION_FLAG, &o.direct, NULL,
       "compute every convolution directly, without Winograd's transforms" },
     { "estimate", OPTION_REAL, &o.estimate, "IMAGES",
       "print only the seconds that training so many images would take" },
@@ -585,7 +583,7 @@ int cmd_bench(int argc, char **argv)
   if (o.batch < 1 || o.repeat < 1 || o.threads < 0 || o.estimate < 0) die(EXIT_USAGE, "bench",
         "a count below 1", "positive counts", NULL);
   if (!o.threads) o.threads = omp_get_max_threads();
-  choose_vectors(o.vectors);
+  if (o.vectors || o.direct) tune_engine(&o);
   if (o.ceilings && !o.floor) die(EXIT_USAGE, "--ceilings", "no --floor", "both, or neither", NULL);
   if (o.estimate > 0) return estimate(&o);
   /* print floors and be done, when asked for */
@@ -610,11 +608,13 @@ int cmd_bench(int argc, char **argv)
   limits m = { 0, 0, "no library" };
   if (o.json) printf("{\"nets\": [");
   for (int i = 0; i < (o.net ? 1 : 2); i++) bench_net(o.net ? o.net : both[i], &o, &m, i == 0);
+  const engine_kind *kind = engine_find(o.device);
   if (o.json)
-    printf("],\n \"version\": \"%s\", \"threads\": %d, \"batch\": %d, \"vectors\": \"%s\", "
+    printf("],\n \"version\": \"%s\", \"threads\": %d, \"batch\": %d, \"vectors\": %s, "
            "\"device\": \"%s\", \"sgemm_gflops\": %.1f, \"sgemm_library\": \"%s\", \"memory_gbs\": %.1f}\n",
-           wbcsnet_version, o.threads, o.batch, simd_best()->name, o.device, m.flop * 1e-9, m.library, m.memory * 1e-9);
-  else if (engine_find(o.device)->ceilings) printf("floor: FLOP over the product's rate or bytes over the memory's, the larger, "
+           wbcsnet_version, o.threads, o.batch, kind->vectors ? say("\"%s\"", kind->vectors()) : "null", o.device,
+           m.flop * 1e-9, m.library, m.memory * 1e-9);
+  else if (kind->ceilings) printf("floor: FLOP over the product's rate or bytes over the memory's, the larger, "
                                                    "as a share of the time\n");
   else printf("GFLOP/s count a convolution's multiplications as if done one by one; "
               "Winograd's transforms do fewer,\nso a share of sgemm can pass 100 %%.\n");

@@ -71,6 +71,10 @@ typedef struct {
      bytes/s read plus written (may be NULL). */
   void (*seconds_of)(engine *, const batch *, const sgd *, int repeat, double *forward, double *backward);
   void (*ceilings)(engine *, double *flop_rate, double *byte_rate);
+  /* For bench, both NULL where there is no choice. Which vectors it computes with: "AVX2"; before open: compute with those
+     vectors (NULL: as it would), every convolution directly or not; false when this processor has none of that name. */
+  const char *(*vectors)(void);
+  bool (*tune)(const char *vectors, bool direct);
 } engine_kind;
 struct engine { const engine_kind *kind; const plan *plan; };        /* the first members of every engine */
 
