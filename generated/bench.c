@@ -495,14 +495,82 @@ static void print_json(const bench *b, const figures *f)
   printf("]}");
 }
 
-/* bench: the subcommand */
+/* bench: what is asked for */
 typedef struct {
   const char *device, *net, *set, *vectors, *ceilings;
   int batch, threads, repeat;
   double estimate;
-  bool quick, json, peer, floor, direct;
+  bool quick, json, peer, floor, direct, candidates;
 } bench_flags;
 
+/* bench: time candidates */
+/* Seconds of a step without and with a candidate; off: why it was not tried. */
+typedef struct { bool ran; const char *off; double plain, with; } trial;
+
+static trial try_candidate(bench *plain, const bench_flags *o, const char *path, candidate c)
+{
+  trial t = { .off = candidate_off(plain->e->kind, c) };
+  if (t.off) return t.off = copy_text(t.off), t;
+  double *a = NEW(double, o->repeat), *b = NEW(double, o->repeat);
+  candidates_ask(1u << c);
+  bench with = bench_open(o->device, path, o->set, o->batch, o->threads);
+  candidates_ask(0);
+  const double once = fmax(step_seconds(plain, true, 1), step_seconds(&with, true, 1));
+  const int together = once > 0.02 ? 1 : (int)ceil(fmin(0.02 / once, 64));
+  for (int i = 0; i < o->repeat; i++)
+    a[i] = run_steps(plain, true, together), b[i] = run_steps(&with, true, together);
+  t.plain = median(a, o->repeat), t.with = median(b, o->repeat), t.ran = true;
+  free(a), free(b);
+  bench_close(&with);
+  return t;
+}
+
+static double predicted_ratio(const engine_kind *k, candidate c)
+{
+  const candidate_row *row = &candidate_table[c];
+  for (int u = 0; u < UNITS; u++)
+    if (k->candidates_in == 1 << u && row->after[u] > 0) return row->before[u] / row->after[u];
+  return NAN;
+}
+
+static void print_trial(const engine_kind *k, candidate c, const trial *t, bool as_json, bool first)
+{
+  const char *name = candidate_table[c].name;
+  const double predicted = predicted_ratio(k, c);
+  if (as_json && t->ran)
+    printf("%s\n  {\"name\": \"%s\", \"predicted_ratio\": %.3f, \"default_ms\": %.6g, \"candidate_ms\": %.6g, \"ratio\": %.4f}", first ? "" : ",",
+           name, predicted, t->plain * 1e3, t->with * 1e3, t->plain / t->with);
+  else if (as_json) printf("%s\n  {\"name\": \"%s\", \"off\": \"%s\"}", first ? "" : ",", name, t->off);
+  else if (t->ran)
+    printf("  %-14s %9.2f %11.3f %11.3f %9.2f\n", name, predicted, t->plain * 1e3, t->with * 1e3, t->plain / t->with);
+  else printf("  %-14s %s\n", name, t->off);
+  fflush(stdout);
+}
+
+static int bench_candidates(const bench_flags *o)
+{
+  const char *path = o->net ? o->net : "experiments/nets/wbcsnet2.net";
+  const engine_kind *kind = engine_find(o->device);
+  if (!kind->candidates_in) die(EXIT_USAGE, "--candidates", say("--device %s", o->device), "cuda, cuda-tf32 or cuda-bf16", NULL);
+  if (candidates_asked())
+    die(EXIT_USAGE, "--candidates", say("WBCSNET_CANDIDATES=%s", candidates_of(kind) ? candidates_of(kind) : "..."),
+        "the variable unset: each candidate is measured by itself", NULL);
+  bench plain = bench_open(o->device, path, o->set, o->batch, o->threads);
+  const shape in = plain.plan->tensor[0].s;
+  if (o->json) printf("{\"net\": "), json_put_text(stdout, plain.net->name), printf(", \"candidates\": [");
+  else
+    printf("%s, %s, %dx%dx%d, batches of %d; milliseconds of a training step, in turns; ratio: default by candidate\n"
+           "predictions are for WBCsNet-2, 70x70x3, batches of 32, on an H100\n\n  %-14s %9s %11s %11s %9s\n", kind->name,
+           plain.net->title, in.h, in.w, in.c, o->batch, "candidate", "predicted", "default", "candidate", "measured");
+  for (int i = 0; i < CANDIDATES; i++) {
+    const trial t = try_candidate(&plain, o, path, (candidate)i);
+    print_trial(kind, (candidate)i, &t, o->json, !i);
+  }
+  if (o->json) printf("],\n \"version\": \"%s\", \"batch\": %d, \"device\": \"%s\"}\n", wbcsnet_version, o->batch, o->device);
+  bench_close(&plain);
+  return 0;
+}
+/* bench: the subcommand */
 /* The machine's limits are measured before and after the net; the better counts. */
 static void bench_net(const char *path, const bench_flags *o, limits *m, bool first)
 {
@@ -570,6 +638,8 @@ int cmd_bench(int argc, char **argv)
     { "floor", OPTION_FLAG, &o.floor, NULL, "print the least time that each operator can take, and run nothing" },
     { "ceilings", OPTION_TEXT, &o.ceilings, "UNIT=RATE,...",
       "for --floor: fp32, tf32, bf16 in TFLOP/s, memory in TB/s (measured on the device)" },
+    { "candidates", OPTION_FLAG, &o.candidates, NULL,
+      "train with each candidate of a GPU engine and without it, in turns" },
     { "quick", OPTION_FLAG, &o.quick, NULL, "two steps instead of seven" },
     { "json", OPTION_FLAG, &o.json, NULL, "print JSON" }, {0}
   };
@@ -577,6 +647,7 @@ int cmd_bench(int argc, char **argv)
                "Time training, inference and every operator, beside this machine's limits.",
                "  wbcsnet bench --peer\n"
                "  wbcsnet bench --device cuda-tf32 --peer\n"
+               "  wbcsnet bench --device cuda-tf32 --candidates\n"
                "  wbcsnet bench --floor --ceilings fp32=67,tf32=495,bf16=989,memory=3.35\n"
                "  wbcsnet bench --net experiments/nets/wbcsnet2.net --set size=35,f1=16,f2=64,f3=128,fc1=128\n", NULL, NULL, 0);
   if (o.quick) o.repeat = 2;
@@ -586,6 +657,7 @@ int cmd_bench(int argc, char **argv)
   if (o.vectors || o.direct) tune_engine(&o);
   if (o.ceilings && !o.floor) die(EXIT_USAGE, "--ceilings", "no --floor", "both, or neither", NULL);
   if (o.estimate > 0) return estimate(&o);
+  if (o.candidates) return bench_candidates(&o);
   /* print floors and be done, when asked for */
   for (int i = 0; o.floor && i < (o.net ? 1 : 2); i++) {
     floors f = {0};

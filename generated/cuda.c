@@ -113,6 +113,7 @@ typedef enum { GRAPH_TRAIN, GRAPH_INFER, GRAPHS } graph_kind;
 struct cuda_engine {
   engine base;
   precision precision;
+  unsigned candidates;                               /* bits, see candidates.h */
   cudaStream_t stream;
   cublasHandle_t blas;
   ties *ties;
@@ -687,6 +688,7 @@ char *wbcsnet_cuda_launches(const plan *p, const char *kind)
 /* cuda.c: record and start graphs */
 static void run_list(cuda_engine *e, const launches *l)
 {
+  cuda_candidates = e->candidates;
   for (int i = 0; i < l->count; i++) {
     const launch *x = &l->at[i];
     const here h = x->step < 0 ? (here){ .e = e } : at(e, x->step);
@@ -924,14 +926,15 @@ static void upload_floats(cuda_engine *e, float *to, const float *from, size_t c
 {
   check(e, cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyHostToDevice, e->stream));
 }
-/* WBCSNET_WGMMA=1: convolutions by warp groups, on devices of compute capability 9.0. */
-static void choose_products(void)
+static void choose_candidates(cuda_engine *e)
 {
-  const char *asked = getenv("WBCSNET_WGMMA");
-  int major = 0, minor = 0;
-  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, engine_gpu);
-  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, engine_gpu);
-  cuda_group_products = asked && !strcmp(asked, "1") && major == 9 && minor == 0;
+  for (int i = 0; i < CANDIDATES; i++) {
+    if (!(candidates_asked() >> i & 1) || !(candidate_table[i].precisions & e->base.kind->candidates_in)) continue;
+    const char *off = candidate_off(e->base.kind, (candidate)i);
+    if (off) die(EXIT_NODEVICE, "WBCSNET_CANDIDATES", candidate_table[i].name, "candidates that this device can run", off);
+    e->candidates |= 1u << i;
+  }
+  cuda_candidates = e->candidates;
 }
 
 static engine *open_gpu(const engine_kind *kind, precision how, const plan *p)
@@ -941,7 +944,7 @@ static engine *open_gpu(const engine_kind *kind, precision how, const plan *p)
   e->base = (engine){ kind, p }, e->precision = how;
   doing(e, "choosing the device", NULL);
   check(e, cudaSetDevice(engine_gpu));
-  choose_products();
+  choose_candidates(e);
   check(e, cudaStreamCreateWithFlags(&e->stream, cudaStreamNonBlocking));
   open_blas(e);
   e->ties = find_ties(p);
@@ -1447,6 +1450,14 @@ static const char *why_not(const char *kind, int least)
   return *why ? why : NULL;
 }
 
+static int gpu_capability(void)
+{
+  int major = 0, minor = 0;
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, engine_gpu);
+  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, engine_gpu);
+  return 10 * major + minor;
+}
+
 static const char *fp32_off(void) { return why_not("cuda", 75); }
 static const char *tf32_off(void) { return why_not("cuda-tf32", 80); }
 static const char *bf16_off(void) { return why_not("cuda-bf16", 80); }
@@ -1458,14 +1469,14 @@ static engine *open_fp32(const plan *, int), *open_tf32(const plan *, int), *ope
   .stats_begin = gpu_stats_begin, .stats_batch = gpu_stats_batch, .stats_end = gpu_stats_end, \
   .moving = gpu_moving, .put = gpu_put, .get = gpu_get, .put_grad = gpu_put_grad, \
   .get_grad = gpu_get_grad, .forward = gpu_forward, .backward = gpu_backward, \
-  .get_dparam = gpu_get_dparam, .seconds_of = gpu_seconds_of, .ceilings = gpu_ceilings
+  .get_dparam = gpu_get_dparam, .seconds_of = gpu_seconds_of, .ceilings = gpu_ceilings, .capability = gpu_capability
 
 static const engine_kind fp32 = { .name = "cuda", .arithmetic = 1, .tolerance = 1e-5, .why_off = fp32_off, .open = open_fp32,
-                                  GPU_FUNCTIONS };
-static const engine_kind tf32 = { .name = "cuda-tf32", .arithmetic = 1, .tolerance = 5e-4, .why_off = tf32_off,
-                                  .open = open_tf32, GPU_FUNCTIONS };
-static const engine_kind bf16 = { .name = "cuda-bf16", .arithmetic = 1, .tolerance = 4e-3, .why_off = bf16_off,
-                                  .open = open_bf16, GPU_FUNCTIONS };
+                                  .candidates_in = IN_FP32, GPU_FUNCTIONS };
+static const engine_kind tf32 = { .name = "cuda-tf32", .arithmetic = 1, .tolerance = 5e-4, .why_off = tf32_off, .open = open_tf32,
+                                  .candidates_in = IN_TF32, GPU_FUNCTIONS };
+static const engine_kind bf16 = { .name = "cuda-bf16", .arithmetic = 1, .tolerance = 4e-3, .why_off = bf16_off, .open = open_bf16,
+                                  .candidates_in = IN_BF16, GPU_FUNCTIONS };
 
 static engine *open_fp32(const plan *p, int threads) { return (void)threads, open_gpu(&fp32, FP32, p); }
 static engine *open_tf32(const plan *p, int threads) { return (void)threads, open_gpu(&tf32, TF32, p); }

@@ -1,6 +1,7 @@
 /* engine.h: what an engine must do. ref and cpu share host.c; the GPU engine is a plugin. */
 #ifndef ENGINE_H
 #define ENGINE_H
+#include "candidates.h"
 #include "plan.h"
 #include "rules.h"
 
@@ -30,6 +31,8 @@ typedef struct {
   /* An operator's output may differ from ref's by this much: root of the summed squared differences over the root of
      the summed squares */
   double tolerance;
+  int candidates_in;                                 /* GPU: its precision's bit in candidates.h; 0: has no candidates */
+  int (*capability)(void);                           /* GPU: 10 major + minor of device engine_gpu */
   /* NULL when this machine can run it, else the reason in one line */
   const char *(*why_off)(void);
   /* allocates every buffer; threads 0: all. The plan must outlive the engine. */
@@ -89,4 +92,8 @@ extern int engine_gpu;                               /* N of --device cuda:N, se
 const engine_kind *engine_find(const char *name);
 /* What every engine asks of a batch before it touches memory; dies with EXIT_FAIL. */
 void batch_check(const plan *, const batch *);
+/* NULL when a candidate can be computed by this engine on this device, else why not */
+const char *candidate_off(const engine_kind *, candidate);
+/* The names of the candidates that are on and touch this engine, as part of a run's identity; NULL: none */
+const char *candidates_of(const engine_kind *);
 #endif

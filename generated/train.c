@@ -658,7 +658,8 @@ static run_config config_of(job *j)
   return (run_config){ .ds = j->ds, .net = j->net->name, .title = j->net->title, .set = j->set ? j->set : "",
                        .net_sha256 = j->net->sha256, .recipe = j->recipe, .folds = j->folds, .fold = j->fold,
                        .subset = j->subset, .learn = j->learn, .ungrouped = j->ungrouped, .seed = j->seed, .init = j->init,
-                       .device = j->kind->name, .engine = j->kind->arithmetic, .method = TRAINING };
+                       .device = j->kind->name, .engine = j->kind->arithmetic, .method = TRAINING,
+                       .candidates = candidates_of(j->kind) };
 }
 
 static void print_identity(job *j)

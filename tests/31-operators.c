@@ -133,7 +133,7 @@ static void conv_cases(const engine_kind *kind, worst *w, int cases)
   }
 }
 
-/* Channels in whole stages and columns in whole tiles: what a GPU gives to the products of warp groups (WBCSNET_WGMMA=1). */
+/* Channels in whole stages and columns in whole tiles: what a GPU gives to the products of warp groups (the candidate groups). */
 static void broad_cases(const engine_kind *kind, worst *w)
 {
   static const struct { int h, w, c, f, kernel, n; const char *pad, *after; } list[] = {

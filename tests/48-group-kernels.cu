@@ -97,9 +97,9 @@ static void forward(precision p, conv_shape s, const void *packed, const floats 
   floats expected = reference(s, false, hx, w);
   device x(p, hx), bias(FP32, hb), y(p, m * s.o), coef(FP32, 4 * (size_t)s.o);
   for (size_t i = 0; i < expected.size(); i++) expected[i] += hb[i % s.o];
-  cuda_group_products = false;
+  cuda_candidates = 0;
   const floats before = coefficients(p, s, x, packed, bias, y, coef);
-  cuda_group_products = true;
+  cuda_candidates = 1u << CANDIDATE_GROUPS;
   const floats after = coefficients(p, s, x, packed, bias, y, coef);
   const double d = distance(y.back(), expected), c = distance(after, before);
   for (float &f : expected) f = f > 0 ? f : 0;
@@ -126,12 +126,12 @@ static void gradient(precision p, conv_shape s, const void *packed, const floats
   floats expected = reference(s, true, hdy, w);
   device dy(p, hdy), z(p, hz), coef(FP32, hc), dx(p, hz);
   for (size_t i = 0; i < count; i++) expected[i] += hz[i];
-  cuda_group_products = true;
+  cuda_candidates = 1u << CANDIDATE_GROUPS;
   cuda_conv_input_gradient(p, s, (const act *)dy.at, packed, true, (act *)dx.at, NULL, 0);
   const double d = distance(dx.back(), expected);
-  cuda_group_products = false;
+  cuda_candidates = 0;
   const floats before = gradient_sums(p, s, dy, packed, z, coef, dx), masked = dx.back();
-  cuda_group_products = true;
+  cuda_candidates = 1u << CANDIDATE_GROUPS;
   const floats after = gradient_sums(p, s, dy, packed, z, coef, dx);
   const double t = distance(dx.back(), masked), g = distance(after, before);
   ok(d < limit[p] && t < limit[p] && g < limit[p], "%s %s: gradient added %.1e, masked %.1e, its sums %.1e", name[p], why, d, t, g);
