@@ -1,6 +1,6 @@
 /* Convolutions by products of warp groups (cuda_wgmma.cu) against plain loops in double, and their statistics and gradient sums
-   against those of cuda_conv.cu: emulated, in two orders of the threads; or, compiled by nvcc and linked with the plugin, on a device
-   of capability 9.0. */
+   against those of cuda_conv.cu: emulated, in two orders of the threads, every second shape with sums cut as tensor cores cut them;
+   or, compiled by nvcc and linked with the plugin, on a device of capability 9.0. */
 #include "cuda.h"
 #include "cuda_product.h"
 #include "kernels.h"
@@ -161,6 +161,7 @@ int main(int count, char **)
       const floats w = drawing((precision)p, (size_t)s.o * s.kernel * s.kernel * s.c, 0.1f);
       device weights(FP32, w), packed(FP32, conv_packed((precision)p, s) / 4 + 1);
       cuda_conv_pack((precision)p, s, weights, packed, 0);
+      setenv("EMU_TRUNCATE", i % 2 ? "1" : "0", 1);
       setenv("EMU_ORDER", "1", 1);
       forward((precision)p, s, packed, w, shape[i].why);
       setenv("EMU_ORDER", "-1", 1);

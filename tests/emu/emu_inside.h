@@ -37,6 +37,7 @@ size_t shared_limit(const void *kernel);
 long environment(const char *name, long otherwise);
 
 namespace emu {
+void read_sum_rule();
 void run(const char *name, place, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &body);
 }
 #endif

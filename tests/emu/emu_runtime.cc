@@ -571,14 +571,30 @@ static std::vector<float> rows_of(const void *p, cudaDataType type, int rows, in
   return m;
 }
 
+/* The sum of k products as tensor cores make it, eight in an instruction. */
+static float sum_in_pieces(const float *left, const float *right, size_t stride, int k)
+{
+  float sum = 0;
+  for (int p = 0; p < k; p += 8) {
+    double product[8];
+    const int count = k - p < 8 ? k - p : 8;
+    for (int i = 0; i < count; i++) product[i] = (double)left[p + i] * right[(size_t)(p + i) * stride];
+    sum = emu::add_products(sum, product, count);
+  }
+  return sum;
+}
+
 static void product_of(bool ta, bool tb, int m, int n, int k, float alpha, const void *a, cudaDataType at, int lda, const void *b,
                        cudaDataType bt, int ldb, float beta, float *c, int ldc, bool tf32)
 {
   const std::vector<float> left = rows_of(b, bt, n, k, ldb, !tb, tf32), right = rows_of(a, at, k, m, lda, !ta, tf32);
   std::vector<float> sum((size_t)m);
+  emu::read_sum_rule();
+  const bool pieces = tf32 && emu::rule != emu::NEAREST;
   for (int j = 0; j < n; j++) {
     std::fill(sum.begin(), sum.end(), 0.0f);
-    for (int p = 0; p < k; p++) {
+    for (int i = 0; i < m && pieces; i++) sum[(size_t)i] = sum_in_pieces(&left[(size_t)j * (size_t)k], &right[(size_t)i], (size_t)m, k);
+    for (int p = 0; p < k && !pieces; p++) {
       const float v = left[(size_t)j * (size_t)k + (size_t)p], *row = &right[(size_t)p * (size_t)m];
       for (int i = 0; i < m; i++) sum[(size_t)i] += v * row[i];
     }
