@@ -88,6 +88,8 @@ typedef struct {
 static bench bench_open(const char *device, const char *path, const char *set, int images, int threads)
 {
   const engine_kind *kind = engine_find(device);
+  if (kind->ceilings && gpu_waits())
+    die(EXIT_USAGE, "WBCSNET_GPU_SYNC", "1", "the variable unset", "waiting after each launch is for faults: such times say nothing");
   if (!strncmp(path, "experiments/", 12) && access(path, R_OK))
     die(EXIT_DATA, path, "no such file", "a net file", "run in the repository's root, or give --net");
   bench b = { .net = net_load(path, set, 5), .rule = { .rate = 0.001f, .momentum = 0.9f,

@@ -695,6 +695,7 @@ static void run_list(cuda_engine *e, const launches *l)
     doing(e, x->verb->word, h.l ? h.l->name : NULL);
     x->verb->run(&h);
     check(e, cudaGetLastError());
+    if (gpu_waits()) wait(e);
   }
 }
 
@@ -715,6 +716,10 @@ static cudaGraphExec_t record(cuda_engine *e, const launches *l)
 
 static void start(cuda_engine *e, graph_kind kind)
 {
+  if (gpu_waits()) {
+    run_list(e, &e->list[kind]);
+    return;
+  }
   cudaGraphExec_t *g = &e->graph[kind][e->n];
   if (!*g) *g = record(e, &e->list[kind]);
   doing(e, "starting a graph", NULL);
@@ -1269,7 +1274,9 @@ static void gpu_stats_batch(engine *base, const batch *b)
       cuda_join_statistics(l->out.c, e->gathered_n, b->n, e->batch_stat + l->stat, e->gathered + l->stat,
                            e->stream);
   }
+  doing(e, "joining statistics", NULL);
   check(e, cudaGetLastError());
+  if (gpu_waits()) wait(e);
   e->gathered_n += b->n;
   finish(e);
 }

@@ -87,6 +87,7 @@ extern engine_kind engine_cuda_bf16, engine_cuda_tf32, engine_cuda;  /* filled b
 bool engine_cuda_likely(void);                       /* false: there is no driver, so that why_off() need not be asked */
 const char *engine_cuda_device(int n);               /* a line on GPU n, NULL beyond the last or when the plugin is off */
 extern int engine_gpu;                               /* N of --device cuda:N, set by engine_find */
+bool gpu_waits(void);                                /* WBCSNET_GPU_SYNC=1: a GPU engine waits after each launch, to name what fails */
 /* by name; "auto" is the faster of cpu and cuda that is usable. Dies with EXIT_NODEVICE when it is off, EXIT_USAGE
    when unknown. */
 const engine_kind *engine_find(const char *name);

@@ -34,6 +34,7 @@ void check_all_rooms(const char *after);
 cudaError_t stream_push(cudaStream_t, std::function<void()>);
 void set_last_error(cudaError_t);
 size_t shared_limit(const void *kernel);
+bool kernel_breaks(const char *name);                /* by EMU_FAULT, or one before it did: it does not run */
 long environment(const char *name, long otherwise);
 
 namespace emu {
