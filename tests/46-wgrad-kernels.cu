@@ -88,7 +88,8 @@ static double allowed(const job *j)
   return rounded_sums + (ceil(pixels / slices / (j->p == BF16 ? 16 : 8)) + 1) * 0x1p-23;
 }
 
-static void one(precision p, conv_shape s, const char *why)
+/* candidates: those that are on */
+static void one(precision p, unsigned candidates, conv_shape s, const char *why)
 {
   static const char *const name[] = { "fp32", "tf32", "bf16" }, *const order[] = { "1", "-1", "1" }, *const cut[] = { "0", "0", "1" };
   const size_t in = (size_t)(s.n * s.h * s.w), out = (size_t)(s.n * s.oh * s.ow);
@@ -99,6 +100,7 @@ static void one(precision p, conv_shape s, const char *why)
   j.expected = NEW(double, j.count), j.found = NEW(float, j.count), again = NEW(float, j.count);
   j.work = on_device(again, 0), j.dw = on_device(again, j.count * 4);
   if (j.room) cudaFree(j.work), cudaMalloc(&j.work, j.room);
+  cuda_candidates = candidates;
   reference(s, x, dy, j.expected);
   poison(&j);
   cuda_conv_weight_gradient_plain(p, s, (const act *)j.x, (const act *)j.dy, (float *)j.dw, 0);
@@ -115,8 +117,8 @@ static void one(precision p, conv_shape s, const char *why)
   }
   const double most = allowed(&j);
   ok(plain < 1e-7 && tiles[0] < most && tiles[1] < most && tiles[2] < most && same,
-     "%s %s: %d x %dx%dx%d -> %dx%dx%d kernel %d stride %d: plain %.1e, tiles %.1e, cut %.1e of %.1e, the same bits again, room %zu", name[p],
-     why, s.n, s.h, s.w, s.c, s.oh, s.ow, s.o, s.kernel, s.stride, plain, tiles[0], tiles[2], most, j.room);
+     "%s%s %s: %d x %dx%dx%d -> %dx%dx%d kernel %d stride %d: plain %.1e, tiles %.1e, cut %.1e of %.1e, the same bits again, room %zu", name[p],
+     candidates ? " (tf32-wgrad)" : "", why, s.n, s.h, s.w, s.c, s.oh, s.ow, s.o, s.kernel, s.stride, plain, tiles[0], tiles[2], most, j.room);
   cudaFree(j.x), cudaFree(j.dy), cudaFree(j.work), cudaFree(j.dw);
   free(x), free(dy), free(again), free(j.expected), free(j.found);
 }
@@ -151,6 +153,9 @@ int main(int count, char **)
     }
   ok(grows, "fewer images never need more room");
   for (size_t i = 0; i < (count > 1 ? 1 : sizeof shape / sizeof *shape); i++)
-    for (int p = FP32; p <= BF16; p++) one((precision)p, shape[i].s, shape[i].why);
+    for (int p = FP32; p <= BF16; p++) {
+      one((precision)p, 0, shape[i].s, shape[i].why);
+      if (p == TF32) one(TF32, 1u << CANDIDATE_TF32_WGRAD, shape[i].s, shape[i].why);
+    }
   return done_testing();
 }
