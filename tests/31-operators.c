@@ -336,7 +336,7 @@ int main(int argc, char **argv)
   for (int i = 0; engine_kinds[i]; i++) {
     const engine_kind *kind = engine_kinds[i];
     if (!engine_wanted(kind->name)) continue;
-    if (kind->why_off()) { skip(say("engine %s: %s", kind->name, kind->why_off())); continue; }
+    if (kind->why_off()) { engine_off(kind->name, say("%s: %s", kind->name, kind->why_off())); continue; }
     tolerance = kind->tolerance;
     kept_bits = !strcmp(kind->name, "cuda-bf16") ? 7 : !strcmp(kind->name, "cuda-tf32") ? 10 : 23;
     const bool ref = kind == &engine_ref;            /* against itself a few cases show that nothing crashes */

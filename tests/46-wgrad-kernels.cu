@@ -145,6 +145,7 @@ int main(int count, char **)
     { "image, odd outputs", { 1, 9, 8, 3, 4, 9, 8, 6, 6, 3, 1, 1, 1 } },
   };
   bool grows = true;
+  capability_or_bail();
   for (int p = FP32; p <= BF16; p++)
     for (int n = 1; n < 64; n++) {
       conv_shape s = { n, 17, 18, 64, 64, 17, 18, 64, 64, 5, 1, 2, 2 }, more = s;

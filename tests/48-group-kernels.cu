@@ -140,11 +140,9 @@ static void gradient(precision p, conv_shape s, const void *packed, const floats
 /* 48-group-kernels [brief]: brief is the first shape alone, for the runs with planted faults */
 int main(int count, char **)
 {
-  int major = 0, minor = 0;
-  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
-  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
-  if (major != 9 || minor) {
-    printf("1..0 # SKIP products of warp groups need compute capability 9.0; this device has %d.%d\n", major, minor);
+  const int capability = capability_or_bail();
+  if (capability != 90) {
+    printf("1..0 # SKIP products of warp groups need compute capability 9.0; this device has %d.%d\n", capability / 10, capability % 10);
     return 0;
   }
   /* n, h, w, c, c_pitch, oh, ow, o, o_pitch, kernel, stride, pad_top, pad_left */

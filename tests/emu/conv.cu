@@ -206,6 +206,7 @@ static const struct { int n, h, w, c, c_pitch, o, o_pitch, kernel, stride, pad[4
 
 int main(int argc, char **argv)
 {
+  capability_or_bail();
   for (int i = 0; i < (int)(sizeof cases / sizeof *cases); i++) {
     auto k = cases[i];
     bool asked = argc == 1;
