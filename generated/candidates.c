@@ -8,6 +8,7 @@
 const candidate_row candidate_table[CANDIDATES] = {
   [CANDIDATE_TF32_WGRAD] = { "tf32-wgrad", "weight gradients with fragments in natural order", IN_TF32, 0,
                              { 0, 3.6, 0 }, { 0, 3.4, 0 } },
+  [CANDIDATE_TILES] = { "tiles", "tiles by rounds of the multiprocessors", IN_FP32, 0, { 9.6, 0, 0 }, { 9.1, 0, 0 } },
   [CANDIDATE_GROUPS] = { "groups", "convolutions by Hopper's products of warp groups", IN_TF32 | IN_BF16, 90,
                          { 0, 3.6, 2.2 }, { 0, 2.6, 1.7 } },
 };

@@ -971,6 +971,7 @@ static void choose_candidates(cuda_engine *e)
     e->candidates |= 1u << i;
   }
   cuda_candidates = e->candidates;
+  check(e, cudaDeviceGetAttribute(&cuda_multiprocessors, cudaDevAttrMultiProcessorCount, engine_gpu));
 }
 
 static engine *open_gpu(const engine_kind *kind, precision how, const plan *p)

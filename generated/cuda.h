@@ -30,8 +30,10 @@ typedef struct { uint64_t seed; uint32_t epoch; float rate, momentum, l2, keep; 
 /* Bits 1 << candidate (candidates.h). Set before a shape's first use; the groups' on a device of capability 9.0 alone. */
 #ifdef __cplusplus
 inline unsigned cuda_candidates = 0;
+inline int cuda_multiprocessors = 0;                 /* of the device; set with cuda_candidates */
 #else
 extern unsigned cuda_candidates;
+extern int cuda_multiprocessors;
 #endif
 static inline bool candidate_on(candidate c) { return cuda_candidates >> c & 1; }
 /* cuda.h: bring cells in */

@@ -1,7 +1,7 @@
 /* emu_runtime.cc: memory, streams, events, graphs and devices of the emulated runtime.
 
    Environment: EMU_DEVICES=n devices (default 1; 0: none), or e35: cudaGetDeviceCount fails with error 35. EMU_ARCH=90: their
-   compute capability times ten. EMU_MEMORY=8192: their memory in MiB. EMU_FAULT=NAME: a kernel whose name holds NAME ends in an illegal
+   compute capability times ten. EMU_MEMORY=8192: their memory in MiB. EMU_SMS=2: their multiprocessors. EMU_FAULT=NAME: a kernel whose name holds NAME ends in an illegal
    address, which every later call that waits returns, as on a device: nobody knows by then which kernel it was.
 
    Work on a stream is kept as closures and done when somebody waits for the stream, in the stream's order: a host that
@@ -188,7 +188,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int d)
   if (d < 0 || d >= n) return give(cudaErrorInvalidDevice);
   *p = cudaDeviceProp();
   snprintf(p->name, sizeof p->name, "Emulated GPU %d", d);
-  p->totalGlobalMem = memory_bytes(), p->major = arch() / 10, p->minor = arch() % 10, p->multiProcessorCount = 2, p->warpSize = 32;
+  p->totalGlobalMem = memory_bytes(), p->major = arch() / 10, p->minor = arch() % 10, p->multiProcessorCount = (int)environment("EMU_SMS", 2), p->warpSize = 32;
   p->sharedMemPerBlock = 48 << 10, p->sharedMemPerBlockOptin = shared_most(), p->sharedMemPerMultiprocessor = shared_most() + 1024;
   p->l2CacheSize = 1 << 20, p->memoryBusWidth = 64, p->maxThreadsPerBlock = 1024, p->maxThreadsPerMultiProcessor = 2048;
   p->regsPerBlock = p->regsPerMultiprocessor = 65536;
