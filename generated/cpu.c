@@ -1503,10 +1503,10 @@ static const char *always_on(void) { return NULL; }
 /* cpu: choose the vectors */
 static const char *cpu_vectors(void) { return simd_best()->name; }
 
-static bool cpu_tune(const char *vectors, bool direct)
+static bool cpu_tune(const char *vectors, bool directly)
 {
   const simd *const *set = simd_all();
-  simd_direct = direct;
+  simd_direct = directly;
   if (!vectors) return true;
   while (*set && strcasecmp((*set)->name, vectors)) set++;
   simd_forced = *set;

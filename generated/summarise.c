@@ -572,7 +572,7 @@ static void write_results(const summary *s)
   write_values_tex(a->f, &s->table);
   file_commit(a), free(path);
   path = join("%s/results.json", s->out), a = file_create(path);
-  fprintf(a->f, "{\"experiment\": \"%s\", \"runs\": [", s->experiment);
+  fputs("{\"experiment\": ", a->f), json_put_text(a->f, s->experiment), fputs(", \"runs\": [", a->f);
   for (int i = 0; i < s->runs; i++) {
     fputs(i ? ",\n  " : "\n  ", a->f), fputs("{\"run\": ", a->f), json_put_text(a->f, s->run[i].path);
     fputs(", \"weights_sha256\": ", a->f), json_put_text(a->f, json_text(s->run[i].record, "weights_sha256", ""));
