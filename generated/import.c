@@ -379,6 +379,7 @@ static char *import_what(void)
     build(&b, "  %-8s  %s", l->name, l->help);
     if (*l->skip) build(&b, "; skips %s", l->skip);
     if (l->crop) build(&b, "\n            window %d, size %d", l->crop, l->size);
+    if (l->same > 0) build(&b, ", alike from %g", l->same);
     build(&b, "\n");
   }
   build(&b, "TIFF, PNG, JPEG and BMP are read, told by their content. DATA.md says where the sets are had.");
@@ -393,11 +394,11 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
   const option table[] = {
     { "layout", OPTION_TEXT, &o->from.layout, "NAME", guessed },
     { "csv", OPTION_TEXT, &o->from.csv, "FILE",
-      "the table of the layouts csv, pbc and chula (SOURCE/labels.csv)" },
+      "a table of the cells, where the layout reads one (SOURCE/labels.csv)" },
     { "size", OPTION_INT, &o->size, "N",
-      "height and width of the cells written (70; lisc and chula 150)" },
+      "height and width of the cells written (the layout's, above; else 70)" },
     { "crop", OPTION_INT, &o->crop, "N",
-      "cut N x N pixels first; 0: the largest square (pbc 210, lisc 150, chula 200, else 0)" },
+      "cut N x N pixels first; 0: the largest square (the layout's window, else 0)" },
     { "skip-classes", OPTION_TEXT, &o->from.skip, "A,B", "leave out these class folders or names" },
     { "classes", OPTION_TEXT, &o->from.classes, "A,B,C",
       "other classes than the five, by their folders' names" },
@@ -408,7 +409,7 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
     { "keep-conflicts", OPTION_TEXT, &o->conflicts, "drop|first",
       "equal images under two classes: leave out all, or keep the first" },
     { "same", OPTION_REAL, &o->same, "R",
-      "one group for cells of a class that look alike: least correlation (lisc 0.85, else 0: off)" },
+      "one group for cells of a class that look alike: least correlation (the layout's, else 0: off)" },
     { "take", OPTION_TEXT, &o->take, "N,N,...",
       "take at most so many cells of each class, those whose names have the least sha256" },
     { "skip-bad", OPTION_FLAG, &o->skip_bad, NULL, "leave out images that cannot be read" },

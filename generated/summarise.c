@@ -526,7 +526,8 @@ static void write_scores(const summary *s)
 {
   atomic_file *out;
   FILE *f = open_dat(s, "scores", &out);
-  fprintf(f, "# arm: then value, low, high of accuracy, recall, specificity, precision, f1\n");
+  fprintf(f, "# arm: then value, low, high of ");
+  for (int i = 0; i < SCORE_COUNT; i++) fprintf(f, "%s%s", score_name[i], i + 1 < SCORE_COUNT ? ", " : "\n");
   for (int a = 0; a < s->arms; a++) {
     if (!find_value(&s->table, say("%s/%s/accuracy", s->experiment, s->arm[a].name))) continue;
     fprintf(f, "%s", s->arm[a].name);
