@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -86,6 +87,37 @@ char *join(const char *format, ...)
   char *s = join_list(format, ap);
   va_end(ap);
   return s;
+}
+
+enum { HUGE_PAGE = 1 << 21 };
+
+static size_t room_bytes(size_t floats)
+{
+  size_t bytes = floats * sizeof(float), unit = bytes < HUGE_PAGE ? 4096 : HUGE_PAGE;
+  return (bytes + !bytes + unit - 1) / unit * unit;
+}
+
+float *new_floats(size_t n)
+{
+  size_t bytes = room_bytes(n), extra = bytes < HUGE_PAGE ? 0 : HUGE_PAGE;
+  char *p = mmap(NULL, bytes + extra, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED)
+    die(EXIT_FAIL, "memory", say("no room for %zu MB: %s", bytes >> 20, strerror(errno)),
+        "enough memory for this net and batch",
+        "use a smaller batch or net; wbcsnet describe prints what a net needs");
+  if (!extra) return (float *)(void *)p;
+  size_t before = -(uintptr_t)p % HUGE_PAGE;
+  if (before) munmap(p, before);
+  if (extra - before) munmap(p + before + bytes, extra - before);
+#ifdef MADV_HUGEPAGE
+  madvise(p + before, bytes, MADV_HUGEPAGE);
+#endif
+  return (float *)(void *)(p + before);
+}
+
+void free_floats(float *p, size_t n)
+{
+  if (p) munmap(p, room_bytes(n));
 }
 
 static void make_room(builder *b, size_t more)

@@ -39,6 +39,8 @@ void *grow(void *p, size_t bytes);                   /* realloc, same rule */
 char *copy_text(const char *s);                      /* strdup, same rule */
 char *join(const char *format, ...) __attribute__((format(printf, 1, 2)));   /* printf into fresh memory of any length */
 char *join_list(const char *format, va_list ap) __attribute__((format(printf, 1, 0)));   /* the same, for functions that take a format themselves */
+float *new_floats(size_t n);                         /* zeroed, on huge pages where there are any; never NULL, as new_bytes */
+void free_floats(float *, size_t n);                 /* n: as they were taken */
 /* A text that grows at its end: builder b = {0}; build(&b, ...); char *t = built(&b, NULL). */
 typedef struct { char *text; size_t length, room; } builder;
 void build(builder *b, const char *format, ...) __attribute__((format(printf, 2, 3)));   /* printf behind what is there */

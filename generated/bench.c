@@ -1,10 +1,8 @@
 /* bench.c: wbcsnet bench. Timings are reports; nothing depends on them. */
 #include "engine.h"
 #include "base.h"
-#include "host.h"                                    /* host_room alone */
 #include "options.h"
 #include "rng.h"
-#include "simd.h"
 #include <math.h>
 #include <omp.h>
 #include <signal.h>
@@ -49,7 +47,7 @@ static void measure_processor(int threads, limits *m)
   static const char *const name[] = { HAVE_DNNL ? "oneDNN" : NULL,
                                       HAVE_OPENBLAS ? "OpenBLAS" : NULL };
   const size_t n = (size_t)GEMM * GEMM, many = (size_t)1 << 26;
-  float *x = host_room(many), *a = x, *b = x + n, *c = x + 2 * n;
+  float *x = new_floats(many), *a = x, *b = x + n, *c = x + 2 * n;
   for (size_t i = 0; i < many; i++) x[i] = 1;
   omp_set_num_threads(threads);
   for (int i = 0; i < 8; i++) {
@@ -64,7 +62,7 @@ static void measure_processor(int threads, limits *m)
     const double rate = 2 * 4.0 * (double)many / (seconds() - start);
     if (rate > m->memory) m->memory = rate;
   }
-  host_release(x, many);
+  free_floats(x, many);
 }
 
 static void measure_machine(engine *e, int threads, limits *m)
@@ -90,6 +88,8 @@ typedef struct {
 static bench bench_open(const char *device, const char *path, const char *set, int images, int threads)
 {
   const engine_kind *kind = engine_find(device);
+  if (kind->ceilings && gpu_waits())
+    die(EXIT_USAGE, "WBCSNET_GPU_SYNC", "1", "the variable unset", "waiting after each launch is for faults: such times say nothing");
   if (!strncmp(path, "experiments/", 12) && access(path, R_OK))
     die(EXIT_DATA, path, "no such file", "a net file", "run in the repository's root, or give --net");
   bench b = { .net = net_load(path, set, 5), .rule = { .rate = 0.001f, .momentum = 0.9f,
@@ -497,14 +497,82 @@ static void print_json(const bench *b, const figures *f)
   printf("]}");
 }
 
-/* bench: the subcommand */
+/* bench: what is asked for */
 typedef struct {
   const char *device, *net, *set, *vectors, *ceilings;
   int batch, threads, repeat;
   double estimate;
-  bool quick, json, peer, floor;
+  bool quick, json, peer, floor, direct, candidates;
 } bench_flags;
 
+/* bench: time candidates */
+/* Seconds of a step without and with a candidate; off: why it was not tried. */
+typedef struct { bool ran; const char *off; double plain, with; } trial;
+
+static trial try_candidate(bench *plain, const bench_flags *o, const char *path, candidate c)
+{
+  trial t = { .off = candidate_off(plain->e->kind, c) };
+  if (t.off) return t.off = copy_text(t.off), t;
+  double *a = NEW(double, o->repeat), *b = NEW(double, o->repeat);
+  candidates_ask(1u << c);
+  bench with = bench_open(o->device, path, o->set, o->batch, o->threads);
+  candidates_ask(0);
+  const double once = fmax(step_seconds(plain, true, 1), step_seconds(&with, true, 1));
+  const int together = once > 0.02 ? 1 : (int)ceil(fmin(0.02 / once, 64));
+  for (int i = 0; i < o->repeat; i++)
+    a[i] = run_steps(plain, true, together), b[i] = run_steps(&with, true, together);
+  t.plain = median(a, o->repeat), t.with = median(b, o->repeat), t.ran = true;
+  free(a), free(b);
+  bench_close(&with);
+  return t;
+}
+
+static double predicted_ratio(const engine_kind *k, candidate c)
+{
+  const candidate_row *row = &candidate_table[c];
+  for (int u = 0; u < UNITS; u++)
+    if (k->candidates_in == 1 << u && row->after[u] > 0) return row->before[u] / row->after[u];
+  return NAN;
+}
+
+static void print_trial(const engine_kind *k, candidate c, const trial *t, bool as_json, bool first)
+{
+  const char *name = candidate_table[c].name;
+  const double predicted = predicted_ratio(k, c);
+  if (as_json && t->ran)
+    printf("%s\n  {\"name\": \"%s\", \"predicted_ratio\": %.3f, \"default_ms\": %.6g, \"candidate_ms\": %.6g, \"ratio\": %.4f}", first ? "" : ",",
+           name, predicted, t->plain * 1e3, t->with * 1e3, t->plain / t->with);
+  else if (as_json) printf("%s\n  {\"name\": \"%s\", \"off\": \"%s\"}", first ? "" : ",", name, t->off);
+  else if (t->ran)
+    printf("  %-14s %9.2f %11.3f %11.3f %9.2f\n", name, predicted, t->plain * 1e3, t->with * 1e3, t->plain / t->with);
+  else printf("  %-14s %s\n", name, t->off);
+  fflush(stdout);
+}
+
+static int bench_candidates(const bench_flags *o)
+{
+  const char *path = o->net ? o->net : "experiments/nets/wbcsnet2.net";
+  const engine_kind *kind = engine_find(o->device);
+  if (!kind->candidates_in) die(EXIT_USAGE, "--candidates", say("--device %s", o->device), "cuda, cuda-tf32 or cuda-bf16", NULL);
+  if (candidates_asked())
+    die(EXIT_USAGE, "--candidates", say("WBCSNET_CANDIDATES=%s", candidates_of(kind) ? candidates_of(kind) : "..."),
+        "the variable unset: each candidate is measured by itself", NULL);
+  bench plain = bench_open(o->device, path, o->set, o->batch, o->threads);
+  const shape in = plain.plan->tensor[0].s;
+  if (o->json) printf("{\"net\": "), json_put_text(stdout, plain.net->name), printf(", \"candidates\": [");
+  else
+    printf("%s, %s, %dx%dx%d, batches of %d; milliseconds of a training step, in turns; ratio: default by candidate\n"
+           "predictions are for WBCsNet-2, 70x70x3, batches of 32, on an H100\n\n  %-14s %9s %11s %11s %9s\n", kind->name,
+           plain.net->title, in.h, in.w, in.c, o->batch, "candidate", "predicted", "default", "candidate", "measured");
+  for (int i = 0; i < CANDIDATES; i++) {
+    const trial t = try_candidate(&plain, o, path, (candidate)i);
+    print_trial(kind, (candidate)i, &t, o->json, !i);
+  }
+  if (o->json) printf("],\n \"version\": \"%s\", \"batch\": %d, \"device\": \"%s\"}\n", wbcsnet_version, o->batch, o->device);
+  bench_close(&plain);
+  return 0;
+}
+/* bench: the subcommand */
 /* The machine's limits are measured before and after the net; the better counts. */
 static void bench_net(const char *path, const bench_flags *o, limits *m, bool first)
 {
@@ -523,8 +591,8 @@ static void bench_net(const char *path, const bench_flags *o, limits *m, bool fi
   else {
     if (b.e->kind->ceilings) printf("%s; matrix product (%s) %.1f TFLOP/s, memory %.0f GB/s\n", b.e->kind->name, m->library,
                                     m->flop * 1e-12, m->memory * 1e-9);
-    else printf("%d threads, %s; sgemm (%s) %.1f GFLOP/s, memory %.1f GB/s\n", o->threads, simd_best()->name,
-                m->library, m->flop * 1e-9, m->memory * 1e-9);
+    else printf("%d threads%s%s; sgemm (%s) %.1f GFLOP/s, memory %.1f GB/s\n", o->threads, b.e->kind->vectors ? ", " : "",
+                b.e->kind->vectors ? b.e->kind->vectors() : "", m->library, m->flop * 1e-9, m->memory * 1e-9);
     print_net(&b, &f, m);
   }
   fflush(stdout);
@@ -542,13 +610,13 @@ static int estimate(const bench_flags *o)
   return 0;
 }
 
-static void choose_vectors(const char *name)
+static void tune_engine(const bench_flags *o)
 {
-  const simd *const *all = simd_all();
-  for (; name && *all; all++)
-    if (!strcasecmp((*all)->name, name)) { simd_forced = *all; return; }
-  if (name) die(EXIT_USAGE, "--vectors", say("'%s'", name),
-                say("%s, or a narrower set of this machine", simd_best()->name), NULL);
+  const engine_kind *kind = engine_find(o->device);
+  const char *const flag = o->vectors ? "--vectors" : "--direct";
+  if (!kind->tune) die(EXIT_USAGE, flag, say("--device %s", o->device), "an engine that has the choice", "--device cpu");
+  if (!kind->tune(o->vectors, o->direct))
+    die(EXIT_USAGE, flag, say("'%s'", o->vectors), say("%s, or a narrower set of this machine", kind->vectors()), NULL);
 }
 
 int cmd_bench(int argc, char **argv)
@@ -564,7 +632,7 @@ int cmd_bench(int argc, char **argv)
     { "repeat", OPTION_INT, &o.repeat, "N", "steps of which the median is taken (7)" },
     { "vectors", OPTION_TEXT, &o.vectors, "NAME",
       "AVX-512, AVX2, Neon or '128-bit vectors' (the widest)" },
-    { "direct", OPTION_FLAG, &simd_direct, NULL,
+    { "direct", OPTION_FLAG, &o.direct, NULL,
       "compute every convolution directly, without Winograd's transforms" },
     { "estimate", OPTION_REAL, &o.estimate, "IMAGES",
       "print only the seconds that training so many images would take" },
@@ -572,6 +640,8 @@ int cmd_bench(int argc, char **argv)
     { "floor", OPTION_FLAG, &o.floor, NULL, "print the least time that each operator can take, and run nothing" },
     { "ceilings", OPTION_TEXT, &o.ceilings, "UNIT=RATE,...",
       "for --floor: fp32, tf32, bf16 in TFLOP/s, memory in TB/s (measured on the device)" },
+    { "candidates", OPTION_FLAG, &o.candidates, NULL,
+      "train with each candidate of a GPU engine and without it, in turns" },
     { "quick", OPTION_FLAG, &o.quick, NULL, "two steps instead of seven" },
     { "json", OPTION_FLAG, &o.json, NULL, "print JSON" }, {0}
   };
@@ -579,15 +649,17 @@ int cmd_bench(int argc, char **argv)
                "Time training, inference and every operator, beside this machine's limits.",
                "  wbcsnet bench --peer\n"
                "  wbcsnet bench --device cuda-tf32 --peer\n"
+               "  wbcsnet bench --device cuda-tf32 --candidates\n"
                "  wbcsnet bench --floor --ceilings fp32=67,tf32=495,bf16=989,memory=3.35\n"
                "  wbcsnet bench --net experiments/nets/wbcsnet2.net --set size=35,f1=16,f2=64,f3=128,fc1=128\n", NULL, NULL, 0);
   if (o.quick) o.repeat = 2;
   if (o.batch < 1 || o.repeat < 1 || o.threads < 0 || o.estimate < 0) die(EXIT_USAGE, "bench",
         "a count below 1", "positive counts", NULL);
   if (!o.threads) o.threads = omp_get_max_threads();
-  choose_vectors(o.vectors);
+  if (o.vectors || o.direct) tune_engine(&o);
   if (o.ceilings && !o.floor) die(EXIT_USAGE, "--ceilings", "no --floor", "both, or neither", NULL);
   if (o.estimate > 0) return estimate(&o);
+  if (o.candidates) return bench_candidates(&o);
   /* print floors and be done, when asked for */
   for (int i = 0; o.floor && i < (o.net ? 1 : 2); i++) {
     floors f = {0};
@@ -610,11 +682,13 @@ int cmd_bench(int argc, char **argv)
   limits m = { 0, 0, "no library" };
   if (o.json) printf("{\"nets\": [");
   for (int i = 0; i < (o.net ? 1 : 2); i++) bench_net(o.net ? o.net : both[i], &o, &m, i == 0);
+  const engine_kind *kind = engine_find(o.device);
   if (o.json)
-    printf("],\n \"version\": \"%s\", \"threads\": %d, \"batch\": %d, \"vectors\": \"%s\", "
+    printf("],\n \"version\": \"%s\", \"threads\": %d, \"batch\": %d, \"vectors\": %s, "
            "\"device\": \"%s\", \"sgemm_gflops\": %.1f, \"sgemm_library\": \"%s\", \"memory_gbs\": %.1f}\n",
-           wbcsnet_version, o.threads, o.batch, simd_best()->name, o.device, m.flop * 1e-9, m.library, m.memory * 1e-9);
-  else if (engine_find(o.device)->ceilings) printf("floor: FLOP over the product's rate or bytes over the memory's, the larger, "
+           wbcsnet_version, o.threads, o.batch, kind->vectors ? say("\"%s\"", kind->vectors()) : "null", o.device,
+           m.flop * 1e-9, m.library, m.memory * 1e-9);
+  else if (kind->ceilings) printf("floor: FLOP over the product's rate or bytes over the memory's, the larger, "
                                                    "as a share of the time\n");
   else printf("GFLOP/s count a convolution's multiplications as if done one by one; "
               "Winograd's transforms do fewer,\nso a share of sgemm can pass 100 %%.\n");

@@ -35,12 +35,12 @@ static void room_take(host *h, size_t each, size_t common)
   r->users++;
   each = (each + 1023) / 1024 * 1024 + 16;
   if (each > r->own_floats) {
-    host_release(r->own, r->own_room);
-    r->own_floats = each, r->own_room = each * (size_t)h->threads, r->own = host_room(r->own_room);
+    free_floats(r->own, r->own_room);
+    r->own_floats = each, r->own_room = each * (size_t)h->threads, r->own = new_floats(r->own_room);
   }
   if (common > r->common_floats) {
-    host_release(r->common, r->common_floats);
-    r->common_floats = common, r->common = host_room(common);
+    free_floats(r->common, r->common_floats);
+    r->common_floats = common, r->common = new_floats(common);
   }
 }
 
@@ -48,7 +48,7 @@ static void room_drop(host *h)
 {
   room *r = h->room;
   if (--r->users) return;
-  host_release(r->own, r->own_room), host_release(r->common, r->common_floats);
+  free_floats(r->own, r->own_room), free_floats(r->common, r->common_floats);
   free(r);
   h->room = NULL;
 }
@@ -756,8 +756,8 @@ static void conv_open(host *h, int i)
   else w->d = direct_of(one), w->back = direct_back_of(one), w->plain = direct_plain_of(one);
   w->bias = NEW(double, size(images * (w->winograd ? w->q.t.rows : 1)) * size(one->out.c));
   if (l->groups > 1) {
-    w->x = host_room(size(images) * shape_floats(one->in));
-    w->y = host_room(size(images) * shape_floats(one->out));
+    w->x = new_floats(size(images) * shape_floats(one->in));
+    w->y = new_floats(size(images) * shape_floats(one->out));
     w->group_bias = NEW(float, up(one->out.c, LANE));
   }
   conv_room(h, one, w);
@@ -767,8 +767,8 @@ static void conv_close(host *h, int i)
 {
   conv_work *w = h->work[i];
   const int images = h->base.plan->batch;
-  host_release(w->x, size(images) * shape_floats(w->one.in));
-  host_release(w->y, size(images) * shape_floats(w->one.out));
+  free_floats(w->x, size(images) * shape_floats(w->one.in));
+  free_floats(w->y, size(images) * shape_floats(w->one.out));
   free(w->group_bias), free(w->bias), free(w);
   room_drop(h);
 }
@@ -1256,7 +1256,7 @@ static void fc_open(host *h, int i)
   w->in = (int)shape_floats(l->in), w->out = l->out.c, w->wide = up(w->out, LANE),
       w->batch = up(h->base.plan->batch, LANE);
   w->parts = w->in < 1024 ? 1 : least(w->in / 1024, 32);
-  w->part = host_room(fc_floats(w));
+  w->part = new_floats(fc_floats(w));
   w->a1 = w->part + size(w->parts * w->wide) * size(w->batch), w->a2 = w->a1 + size(w->wide * w->batch);
   w->of_images = NEW(int, w->batch / LANE), w->of_outputs = NEW(int, w->wide / LANE);
   for (int j = 0; j < w->batch / LANE; j++) w->of_images[j] = j * w->wide * LANE;
@@ -1268,7 +1268,7 @@ static void fc_open(host *h, int i)
 static void fc_close(host *h, int i)
 {
   fc_work *w = h->work[i];
-  host_release(w->part, fc_floats(w));
+  free_floats(w->part, fc_floats(w));
   free(w->of_images), free(w->of_outputs), free(w);
   room_drop(h);
 }
@@ -1500,4 +1500,20 @@ static engine *cpu_open(const plan *p, int threads)
 
 static const char *always_on(void) { return NULL; }
 
-const engine_kind engine_cpu = { .name = "cpu", .arithmetic = 1, .tolerance = 1e-5, .why_off = always_on, .open = cpu_open, HOST_FUNCTIONS };
+/* cpu: choose the vectors */
+static const char *cpu_vectors(void) { return simd_best()->name; }
+
+static bool cpu_tune(const char *vectors, bool directly)
+{
+  const simd *const *set = simd_all();
+  simd_direct = directly;
+  if (!vectors) return true;
+  while (*set && strcasecmp((*set)->name, vectors)) set++;
+  simd_forced = *set;
+  return *set != NULL;
+}
+
+const engine_kind engine_cpu = {
+  .name = "cpu", .arithmetic = 1, .tolerance = 1e-5, .why_off = always_on, .open = cpu_open, HOST_FUNCTIONS,
+  .vectors = cpu_vectors, .tune = cpu_tune
+};

@@ -113,6 +113,7 @@ typedef enum { GRAPH_TRAIN, GRAPH_INFER, GRAPHS } graph_kind;
 struct cuda_engine {
   engine base;
   precision precision;
+  unsigned candidates;                               /* bits, see candidates.h */
   cudaStream_t stream;
   cublasHandle_t blas;
   ties *ties;
@@ -357,17 +358,23 @@ static response response_of(const layer *l)
   return (response){ l->window, (float)l->alpha, (float)l->beta, (float)l->k };
 }
 
-/* AVERAGE, LRN, TANH, SCALE */
-static void run_other(const here *h)
+static void run_average(const here *h) { cuda_average_forward(h->p, pool_here(h), h->x, h->y, h->stream); }
+static const verb average = { "average", run_average };
+
+static void run_response(const here *h)
 {
-  const layer *l = h->l;
-  if (h->s->kind == STEP_AVERAGE) cuda_average_forward(h->p, pool_here(h), h->x, h->y, h->stream);
-  if (h->s->kind == STEP_LRN) cuda_response_forward(h->p, (size_t)h->m, h->c, response_of(l), h->x, h->y, h->stream);
-  if (h->s->kind == STEP_TANH)
-    cuda_tanh_forward(h->p, h->count, (float)l->amplitude, (float)l->slope, h->x, h->y, h->stream);
-  if (h->s->kind == STEP_SCALE) cuda_scale(h->p, h->count, (float)l->factor, h->x, false, h->y, h->stream);
+  cuda_response_forward(h->p, (size_t)h->m, h->c, response_of(h->l), h->x, h->y, h->stream);
 }
-static const verb other = { "forward", run_other };
+static const verb response_alone = { "local response", run_response };
+
+static void run_tanh(const here *h)
+{
+  cuda_tanh_forward(h->p, h->count, (float)h->l->amplitude, (float)h->l->slope, h->x, h->y, h->stream);
+}
+static const verb tanh_alone = { "tanh", run_tanh };
+
+static void run_scale(const here *h) { cuda_scale(h->p, h->count, (float)h->l->factor, h->x, false, h->y, h->stream); }
+static const verb scale = { "scale", run_scale };
 
 /* c = turn?(a) turn?(b), or added to c, as cuBLAS counts: c (rows, columns) by columns, leading dimensions
    la, lb and rows. */
@@ -496,20 +503,31 @@ static void run_pass_on(const here *h)
 }
 static const verb pass_on = { "pass the gradient on", run_pass_on };
 
-/* AVERAGE, LRN, TANH, SCALE */
-static void run_other_input(const here *h)
+static void run_average_input(const here *h)
 {
-  const layer *l = h->l;
-  const bool add = h->s->add_dx;
-  if (!h->dx) return;
-  if (h->s->kind == STEP_AVERAGE) cuda_average_backward(h->p, pool_here(h), h->dy, add, h->dx, h->stream);
-  if (h->s->kind == STEP_LRN)
-    cuda_response_backward(h->p, (size_t)h->m, h->c, response_of(l), h->x, h->dy, add, h->dx, h->stream);
-  if (h->s->kind == STEP_TANH)
-    cuda_tanh_backward(h->p, h->count, (float)l->amplitude, (float)l->slope, h->x, h->dy, add, h->dx, h->stream);
-  if (h->s->kind == STEP_SCALE) cuda_scale(h->p, h->count, (float)l->factor, h->dy, add, h->dx, h->stream);
+  if (h->dx) cuda_average_backward(h->p, pool_here(h), h->dy, h->s->add_dx, h->dx, h->stream);
 }
-static const verb other_input = { "gradient of the input", run_other_input };
+static const verb average_input = { "gradient of the input", run_average_input };
+
+static void run_response_input(const here *h)
+{
+  if (h->dx)
+    cuda_response_backward(h->p, (size_t)h->m, h->c, response_of(h->l), h->x, h->dy, h->s->add_dx, h->dx, h->stream);
+}
+static const verb response_input = { "gradient of the input", run_response_input };
+
+static void run_tanh_input(const here *h)
+{
+  const float amplitude = (float)h->l->amplitude, slope = (float)h->l->slope;
+  if (h->dx) cuda_tanh_backward(h->p, h->count, amplitude, slope, h->x, h->dy, h->s->add_dx, h->dx, h->stream);
+}
+static const verb tanh_input = { "gradient of the input", run_tanh_input };
+
+static void run_scale_input(const here *h)
+{
+  if (h->dx) cuda_scale(h->p, h->count, (float)h->l->factor, h->dy, h->s->add_dx, h->dx, h->stream);
+}
+static const verb scale_input = { "gradient of the input", run_scale_input };
 
 static void run_drop_input(const here *h) { if (h->dx) drop(h, h->dy, h->s->add_dx, h->dx); }
 static const verb drop_input = { "the same dropout", run_drop_input };
@@ -596,6 +614,26 @@ static void run_move(const here *h)
 }
 static const verb move = { "moving statistics", run_move };
 /* cuda.c: list the launches */
+/* What a step of each kind launches; a convolution, norm, pool or FC more than that, see below. */
+static const struct { const verb *forward, *backward; } verbs_of[STEP_KINDS] = {
+  [STEP_CONV] = { &conv, &conv_input }, [STEP_NORM] = { &norm_apply, &norm_input },
+  [STEP_POOL] = { &pool_alone, &pool_input }, [STEP_FC] = { &fc_alone, &fc_gradients },
+  [STEP_RELU] = { &relu_alone, &pass_on }, [STEP_ADD] = { &sum_alone, &pass_on },
+  [STEP_DROPOUT] = { &dropout, &drop_input }, [STEP_LOSS] = { &softmax_loss, &loss_input },
+  [STEP_AVERAGE] = { &average, &average_input }, [STEP_LRN] = { &response_alone, &response_input },
+  [STEP_TANH] = { &tanh_alone, &tanh_input }, [STEP_SCALE] = { &scale, &scale_input },
+};
+
+static void check_kinds(const plan *p)
+{
+  for (int i = 0; i < p->steps; i++) {
+    const unsigned kind = (unsigned)p->step[i].kind;
+    if (kind < STEP_KINDS && verbs_of[kind].forward && verbs_of[kind].backward) continue;
+    die(EXIT_FAIL, say("layer %s", p->step[i].layer->name), "a kind that the GPU engine has no kernels for",
+        "a kind that it has", "--device cpu computes every net");
+  }
+}
+
 static void then(launches *l, const verb *v, int i)
 {
   if (l->count == l->room) l->at = grow(l->at, sizeof *l->at * (size_t)(l->room = 2 * l->room + 16));
@@ -613,15 +651,11 @@ static void list_forward(launches *l, const step *s, int i, const ties *t, bool 
     then(l, t->gets[POOL] >= 0 ? &norm_pool : &norm_apply, i);
     break;
   case STEP_POOL: if (t->gives[POOL] < 0) then(l, &pool_alone, i); break;
-  case STEP_RELU: then(l, &relu_alone, i); break;
-  case STEP_ADD: then(l, &sum_alone, i); break;
   case STEP_FC:
     if (widen) then(l, &fc_widen, i);
     then(l, &fc_alone, i);
     break;
-  case STEP_DROPOUT: then(l, &dropout, i); break;
-  case STEP_LOSS: then(l, &softmax_loss, i); break;
-  default: then(l, &other, i);
+  default: then(l, verbs_of[s->kind].forward, i);
   }
 }
 /* Step i backward; train: weights may be updated at once. */
@@ -646,10 +680,7 @@ static void list_backward(launches *l, const step *s, int i, const ties *t, bool
     then(l, &bias_pass, i);
     then(l, train ? &fc_update : &fc_gradients, i);
     break;
-  case STEP_RELU: case STEP_ADD: then(l, &pass_on, i); break;
-  case STEP_DROPOUT: then(l, &drop_input, i); break;
-  case STEP_LOSS: then(l, &loss_input, i); break;
-  default: then(l, &other_input, i);
+  default: then(l, verbs_of[s->kind].backward, i);
   }
 }
 
@@ -672,6 +703,7 @@ static bool is_bf16(const char *kind) { return !strcmp(kind, "cuda-bf16"); }
 char *wbcsnet_cuda_launches(const plan *p, const char *kind)
 {
   launches l = { 0 };
+  check_kinds(p);
   ties *t = find_ties(p);
   precision *of = find_precisions(p, is_bf16(kind) ? BF16 : FP32);
   list_training(&l, p, t, of);
@@ -687,12 +719,14 @@ char *wbcsnet_cuda_launches(const plan *p, const char *kind)
 /* cuda.c: record and start graphs */
 static void run_list(cuda_engine *e, const launches *l)
 {
+  cuda_candidates = e->candidates;
   for (int i = 0; i < l->count; i++) {
     const launch *x = &l->at[i];
     const here h = x->step < 0 ? (here){ .e = e } : at(e, x->step);
     doing(e, x->verb->word, h.l ? h.l->name : NULL);
     x->verb->run(&h);
     check(e, cudaGetLastError());
+    if (gpu_waits()) wait(e);
   }
 }
 
@@ -713,6 +747,10 @@ static cudaGraphExec_t record(cuda_engine *e, const launches *l)
 
 static void start(cuda_engine *e, graph_kind kind)
 {
+  if (gpu_waits()) {
+    run_list(e, &e->list[kind]);
+    return;
+  }
   cudaGraphExec_t *g = &e->graph[kind][e->n];
   if (!*g) *g = record(e, &e->list[kind]);
   doing(e, "starting a graph", NULL);
@@ -924,24 +962,27 @@ static void upload_floats(cuda_engine *e, float *to, const float *from, size_t c
 {
   check(e, cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyHostToDevice, e->stream));
 }
-/* WBCSNET_WGMMA=1: convolutions by warp groups, on devices of compute capability 9.0. */
-static void choose_products(void)
+static void choose_candidates(cuda_engine *e)
 {
-  const char *asked = getenv("WBCSNET_WGMMA");
-  int major = 0, minor = 0;
-  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, engine_gpu);
-  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, engine_gpu);
-  cuda_group_products = asked && !strcmp(asked, "1") && major == 9 && minor == 0;
+  for (int i = 0; i < CANDIDATES; i++) {
+    if (!(candidates_asked() >> i & 1) || !(candidate_table[i].precisions & e->base.kind->candidates_in)) continue;
+    const char *off = candidate_off(e->base.kind, (candidate)i);
+    if (off) die(EXIT_NODEVICE, "WBCSNET_CANDIDATES", candidate_table[i].name, "candidates that this device can run", off);
+    e->candidates |= 1u << i;
+  }
+  cuda_candidates = e->candidates;
+  check(e, cudaDeviceGetAttribute(&cuda_multiprocessors, cudaDevAttrMultiProcessorCount, engine_gpu));
 }
 
 static engine *open_gpu(const engine_kind *kind, precision how, const plan *p)
 {
+  check_kinds(p);
   cuda_engine *e = NEW(cuda_engine, 1);
   const int classes = p->net->classes;
   e->base = (engine){ kind, p }, e->precision = how;
   doing(e, "choosing the device", NULL);
   check(e, cudaSetDevice(engine_gpu));
-  choose_products();
+  choose_candidates(e);
   check(e, cudaStreamCreateWithFlags(&e->stream, cudaStreamNonBlocking));
   open_blas(e);
   e->ties = find_ties(p);
@@ -1266,7 +1307,9 @@ static void gpu_stats_batch(engine *base, const batch *b)
       cuda_join_statistics(l->out.c, e->gathered_n, b->n, e->batch_stat + l->stat, e->gathered + l->stat,
                            e->stream);
   }
+  doing(e, "joining statistics", NULL);
   check(e, cudaGetLastError());
+  if (gpu_waits()) wait(e);
   e->gathered_n += b->n;
   finish(e);
 }
@@ -1447,6 +1490,14 @@ static const char *why_not(const char *kind, int least)
   return *why ? why : NULL;
 }
 
+static int gpu_capability(void)
+{
+  int major = 0, minor = 0;
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, engine_gpu);
+  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, engine_gpu);
+  return 10 * major + minor;
+}
+
 static const char *fp32_off(void) { return why_not("cuda", 75); }
 static const char *tf32_off(void) { return why_not("cuda-tf32", 80); }
 static const char *bf16_off(void) { return why_not("cuda-bf16", 80); }
@@ -1458,14 +1509,14 @@ static engine *open_fp32(const plan *, int), *open_tf32(const plan *, int), *ope
   .stats_begin = gpu_stats_begin, .stats_batch = gpu_stats_batch, .stats_end = gpu_stats_end, \
   .moving = gpu_moving, .put = gpu_put, .get = gpu_get, .put_grad = gpu_put_grad, \
   .get_grad = gpu_get_grad, .forward = gpu_forward, .backward = gpu_backward, \
-  .get_dparam = gpu_get_dparam, .seconds_of = gpu_seconds_of, .ceilings = gpu_ceilings
+  .get_dparam = gpu_get_dparam, .seconds_of = gpu_seconds_of, .ceilings = gpu_ceilings, .capability = gpu_capability
 
 static const engine_kind fp32 = { .name = "cuda", .arithmetic = 1, .tolerance = 1e-5, .why_off = fp32_off, .open = open_fp32,
-                                  GPU_FUNCTIONS };
-static const engine_kind tf32 = { .name = "cuda-tf32", .arithmetic = 1, .tolerance = 5e-4, .why_off = tf32_off,
-                                  .open = open_tf32, GPU_FUNCTIONS };
-static const engine_kind bf16 = { .name = "cuda-bf16", .arithmetic = 1, .tolerance = 4e-3, .why_off = bf16_off,
-                                  .open = open_bf16, GPU_FUNCTIONS };
+                                  .candidates_in = IN_FP32, GPU_FUNCTIONS };
+static const engine_kind tf32 = { .name = "cuda-tf32", .arithmetic = 1, .tolerance = 5e-4, .why_off = tf32_off, .open = open_tf32,
+                                  .candidates_in = IN_TF32, GPU_FUNCTIONS };
+static const engine_kind bf16 = { .name = "cuda-bf16", .arithmetic = 1, .tolerance = 4e-3, .why_off = bf16_off, .open = open_bf16,
+                                  .candidates_in = IN_BF16, GPU_FUNCTIONS };
 
 static engine *open_fp32(const plan *p, int threads) { return (void)threads, open_gpu(&fp32, FP32, p); }
 static engine *open_tf32(const plan *p, int threads) { return (void)threads, open_gpu(&tf32, TF32, p); }

@@ -1,6 +1,7 @@
 /* cuda.h: what the engine's host part (cuda.c, plain C) asks of the kernels (cuda_*.cu). */
 #ifndef CUDA_H
 #define CUDA_H
+#include "candidates.h"
 #include <cuda_runtime_api.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,6 +26,16 @@ static inline size_t act_bytes(precision p) { return p == BF16 ? 2 : 4; }
 
 /* What changes from step to step, in device memory, so that one captured graph serves them all. */
 typedef struct { uint64_t seed; uint32_t epoch; float rate, momentum, l2, keep; } cuda_args;
+/* cuda.h: candidates */
+/* Bits 1 << candidate (candidates.h). Set before a shape's first use; the groups' on a device of capability 9.0 alone. */
+#ifdef __cplusplus
+inline unsigned cuda_candidates = 0;
+inline int cuda_multiprocessors = 0;                 /* of the device; set with cuda_candidates */
+#else
+extern unsigned cuda_candidates;
+extern int cuda_multiprocessors;
+#endif
+static inline bool candidate_on(candidate c) { return cuda_candidates >> c & 1; }
 /* cuda.h: bring cells in */
 /* x (n, h, w, stored) act = turned cell - mean; stored >= c, the channels beyond c are zero. pixels (cells, h, w, c) uint8,
    mean (h, w, c) or NULL, row (n) int, turn (n) uint8 or NULL. */
@@ -143,9 +154,6 @@ size_t conv_room(precision, conv_shape);
 void cuda_conv_weight_gradient(precision, conv_shape, const act *x, const act *dy, void *room, float *dw, cudaStream_t);
 /* The same, one thread a weight, summed in double: slow, a second answer for tests. */
 void cuda_conv_weight_gradient_plain(precision, conv_shape, const act *x, const act *dy, float *dw, cudaStream_t);
-/* Whether convolutions that can use Hopper's products of warp groups (cuda_wgmma.cu) do. Set before a shape's first use, and on a
-   device of capability 9.0 alone. */
-extern bool cuda_group_products;
 /* cuda.h: what other nets need */
 /* Mean over the places of each window that lie inside the image, and its gradient, gathered in a fixed order. */
 void cuda_average_forward(precision, pool_shape, const act *x, act *y, cudaStream_t);

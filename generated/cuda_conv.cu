@@ -385,6 +385,22 @@ static int blocks(const gather *g, int bm, int bn)
   return (g->rows + bm - 1) / bm * ((g->columns + bn - 1) / bn);
 }
 
+static tile_kind least_tile(const gather *g)
+{
+  static const struct { tile_kind kind; int bm, bn; } tiles[] = {
+    { TILE_128_128, 128, 128 }, { TILE_128_64, 128, 64 }, { TILE_64_64, 64, 64 }
+  };
+  const int processors = cuda_multiprocessors > 0 ? cuda_multiprocessors : 1;
+  int64_t least = INT64_MAX;
+  tile_kind kind = TILE_64_64;
+  for (int i = 0; i < 3; i++) {
+    const int64_t rounds = (blocks(g, tiles[i].bm, tiles[i].bn) + processors - 1) / processors;
+    const int64_t sums = rounds * tiles[i].bm * tiles[i].bn;
+    if (sums < least) least = sums, kind = tiles[i].kind;
+  }
+  return kind;
+}
+
 static tile_kind which_tile(precision p, const gather *g)
 {
   int bytes = (int)act_bytes(p), odd = (g->c | g->pitch) * bytes;
@@ -393,6 +409,7 @@ static tile_kind which_tile(precision p, const gather *g)
   if (group_fits(p, g)) return TILE_GROUP;
   if (odd % 16) return plain && p == BF16 && odd % 8 == 0 ? TILE_8_BYTES : TILE_SINGLE;
   if (!plain) return TILE_GENERAL;
+  if (p == FP32 && candidate_on(CANDIDATE_TILES)) return least_tile(g);
   if (g->columns > 64 && blocks(g, 128, 128) >= ENOUGH_BLOCKS) return TILE_128_128;
   return blocks(g, 128, 64) >= ENOUGH_BLOCKS ? TILE_128_64 : TILE_64_64;
 }

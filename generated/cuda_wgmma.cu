@@ -230,12 +230,10 @@ template <class T> __global__ void __launch_bounds__(T::threads, T::blocks) grou
 }
 
 /* group: launch */
-bool cuda_group_products = false;
-
 bool group_fits(precision p, const gather *g)
 {
   const int depth = PIECES * 16 / (int)act_bytes(p);
-  return cuda_group_products && p != FP32 && (g->kernel == 1 || g->kernel == 3 || g->kernel == 5) && g->a == 1 && g->d == 1
+  return candidate_on(CANDIDATE_GROUPS) && p != FP32 && (g->kernel == 1 || g->kernel == 3 || g->kernel == 5) && g->a == 1 && g->d == 1
       && g->c % depth == 0 && (size_t)g->pitch * act_bytes(p) % 16 == 0 && g->columns % 64 == 0 && g->v >= 4 * (g->kernel - 1);
 }
 

@@ -24,10 +24,12 @@ template <precision P> __global__ void wgrad_plain(conv_shape s, const act *x, c
 
 /* wgrad: a tile */
 /* A block of ROWS x COLUMNS warps; a warp has the sums of 64 output channels by `wide` columns by `taps`.
-   Columns are (ky, c) in a row of taps, (ky, kx, c) when taps is 1. vx, vy: numbers of x, of dy in a copy. */
-template <precision P, int ROWS, int COLUMNS, int WIDE, int TAPS, int VX, int VY> struct wgrad_tile {
+   Columns are (ky, c) in a row of taps, (ky, kx, c) when taps is 1. vx, vy: numbers of x, of dy in a copy. pairs: fragments as the
+   candidate tf32-wgrad reads them. */
+template <precision P, int ROWS, int COLUMNS, int WIDE, int TAPS, int VX, int VY, bool PAIRS = false> struct wgrad_tile {
   typedef typename stored<P>::word number;
   static constexpr precision p = P;
+  static constexpr bool pairs = PAIRS;
   enum { wide = WIDE, taps = TAPS, vx = VX, vy = VY, columns = COLUMNS, threads = 32 * ROWS * COLUMNS,
          m = 64 * ROWS, n = WIDE * COLUMNS, depth = P == BF16 ? 32 : 16, halo = TAPS - 1,
          sums = 2 * WIDE * TAPS,
@@ -157,6 +159,13 @@ WORD void take_columns(uint32_t *b0, uint32_t *b1, int half, const float *from)
   b0[half] = v.x, b1[half] = v.y;
 }
 
+/* Two channels of one pixel: rows g and g + 8 of a fragment, in two registers side by side. */
+WORD void take_pair(uint32_t *a, const float *from)
+{
+  const uint2 v = *(const uint2 *)from;
+  a[0] = v.x, a[1] = v.y;
+}
+
 /* wgrad: multiply a tile */
 /* sum[(i * taps + tap) * wide / 4 + j] += y, channel i of this thread's 8, times x, its column j.
    y, x: this warp's corner. */
@@ -206,6 +215,30 @@ template <class T> WORD void multiply_tf32(float *sum, const float *y, const flo
   }
 }
 
+/* sum: as multiply_tf32, with channels and columns in bfloat16's order */
+template <class T> WORD void multiply_pairs(float *sum, const float *y, const float *x)
+{
+  const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+  y += t * T::y_line + 2 * g, x += t * T::x_line + g;
+#pragma unroll
+  for (int k = 0; k < T::depth; k += 8) {
+    uint32_t a[4][4], b[T::wide / 8][2];
+#pragma unroll
+    for (int q = 0; q < 8; q++) take_pair(a[q / 2] + q % 2 * 2, y + (k + q % 2 * 4) * T::y_line + q / 2 * 16);
+#pragma unroll
+    for (int tap = 0; tap < T::taps; tap++) {
+#pragma unroll
+      for (int q = 0; q < T::wide / 4; q++)
+        b[q / 2][q % 2] = __float_as_uint(x[(k + tap + q % 2 * 4) * T::x_line + q / 2 * 8]);
+#pragma unroll
+      for (int i = 0; i < 4; i++)
+#pragma unroll
+        for (int j = 0; j < T::wide / 8; j++)
+          mma_tf32(sum + ((i * T::taps + tap) * (T::wide / 8) + j) * 4, a[i], b[j]);
+    }
+  }
+}
+
 /* sum: as multiply_tf32 */
 template <class T> WORD void multiply_bf16(float *sum, const number<T> *y, const number<T> *x)
 {
@@ -234,7 +267,8 @@ template <class T> WORD void multiply_bf16(float *sum, const number<T> *y, const
 template <class T> WORD void multiply(float *sum, const number<T> *y, const number<T> *x)
 {
   if constexpr (T::p == FP32) multiply_float<T>(sum, y, x);
-  if constexpr (T::p == TF32) multiply_tf32<T>(sum, y, x);
+  if constexpr (T::p == TF32 && !T::pairs) multiply_tf32<T>(sum, y, x);
+  if constexpr (T::pairs) multiply_pairs<T>(sum, y, x);
   if constexpr (T::p == BF16) multiply_bf16<T>(sum, y, x);
 }
 
@@ -254,14 +288,15 @@ WORD void write_pair(float *to, const int *at, float first, float second)
 template <class T> WORD int channel_of(int i)
 {
   const int g = threadIdx.x % 32 / 4;
-  return T::p == BF16 ? i / 2 * 16 + i % 2 * 8 + g : i / 4 * 32 + 4 * g + i % 4;
+  return T::pairs ? i / 2 * 16 + 2 * g + i % 2
+       : T::p == BF16 ? i / 2 * 16 + i % 2 * 8 + g : i / 4 * 32 + 4 * g + i % 4;
 }
 
 /* Columns 2 pair and 2 pair + 1 of this thread begin at this column of its warp. */
 template <class T> WORD int pair_of(int pair)
 {
   const int t = threadIdx.x % 4;
-  return T::p == BF16 ? 8 * pair + 2 * t : pair / 2 * 16 + 4 * t + pair % 2 * 2;
+  return T::p == BF16 || T::pairs ? 8 * pair + 2 * t : pair / 2 * 16 + 4 * t + pair % 2 * 2;
 }
 
 /* Where the sum of channel i, this tap, number e of a pair is. */
@@ -269,7 +304,7 @@ template <class T> WORD int sum_of(int i, int tap, int pair, int e)
 {
   const int fragment = (i / 2 * T::taps + tap) * (T::wide / 8);
   return T::p == FP32 ? (i * T::taps + tap) * (T::wide / 4) + 2 * pair + e
-       : T::p == TF32 ? (fragment + pair / 2 * 2 + e) * 4 + i % 2 * 2 + pair % 2
+       : T::p == TF32 && !T::pairs ? (fragment + pair / 2 * 2 + e) * 4 + i % 2 * 2 + pair % 2
                       : (fragment + pair) * 4 + i % 2 * 2 + e;
 }
 
@@ -403,28 +438,29 @@ template <class T> static size_t wgrad_run(const conv_shape &s, const act *x, co
   return bytes;
 }
 
-template <precision P> static size_t wgrad_any(const conv_shape &s, const act *x, const act *dy, void *room,
-                                               float *dw, cudaStream_t stream)
+template <precision P, bool PAIRS = false>
+static size_t wgrad_any(const conv_shape &s, const act *x, const act *dy, void *room, float *dw, cudaStream_t stream)
 {
   constexpr int w = P == BF16 ? 8 : 4;
   switch (way_of(P, s)) {
-  case ROW_OF_5: return wgrad_run<wgrad_tile<P, 1, 4, 16, 5, w, w> >(s, x, dy, room, dw, stream);
-  case ROW_OF_3: return wgrad_run<wgrad_tile<P, 1, 4, 16, 3, w, w> >(s, x, dy, room, dw, stream);
-  case ROW_OF_3_LARGE: return wgrad_run<wgrad_tile<P, 2, 4, 16, 3, w, w> >(s, x, dy, room, dw, stream);
-  case SQUARE: return wgrad_run<wgrad_tile<P, 2, 2, 64, 1, w, w> >(s, x, dy, room, dw, stream);
-  case SMALL: return wgrad_run<wgrad_tile<P, 1, 4, 32, 1, w, w> >(s, x, dy, room, dw, stream);
-  case IMAGE: return wgrad_run<wgrad_tile<P, 1, 4, 32, 1, 4, w> >(s, x, dy, room, dw, stream);
+  case ROW_OF_5: return wgrad_run<wgrad_tile<P, 1, 4, 16, 5, w, w, PAIRS> >(s, x, dy, room, dw, stream);
+  case ROW_OF_3: return wgrad_run<wgrad_tile<P, 1, 4, 16, 3, w, w, PAIRS> >(s, x, dy, room, dw, stream);
+  case ROW_OF_3_LARGE: return wgrad_run<wgrad_tile<P, 2, 4, 16, 3, w, w, PAIRS> >(s, x, dy, room, dw, stream);
+  case SQUARE: return wgrad_run<wgrad_tile<P, 2, 2, 64, 1, w, w, PAIRS> >(s, x, dy, room, dw, stream);
+  case SMALL: return wgrad_run<wgrad_tile<P, 1, 4, 32, 1, w, w, PAIRS> >(s, x, dy, room, dw, stream);
+  case IMAGE: return wgrad_run<wgrad_tile<P, 1, 4, 32, 1, 4, w, PAIRS> >(s, x, dy, room, dw, stream);
   case SINGLY: break;
   }
-  return wgrad_run<wgrad_tile<P, 1, 4, 32, 1, 1, 1> >(s, x, dy, room, dw, stream);
+  return wgrad_run<wgrad_tile<P, 1, 4, 32, 1, 1, 1, PAIRS> >(s, x, dy, room, dw, stream);
 }
 
 static size_t weight_gradient(precision p, const conv_shape &s, const act *x, const act *dy, void *room,
                               float *dw, cudaStream_t stream)
 {
   return p == FP32 ? wgrad_any<FP32>(s, x, dy, room, dw, stream)
-       : p == TF32 ? wgrad_any<TF32>(s, x, dy, room, dw, stream)
-                   : wgrad_any<BF16>(s, x, dy, room, dw, stream);
+       : p == BF16 ? wgrad_any<BF16>(s, x, dy, room, dw, stream)
+       : candidate_on(CANDIDATE_TF32_WGRAD) ? wgrad_any<TF32, true>(s, x, dy, room, dw, stream)
+                                            : wgrad_any<TF32>(s, x, dy, room, dw, stream);
 }
 
 size_t conv_room(precision p, conv_shape s) { return weight_gradient(p, s, NULL, NULL, NULL, NULL, 0); }

@@ -354,7 +354,7 @@ static description read_description(dataset *ds, const char *folder, int *h, int
   description d = {0};
   char *text = description_text(folder, &d);
   json *j = json_parse(text, d.path);
-  snprintf(ds->name, sizeof ds->name, "%s", required(j, d.path, "name", JSON_TEXT)->text);
+  ds->name = copy_text(required(j, d.path, "name", JSON_TEXT)->text);
   snprintf(ds->kind, sizeof ds->kind, "%s", is_synthetic(j, d.path) ? "synthetic" : "real");
   snprintf(d.sha256, 65, "%s", required(j, d.path, "sha256", JSON_TEXT)->text);
   read_class_list(ds, j, &d);
@@ -507,6 +507,6 @@ void dataset_free(dataset *ds)
   for (int i = 0; i < ds->n; i++) free(ds->file[i]);
   for (int i = 0; i < ds->classes; i++) free((char *)(uintptr_t)ds->class_name[i]);
   for (int i = 0; i < ds->groups; i++) free(ds->group_name[i]);
-  free(ds->pixels), free(ds->label), free(ds->group), free(ds->file), free(ds->class_name),
+  free(ds->name), free(ds->pixels), free(ds->label), free(ds->group), free(ds->file), free(ds->class_name),
     free(ds->group_name), free(ds);
 }

@@ -49,7 +49,7 @@ typedef struct {
   char **group_name;                                 /* (groups) */
   int groups;
   bool grouped;                                      /* at least one group is known */
-  char name[64], kind[16], sha256[65]; /* from dataset.json; SHA-256 of labels.csv as it is now */
+  char *name, kind[16], sha256[65]; /* from dataset.json; SHA-256 of labels.csv as it is now */
 } dataset;
 
 /* Load a data set. Cells of another size than h x w are resized; h = w = 0 keeps the size on the disk.

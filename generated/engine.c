@@ -40,9 +40,40 @@ void batch_check(const plan *p, const batch *b)
   if (b->turn && in.h != in.w)
     die(EXIT_FAIL, "batch", say("turns of %d x %d pixels", in.h, in.w), "squares", NULL);
 }
+/* engine: wait after each launch */
+bool gpu_waits(void)
+{
+  const char *text = getenv("WBCSNET_GPU_SYNC");
+  if (!text || !*text || !strcmp(text, "0")) return false;
+  if (strcmp(text, "1")) die(EXIT_USAGE, "WBCSNET_GPU_SYNC", say("'%s'", text), "0 or 1", NULL);
+  return true;
+}
+/* engine: candidates */
+const char *candidate_off(const engine_kind *k, candidate c)
+{
+  const candidate_row *row = &candidate_table[c];
+  if (!(row->precisions & k->candidates_in)) return say("touches nothing in %s", k->name);
+  const int has = k->capability();
+  if (row->capability && has != row->capability)
+    return say("needs a GPU of compute capability %d.%d, this one has %d.%d", row->capability / 10, row->capability % 10,
+               has / 10, has % 10);
+  return NULL;
+}
+
+const char *candidates_of(const engine_kind *k)
+{
+  static char text[256];
+  *text = 0;
+  for (int i = 0; i < CANDIDATES; i++)
+    if (candidates_asked() >> i & 1 && candidate_table[i].precisions & k->candidates_in)
+      snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", *text ? "," : "", candidate_table[i].name);
+  return *text ? text : NULL;
+}
+
 
 const engine_kind *engine_find(const char *name)
 {
+  candidates_asked(), gpu_waits();                   /* a misspelt one is told on every machine */
   const engine_kind *fastest = NULL;
   const char *names[16] = { "auto" }, *base = split_name(name);
   const bool any = !strcmp(base, "auto"), likely = !any || engine_cuda_likely();

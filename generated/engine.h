@@ -1,6 +1,7 @@
 /* engine.h: what an engine must do. ref and cpu share host.c; the GPU engine is a plugin. */
 #ifndef ENGINE_H
 #define ENGINE_H
+#include "candidates.h"
 #include "plan.h"
 #include "rules.h"
 
@@ -30,6 +31,8 @@ typedef struct {
   /* An operator's output may differ from ref's by this much: root of the summed squared differences over the root of
      the summed squares */
   double tolerance;
+  int candidates_in;                                 /* GPU: its precision's bit in candidates.h; 0: has no candidates */
+  int (*capability)(void);                           /* GPU: 10 major + minor of device engine_gpu */
   /* NULL when this machine can run it, else the reason in one line */
   const char *(*why_off)(void);
   /* allocates every buffer; threads 0: all. The plan must outlive the engine. */
@@ -71,6 +74,10 @@ typedef struct {
      bytes/s read plus written (may be NULL). */
   void (*seconds_of)(engine *, const batch *, const sgd *, int repeat, double *forward, double *backward);
   void (*ceilings)(engine *, double *flop_rate, double *byte_rate);
+  /* For bench, both NULL where there is no choice. Which vectors it computes with: "AVX2"; before open: compute with those
+     vectors (NULL: as it would), every convolution directly or not; false when this processor has none of that name. */
+  const char *(*vectors)(void);
+  bool (*tune)(const char *vectors, bool direct);
 } engine_kind;
 struct engine { const engine_kind *kind; const plan *plan; };        /* the first members of every engine */
 
@@ -80,9 +87,14 @@ extern engine_kind engine_cuda_bf16, engine_cuda_tf32, engine_cuda;  /* filled b
 bool engine_cuda_likely(void);                       /* false: there is no driver, so that why_off() need not be asked */
 const char *engine_cuda_device(int n);               /* a line on GPU n, NULL beyond the last or when the plugin is off */
 extern int engine_gpu;                               /* N of --device cuda:N, set by engine_find */
+bool gpu_waits(void);                                /* WBCSNET_GPU_SYNC=1: a GPU engine waits after each launch, to name what fails */
 /* by name; "auto" is the faster of cpu and cuda that is usable. Dies with EXIT_NODEVICE when it is off, EXIT_USAGE
    when unknown. */
 const engine_kind *engine_find(const char *name);
 /* What every engine asks of a batch before it touches memory; dies with EXIT_FAIL. */
 void batch_check(const plan *, const batch *);
+/* NULL when a candidate can be computed by this engine on this device, else why not */
+const char *candidate_off(const engine_kind *, candidate);
+/* The names of the candidates that are on and touch this engine, as part of a run's identity; NULL: none */
+const char *candidates_of(const engine_kind *);
 #endif

@@ -35,7 +35,8 @@ run_state fit_open(run_folder *r, const char *folder, const fit *t, const char *
   char *recipe = built(&b, NULL);
   const run_config c = { .ds = t->ds, .net = t->name, .title = t->title, .set = t->set, .net_sha256 = t->sha256,
                          .recipe = recipe, .folds = t->folds, .fold = t->fold, .subset = t->subset, .learn = t->learn,
-                         .seed = t->seed, .init = t->init, .device = t->device, .engine = t->engine, .method = t->method };
+                         .seed = t->seed, .init = t->init, .device = t->device, .engine = t->engine, .method = t->method,
+                         .candidates = t->candidates };
   run_open(r, folder, &c, pool);
   free(recipe);
   return run_look(r, true);

@@ -9,7 +9,7 @@ typedef struct {
   int folds, fold, subset, learn, threads;           /* learn: of the training cells, 0: all */
   uint64_t seed;
   const char *name, *title, *set, *sha256;           /* in place of a net */
-  const char *recipe, *with, *device;
+  const char *recipe, *with, *device, *candidates;   /* candidates: of a GPU engine, or NULL */
   int engine, method;                                /* the numbers of their arithmetic, see run_identity */
   const char *init;                                  /* SHA-256 of the weights that it stands on, or NULL */
   double params, flop, seconds, rate;                /* flop: of an image, or NAN; cells a second */

@@ -160,7 +160,8 @@ static fit describe_fold(const frozen *z, const int *fold_of, int fold, fold_wor
   return (fit){ .ds = z->ds, .fold_of = fold_of, .folds = z->folds, .fold = fold, .subset = z->subset,
                 .threads = z->threads, .seed = z->seed, .name = "frozen", .title = w->title, .set = w->set,
                 .sha256 = n->sha256, .recipe = "logistic", .with = w->with, .device = z->kind->name,
-                .engine = z->kind->arithmetic, .method = LOGISTIC, .init = z->m->sha256, .flop = n->flop, .learn = z->learn };
+                .engine = z->kind->arithmetic, .method = LOGISTIC, .candidates = candidates_of(z->kind), .init = z->m->sha256,
+                .flop = n->flop, .learn = z->learn };
 }
 
 static void compute_fold(frozen *z, fit *f, int among, const run_folder *r)
@@ -213,7 +214,8 @@ static void record_no_beginning(const frozen *z, const char *fold_text, const ch
     run_folder r;
     const fit f = { .ds = z->ds, .fold_of = fold_of, .folds = z->folds, .fold = i, .subset = z->subset, .threads = z->threads,
                     .seed = z->seed, .name = "frozen", .title = "frozen", .set = "", .sha256 = "", .recipe = "logistic", .with = "",
-                    .device = z->kind->name, .engine = z->kind->arithmetic, .method = LOGISTIC, .init = init, .flop = NAN,
+                    .device = z->kind->name, .engine = z->kind->arithmetic, .method = LOGISTIC,
+                    .candidates = candidates_of(z->kind), .init = init, .flop = NAN,
                     .params = NAN, .rate = NAN, .learn = z->learn };
     if (fit_open(&r, folder, &f, z->pool) == RUN_OPEN) fit_write(&r, &f, NULL);
     run_close(&r), free(folder);

@@ -1,42 +1,8 @@
 #include "host.h"
 #include "base.h"
-#include <errno.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-
-/* host: take memory */
-enum { HUGE_PAGE = 1 << 21 };
-
-static size_t room_bytes(size_t floats)
-{
-  size_t bytes = floats * sizeof(float), unit = bytes < HUGE_PAGE ? 4096 : HUGE_PAGE;
-  return (bytes + !bytes + unit - 1) / unit * unit;
-}
-
-float *host_room(size_t floats)
-{
-  size_t bytes = room_bytes(floats), extra = bytes < HUGE_PAGE ? 0 : HUGE_PAGE;
-  char *p = mmap(NULL, bytes + extra, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (p == MAP_FAILED)
-    die(EXIT_FAIL, "memory", say("no room for %zu MB: %s", bytes >> 20, strerror(errno)),
-        "enough memory for this net and batch",
-        "use a smaller batch or net; wbcsnet describe prints what a net needs");
-  if (!extra) return (float *)(void *)p;
-  size_t before = -(uintptr_t)p % HUGE_PAGE;
-  if (before) munmap(p, before);
-  if (extra - before) munmap(p + before + bytes, extra - before);
-#ifdef MADV_HUGEPAGE
-  madvise(p + before, bytes, MADV_HUGEPAGE);
-#endif
-  return (float *)(void *)(p + before);
-}
-
-void host_release(float *p, size_t floats)
-{
-  if (p) munmap(p, room_bytes(floats));
-}
 
 /* host: open and close */
 engine *host_open(const engine_kind *kind, const host_op *op, const plan *p, int threads)
@@ -45,9 +11,9 @@ engine *host_open(const engine_kind *kind, const host_op *op, const plan *p, int
   const net *n = p->net;
   h->base = (engine){ kind, p };
   h->op = op, h->threads = threads > 0 ? threads : omp_get_max_threads();
-  h->act = host_room(p->act_floats), h->grad = host_room(p->grad_floats);
-  h->param = host_room(n->param_floats), h->dparam = host_room(n->param_floats),
-    h->velocity = host_room(n->param_floats);
+  h->act = new_floats(p->act_floats), h->grad = new_floats(p->grad_floats);
+  h->param = new_floats(n->param_floats), h->dparam = new_floats(n->param_floats),
+    h->velocity = new_floats(n->param_floats);
   h->stat = NEW(float, n->stat_floats), h->batch_stat = NEW(float, n->stat_floats),
     h->gathered = NEW(double, n->stat_floats);
   h->updated = NEW(bool, n->params);
@@ -64,9 +30,9 @@ void host_close(engine *e)
   for (int i = 0; i < p->steps; i++)
     if (h->op[p->step[i].kind].close) h->op[p->step[i].kind].close(h, i);
     else free(h->work[i]);
-  host_release(h->act, p->act_floats), host_release(h->grad, p->grad_floats);
-  host_release(h->param, p->net->param_floats), host_release(h->dparam, p->net->param_floats),
-    host_release(h->velocity, p->net->param_floats);
+  free_floats(h->act, p->act_floats), free_floats(h->grad, p->grad_floats);
+  free_floats(h->param, p->net->param_floats), free_floats(h->dparam, p->net->param_floats),
+    free_floats(h->velocity, p->net->param_floats);
   free(h->stat), free(h->batch_stat), free(h->gathered), free(h->updated), free(h->work), free(h);
 }
 

@@ -67,11 +67,6 @@ static inline void sgd_apply(const sgd *s, int k, double decay, float *w, float 
 /* host: interface */
 engine *host_open(const engine_kind *, const host_op *, const plan *, int threads);
 
-/* Zeroed memory, on huge pages where the system has them; host_release takes the same count. Dies with
-   EXIT_FAIL when there is none. */
-float *host_room(size_t floats);
-void host_release(float *, size_t floats);
-
 /* The functions that ref and cpu share: an engine_kind lists name, why_off, open, and HOST_FUNCTIONS. */
 void host_close(engine *), host_write_state(engine *, const net_state *),
   host_read_state(engine *, net_state *);

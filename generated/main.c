@@ -4,44 +4,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* declare the subcommands */
-int cmd_import(int argc, char **argv);
-int cmd_data(int argc, char **argv);
-int cmd_synth(int argc, char **argv);
-int cmd_samples(int argc, char **argv);
-int cmd_folds(int argc, char **argv);
-int cmd_describe(int argc, char **argv);
-int cmd_bench(int argc, char **argv);
-int cmd_train(int argc, char **argv);
-int cmd_predict(int argc, char **argv);
-int cmd_classical(int argc, char **argv);
-int cmd_frozen(int argc, char **argv);
-int cmd_summarise(int argc, char **argv);
-int cmd_verdict(int argc, char **argv);
-int cmd_features(int argc, char **argv);
-int cmd_doctor(int argc, char **argv);
+#define SUBCOMMAND(name, does) int cmd_##name(int argc, char **argv);
+#include "commands.h"
+#undef SUBCOMMAND
+
 static const struct { const char *name; int (*run)(int, char **); const char *does; } commands[] = {
-  /* the table of subcommands */
-  { "import", cmd_import, "bring images of cells into a data set" },
-  { "data", cmd_data, "verify data sets and say what they are" },
-
-  { "synth", cmd_synth, "draw a data set: smears of the five classes" },
-  { "samples", cmd_samples, "a mosaic of typical cells, one row for each class (Fig. 1)" },
-
-  { "folds", cmd_folds, "deal a data set into folds and show them" },
-
-  { "describe", cmd_describe, "print a net's layers, parameters, work and memory" },
-  { "bench", cmd_bench, "time training, inference and every operator" },
-  { "train", cmd_train, "train one net: one job with its own run folder" },
-  { "predict", cmd_predict, "classify images with trained weights" },
-
-
-  { "classical", cmd_classical, "segment, measure and discriminate: the pipeline before nets" },
-  { "frozen", cmd_frozen, "a trained net's features, a linear classifier" },
-  { "summarise", cmd_summarise, "score, pool and compare run folders" },
-  { "verdict", cmd_verdict, "hold results against the paper's claims" },
-  { "features", cmd_features, "draw what a trained net's filters answer to one cell" },
-  { "doctor", cmd_doctor, "say what this build and this machine can do" },
+#define SUBCOMMAND(name, does) { #name, cmd_##name, does },
+#include "commands.h"
 };
 
 /* say what there is */

@@ -1,4 +1,5 @@
 #include "measure.h"
+#include "pieces.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

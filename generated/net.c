@@ -437,8 +437,8 @@ static void check_net(net_reader *r)
     bool product = l->kind == LAYER_CONV || l->kind == LAYER_FC;
     n->train_flop += l->flop * (product && from->kind == LAYER_INPUT ? 2 : 3);
   }
-  if (!n->name[0]) r->line = 1, bad_net(r, "no name", "a line 'name WORD'", NULL);
-  if (!n->title[0]) memcpy(n->title, n->name, sizeof n->title);
+  if (!n->name) r->line = 1, bad_net(r, "no name", "a line 'name WORD'", NULL);
+  if (!n->title) n->title = copy_text(n->name);
 }
 
 /* net: read a file */
@@ -458,21 +458,20 @@ static void keep_text(net_reader *r, builder *kept)
   for (int i = 0; i < r->words; i++) build(kept, "%s%c", r->word[i], i + 1 < r->words ? ' ' : '\n');
 }
 
-static void keep_name(net_reader *r, char *to, size_t size)
+static void keep_name(net_reader *r, char **to)
 {
-  size_t used = 0;
+  builder b = {0};
   if (r->words < 2) bad_net(r, say("'%s' alone", r->word[0]), say("%s and a text", r->word[0]), NULL);
-  for (int i = 1; i < r->words; i++)
-    used += (size_t)snprintf(to + used, size - used, "%s%s", i > 1 ? " " : "", r->word[i]),
-    used = used < size ? used : size - 1;
+  for (int i = 1; i < r->words; i++) build(&b, "%s%s", i > 1 ? " " : "", r->word[i]);
+  free(*to), *to = built(&b, NULL);
 }
 
 static void read_line(net_reader *r, const char *set, char *classes)
 {
   net *n = r->n;
   const char *word = r->word[0];
-  if (!strcmp(word, "name")) { keep_name(r, n->name, sizeof n->name); return; }
-  if (!strcmp(word, "title")) { keep_name(r, n->title, sizeof n->title); return; }
+  if (!strcmp(word, "name")) { keep_name(r, &n->name); return; }
+  if (!strcmp(word, "title")) { keep_name(r, &n->title); return; }
   if (!n->layers) set_params(r, set);
   replace_params(r);
   if (!keep_if(r)) return;
@@ -530,7 +529,7 @@ net *net_load(const char *path, const char *set, int classes)
 void net_free(net *n)
 {
   if (!n) return;
-  free(n->path), free(n->text), free(n->layer), free(n->param), free(n);
+  free(n->path), free(n->name), free(n->title), free(n->text), free(n->layer), free(n->param), free(n);
 }
 
 int net_layer(const net *n, const char *name)

@@ -54,7 +54,7 @@ typedef struct {
 
 /* net: a net */
 typedef struct {
-  char name[64], title[64], sha256[65];              /* sha256 of text */
+  char *name, *title, sha256[65];                    /* sha256 of text */
   /* text: comments dropped, $parameters and classes replaced; a net file in itself */
   char *path, *text;
   int layers, params, classes;

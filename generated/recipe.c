@@ -113,9 +113,12 @@ recipe recipe_load(const char *path, const char *with)
   recipe r = { .name = "" };
   bool seen[KEYS] = { false };
   const char *slash = strrchr(path, '/');
-  snprintf(r.name, sizeof r.name, "%s", slash ? slash + 1 : path);
-  char *dot = strstr(r.name, ".conf");
-  if (dot && !dot[5]) *dot = 0;
+  const char *name = slash ? slash + 1 : path;
+  size_t n = strlen(name);
+  if (n > 5 && !strcmp(name + n - 5, ".conf")) n -= 5;
+  if (n >= sizeof r.name)
+    die(EXIT_USAGE, path, say("a name of %zu letters", n), say("at most %zu", sizeof r.name - 1), "give the recipe a shorter one");
+  memcpy(r.name, name, n);
   for (int i = 0; i < KEYS; i++)
     if (keys[i].kind == KEY_REAL) *(double *)((char *)&r + keys[i].place) = keys[i].otherwise;
     else *(int *)((char *)&r + keys[i].place) = (int)keys[i].otherwise;

@@ -29,6 +29,7 @@ static char *config_text(const run_config *c)
   build(&b, ", \"device\": "), build_json(&b, c->device);
   if (c->engine > 1 || c->method > 1)
     build(&b, ", \"arithmetic\": {\"engine\": %d, \"method\": %d}", c->engine, c->method);
+  if (c->candidates) build(&b, ", \"candidates\": "), build_json(&b, c->candidates);
   build(&b, "}");
   return built(&b, NULL);
 }

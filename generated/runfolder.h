@@ -14,6 +14,7 @@ typedef struct {
   const char *init;                                  /* SHA-256 of the weights that it begins from, or NULL */
   const char *device;
   int engine, method;                                /* the numbers of their arithmetic, see run_identity */
+  const char *candidates;                            /* of a GPU engine, section "Candidates"; NULL: none */
 } run_config;
 
 /* run folder: interface of a writer */

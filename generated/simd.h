@@ -72,7 +72,7 @@ typedef struct {
 const simd *simd_best(void);       /* the widest this processor has, unless another is forced */
 const simd *const *simd_all(void); /* those this processor has, the widest first, NULL behind */
 
-/* For tests and bench: take this set; compute every convolution directly. Set them before an engine is
+/* For tests and the engine's tune: take this set; compute every convolution directly. Set them before an engine is
    opened. */
 extern const simd *simd_forced;
 extern bool simd_direct;

@@ -526,7 +526,8 @@ static void write_scores(const summary *s)
 {
   atomic_file *out;
   FILE *f = open_dat(s, "scores", &out);
-  fprintf(f, "# arm: then value, low, high of accuracy, recall, specificity, precision, f1\n");
+  fprintf(f, "# arm: then value, low, high of ");
+  for (int i = 0; i < SCORE_COUNT; i++) fprintf(f, "%s%s", score_name[i], i + 1 < SCORE_COUNT ? ", " : "\n");
   for (int a = 0; a < s->arms; a++) {
     if (!find_value(&s->table, say("%s/%s/accuracy", s->experiment, s->arm[a].name))) continue;
     fprintf(f, "%s", s->arm[a].name);
@@ -572,7 +573,7 @@ static void write_results(const summary *s)
   write_values_tex(a->f, &s->table);
   file_commit(a), free(path);
   path = join("%s/results.json", s->out), a = file_create(path);
-  fprintf(a->f, "{\"experiment\": \"%s\", \"runs\": [", s->experiment);
+  fputs("{\"experiment\": ", a->f), json_put_text(a->f, s->experiment), fputs(", \"runs\": [", a->f);
   for (int i = 0; i < s->runs; i++) {
     fputs(i ? ",\n  " : "\n  ", a->f), fputs("{\"run\": ", a->f), json_put_text(a->f, s->run[i].path);
     fputs(", \"weights_sha256\": ", a->f), json_put_text(a->f, json_text(s->run[i].record, "weights_sha256", ""));

@@ -27,7 +27,7 @@ typedef struct {
   plan *plan;
   recipe r;
   const engine_kind *kind;
-  char *stand_in, *recipe, *init, title[128];        /* recipe: as JSON; init: names the weights that it begins from, or NULL */
+  char *stand_in, *recipe, *init, *title;            /* recipe: as JSON; init: names the weights that it begins from, or NULL */
   run_folder folder;
   int *fold_of, *train, *test, trains, tests;        /* rows of ds */
   int per_epoch, iterations;
@@ -502,8 +502,7 @@ static void read_inputs(job *j)
   }
   j->kind = engine_find(j->device);
   name_first_weights(j);
-  snprintf(j->title, sizeof j->title, "%s seed %llu fold %s", j->net->name,
-           (unsigned long long)j->seed, j->fold_text);
+  j->title = join("%s seed %llu fold %s", j->net->name, (unsigned long long)j->seed, j->fold_text);
 }
 
 static void prepare(job *j)
@@ -579,7 +578,7 @@ static void free_job(job *j)
   if (j->engine) j->engine->kind->close(j->engine);
   if (j->plan) plan_free(j->plan);
   net_free(j->net), dataset_free(j->ds);
-  free(j->stand_in), free(j->recipe), free(j->init), free(j->fold_of), free(j->train), free(j->test), free(j->mean),
+  free(j->stand_in), free(j->recipe), free(j->init), free(j->title), free(j->fold_of), free(j->train), free(j->test), free(j->mean),
       free(j->class_weight), free(j->factor);
   free(j->state.param), free(j->state.velocity), free(j->state.stat), free(j->order), free(j->turn), free(j->loss),
       free(j->accuracy);
@@ -627,7 +626,7 @@ static void check_flags(job *j)
 {
   const struct { const char *flag, *value; } need[] = {
     { "--data", j->data }, { "--net", j->net_path }, { "--recipe", j->recipe_path }, { "--out", j->out } };
-  for (int i = 0; i < 4; i++)
+  for (int i = 0; i < (j->identity_only ? 3 : 4); i++)
     if (!need[i].value)
       die(EXIT_USAGE, need[i].flag, "no value", "one: train cannot do without it", "wbcsnet train --help");
   char *end;
@@ -658,7 +657,8 @@ static run_config config_of(job *j)
   return (run_config){ .ds = j->ds, .net = j->net->name, .title = j->net->title, .set = j->set ? j->set : "",
                        .net_sha256 = j->net->sha256, .recipe = j->recipe, .folds = j->folds, .fold = j->fold,
                        .subset = j->subset, .learn = j->learn, .ungrouped = j->ungrouped, .seed = j->seed, .init = j->init,
-                       .device = j->kind->name, .engine = j->kind->arithmetic, .method = TRAINING };
+                       .device = j->kind->name, .engine = j->kind->arithmetic, .method = TRAINING,
+                       .candidates = candidates_of(j->kind) };
 }
 
 static void print_identity(job *j)

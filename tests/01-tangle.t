@@ -23,6 +23,18 @@ else
     for i in 1 2 3 4; do n=$((n + 1)); echo "ok $n # SKIP no noweb here"; done
 fi
 
+# arrows FOLDER: which file, without its ending, includes which
+arrows() { for f in "$1"/*.[ch] "$1"/*.cu; do b=${f##*/}; sed -n 's/^ *#include "\(.*\)\.h".*/\1/p' "$f" | sed "s/^/${b%.*} /"; done | awk '$1 != $2' | sort -u; }
+arrows generated >"$tmp/arrows"
+tsort "$tmp/arrows" >/dev/null 2>"$tmp/loop"
+ok $? "no circle among $(ls generated/*.c generated/*.cu | wc -l) files and $(wc -l <"$tmp/arrows") arrows between them"
+sed 's/^/# /' "$tmp/loop"
+{ cat "$tmp/arrows"; echo 'base train'; } | tsort >/dev/null 2>&1
+ok $(($? == 0)) "a circle would be found"
+grep -vE '^(cpu|host|ref|simd[a-z0-9_]*) ' "$tmp/arrows" | grep -E ' (host|simd[a-z0-9_]*)$' >"$tmp/door"
+ok $(($? == 0)) "only the CPU's engines know their insides; others come through engine.h"
+sed 's/^/# /' "$tmp/door"
+
 # A chunk is read in one look: 45 lines at most, and nothing wider than 150 columns.
 cat >"$tmp/chunks.awk" <<'AWK'
 /^<<.*>>=$/ { name = $0; lines = 0; code = 1; next }

@@ -133,7 +133,7 @@ static void conv_cases(const engine_kind *kind, worst *w, int cases)
   }
 }
 
-/* Channels in whole stages and columns in whole tiles: what a GPU gives to the products of warp groups (WBCSNET_WGMMA=1). */
+/* Channels in whole stages and columns in whole tiles: what a GPU gives to the products of warp groups (the candidate groups). */
 static void broad_cases(const engine_kind *kind, worst *w)
 {
   static const struct { int h, w, c, f, kernel, n; const char *pad, *after; } list[] = {
@@ -336,7 +336,7 @@ int main(int argc, char **argv)
   for (int i = 0; engine_kinds[i]; i++) {
     const engine_kind *kind = engine_kinds[i];
     if (!engine_wanted(kind->name)) continue;
-    if (kind->why_off()) { skip(say("engine %s: %s", kind->name, kind->why_off())); continue; }
+    if (kind->why_off()) { engine_off(kind->name, say("%s: %s", kind->name, kind->why_off())); continue; }
     tolerance = kind->tolerance;
     kept_bits = !strcmp(kind->name, "cuda-bf16") ? 7 : !strcmp(kind->name, "cuda-tf32") ? 10 : 23;
     const bool ref = kind == &engine_ref;            /* against itself a few cases show that nothing crashes */

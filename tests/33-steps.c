@@ -280,7 +280,7 @@ int main(void)
   for (int i = 0; engine_kinds[i]; i++) {
     const engine_kind *k = engine_kinds[i];
     if (!engine_wanted(k->name)) continue;
-    if (k->why_off()) { skip(say("engine %s: %s", k->name, k->why_off())); continue; }
+    if (k->why_off()) { engine_off(k->name, say("%s: %s", k->name, k->why_off())); continue; }
     slack = k->tolerance > 1e-4 ? k->tolerance : 0;
     update_by_hand(k), statistics_by_hand(k), dropout_masks(k), turns_by_hand(k), loss_by_hand(k), operators_by_hand(k), ties_by_hand(k);
     other_operators_by_hand(k);

@@ -86,6 +86,12 @@ for (['memory=1', 'no unit'], ['fp32=1', 'no memory'], ['fp32=x,memory=1', 'no n
 my $bad = `$wbcsnet bench --vectors none 2>&1`;
 is($? >> 8, 2, 'an unknown set is a usage error');
 like($bad, qr/found 'none'; expected/, 'that names what there is');
+for my $flag ('--vectors AVX2', '--direct') {
+    my $no = `$wbcsnet bench $small --device ref $flag 2>&1`;
+    ok($? >> 8 == 2 && $no =~ /found --device ref; expected an engine that has the choice/, "$flag is an error for an engine without the choice") or diag $no;
+}
+my $plain = eval { decode_json(scalar `$wbcsnet bench $small --device ref --json 2>/dev/null`) };
+ok($plain && exists $plain->{vectors} && !defined $plain->{vectors} && $json->{vectors}, 'JSON names vectors only where there are any') or diag $@;
 `$wbcsnet bench --batch 0 2>&1`;
 is($? >> 8, 2, 'so is a batch of none');
 done_testing();

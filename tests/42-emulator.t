@@ -16,6 +16,12 @@ for my $name (qw(reverse sums copies tf32 bf16 atomics graph)) {
     }
 }
 
+# Sums of products are rounded as EMU_TRUNCATE says.
+for my $rule (['' => 'rounded to the nearest'], [1 => 'cut toward zero'], [2 => 'cut toward zero, addends too']) {
+    my ($good, $seen) = run('rounding', EMU_TRUNCATE => $rule->[0]);
+    ok($good && $seen eq "# sums of products are $rule->[1]\nright\n", "EMU_TRUNCATE='$rule->[0]': sums are $rule->[1]", $seen);
+}
+
 # What is planted => how it shows: by a message, or by a wrong result in at least one order of the threads.
 my $sanitizer = 'AddressSanitizer: (?:SEGV|DEADLYSIGNAL|use-after-poison)';
 my @faults = (

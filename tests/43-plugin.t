@@ -70,6 +70,31 @@ if (-e $emulated) {
     delete local $ENV{WBCSNET_CUDA};
 } else { skip(33, 'the emulated plugin is not built') }
 
+# ---- a test that was told to run on a device, and finds none, fails; one that nobody told skips ----
+sub tap { my ($test, %set) = @_; delete local @ENV{qw(WBCSNET_ENGINES WBCSNET_CUDA)}; local @ENV{keys %set} = values %set; my $seen = `$test 2>&1`; ($?, $seen) }
+if (-e $emulated && -x "$B/tests/48-cuda-engine.t") {
+    for my $test (qw(31-operators 33-steps 48-cuda-engine)) {
+        for my $told ([WBCSNET_CUDA => $emulated, EMU_DEVICES => 0], [WBCSNET_CUDA => "$tmp/none.so"], [WBCSNET_CUDA => $emulated, EMU_DEVICES => 'e35']) {
+            my ($code, $seen) = tap("$B/tests/$test.t", WBCSNET_ENGINES => 'cuda', @$told);
+            ok($code && $seen =~ /^not ok \d+ - engine cuda, which WBCSNET_ENGINES="cuda" asks for: /m && $seen !~ /SKIP/, "$test without its device fails (@$told)", "exit $code\n$seen");
+        }
+        my ($code, $seen) = tap("$B/tests/$test.t", WBCSNET_ENGINES => 'cuba', WBCSNET_CUDA => $emulated);
+        ok($code && $seen =~ /^not ok \d+ - something was tested/m, "$test of an engine that there is not fails", "exit $code\n$seen");
+    }
+    my ($code, $seen) = tap("$B/tests/48-cuda-engine.t", WBCSNET_CUDA => "$tmp/none.so");
+    ok($code == 0 && $seen =~ /^ok 1 # SKIP cuda-bf16: no plugin/m, 'a test that nobody told where to run skips, aloud', "exit $code\n$seen");
+    ($code, $seen) = tap("$B/tests/33-steps.t", WBCSNET_ENGINES => 'cuda:1', WBCSNET_CUDA => $emulated, EMU_DEVICES => 2);
+    ok($code == 0 && $seen =~ /^ok \d+ - cuda/m, 'cuda:1 is asked for and there', "exit $code\n$seen");
+    ($code, $seen) = tap("$B/tests/33-steps.t", WBCSNET_ENGINES => 'cuda:1', WBCSNET_CUDA => $emulated);
+    ok($code && $seen =~ /asks for: cuda: no GPU 1/m, 'or not', "exit $code\n$seen");
+    for my $test ("$B/emu/conv", map { "$B/tests/$_.t" } qw(42-words 46-wgrad-kernels 47-ops-kernels 48-group-kernels)) {
+        ($code, $seen) = tap($test, EMU_DEVICES => 0);
+        ok($code && $seen =~ /^(?:Bail out! no CUDA device|not ok 1 - a CUDA device)/m, "$test without a device fails", "exit $code\n$seen");
+    }
+    ($code, $seen) = tap("perl tests/49-cuda-resume.t", WBCSNET_ENGINES => 'cuda', WBCSNET => $wbcsnet);
+    ok($code && $seen =~ /^not ok 1 - cuda: an undisturbed run/m || -e '/dev/nvidiactl', '49-cuda-resume on a device that is not there fails', "exit $code\n$seen");
+} else { skip(21, 'no emulated plugin, or no compiled tests here') }
+
 # ---- the real plugin, where nvcc built one ----
 my $real = abs_path("$B/libwbcsnet_cuda.so") // '';
 if (-e $real) {

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # The GPU engine without a GPU: its host half and all its kernels, emulated, in the tests that every engine must pass; threads forwards
-# and backwards. A few cases of each operator; make gpu-check runs all of them on a device.
+# and backwards, sums of products rounded to the nearest and cut toward zero. A few cases of each operator; make gpu-check runs all of them
+# on a device.
 use strict; use warnings;
 use Cwd 'abs_path';
 my $B = $ENV{WBCSNET_B} // 'build';
@@ -12,14 +13,15 @@ $ENV{WBCSNET_ENGINES} = 'cuda cuda-tf32 cuda-bf16';
 $ENV{OPERATOR_CASES} //= $asan ? 3 : 15;
 $ENV{ASAN_OPTIONS} = 'detect_leaks=0';
 
-# Side by side, for each waits for nobody: the order of threads, the test.
+# Side by side, for each waits for nobody: the order of threads, the test. What threads backwards find is another thing than what cut sums
+# find, so that one run looks for both.
 my (@jobs, $n);
 for my $order (1, -1) {
-    for my $test ('31-operators', '33-steps') {
+    my $cut = $order < 0 ? 1 : 0;
+    for my $test ('31-operators', '33-steps', $order > 0 ? '48-cuda-engine' : ()) {
         my $program = "$B/tests/$test.t";
-        next unless -x $program;
-        open my $out, "EMU_ORDER=$order $program 2>&1 |" or die;
-        push @jobs, [$order < 0 ? 'backwards' : 'forwards', $test, $out];
+        open my $out, "EMU_ORDER=$order EMU_TRUNCATE=$cut $program 2>&1 |" or die;
+        push @jobs, [$order < 0 ? 'backwards and sums cut toward zero' : 'forwards', $test, $out];
     }
 }
 my %engines;

@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# The convolution kernels under the emulator: right over odd shapes in every order of the threads; each barrier, wait and guard is missed.
+# The convolution kernels under the emulator: right over odd shapes in every order of the threads, whether sums are rounded or cut; each barrier, wait and guard is missed.
 use strict; use warnings;
 my $B = $ENV{WBCSNET_B} // 'build';
 unless (-x "$B/emu/conv") { print "1..0 # SKIP no C++ compiler here, so there is no emulator\n"; exit }
@@ -8,10 +8,11 @@ my $n = 0;
 sub ok { my ($good, $what, $seen) = @_; $n++; print $good ? '' : 'not ', "ok $n - $what\n"; unless ($good) { print "# $_\n" for split /\n/, $seen } }
 
 for my $order (1, -1) {
-    my $seen = `EMU_ORDER=$order $B/emu/conv 2>&1`;
+    my $cut = $order < 0 ? 1 : 0;
+    my $seen = `EMU_ORDER=$order EMU_TRUNCATE=$cut $B/emu/conv 2>&1`;
     my $tests = () = $seen =~ /^ok/mg;
     my $bad = join '', grep { !/^ok|^# [0-9]/ } split /^/, $seen;
-    ok($? == 0 && $tests > 400, "$tests results are right, threads in order $order", $bad);
+    ok($? == 0 && $tests > 400, "$tests results are right, threads in order $order, sums of products " . ($cut ? 'cut toward zero' : 'rounded'), $bad);
 }
 
 my $planted = -x "$B/emu/conv-planted" && open my $f, '<', "$B/emu/cuda_conv.cu";

@@ -1,5 +1,5 @@
-/* The kernels of the weights' gradient (cuda_wgrad.cu) against a double loop: emulated, in two orders of the threads; or, compiled by
-   nvcc and linked with the plugin, on a device. */
+/* The kernels of the weights' gradient (cuda_wgrad.cu) against a double loop: emulated, in two orders of the threads and with sums cut as
+   tensor cores cut them; or, compiled by nvcc and linked with the plugin, on a device. */
 #include "cuda.h"
 #include "kernels.h"
 #include "tap.h"
@@ -74,9 +74,24 @@ static double fetched(job *j, const char *what)
   return distance(j->found, j->expected, j->count);
 }
 
-static void one(precision p, conv_shape s, const char *why)
+/* How far the sums may be from exact ones, norm over norm. A weight sums T partial results, in each of `slices` slices.
+   Each rounding to the nearest is wrong by 2^-24 of a partial sum at most, in a direction of its own, and partial sums of drawn numbers are
+   smaller than the whole: sqrt(T) 2^-24. In fp32 that is all, T the pixels; in other precisions it is what the emulator does without
+   EMU_TRUNCATE, and the sum over slices. An instruction of a tensor core adds 8 (TF32) or 16 (bfloat16) pixels and cuts the sum toward
+   zero: wrong by 2^-23 of it at most, always in the same direction, so that the errors of a slice add up: T 2^-23, T its instructions. */
+static double allowed(const job *j)
 {
-  static const char *const name[] = { "fp32", "tf32", "bf16" }, *const order[] = { "1", "-1" };
+  const conv_shape s = j->s;
+  const double pixels = (double)s.n * s.oh * (s.ow + s.kernel - 1), slices = fmax(1, (double)(j->room / 4 / j->count));
+  const double rounded_sums = sqrt(pixels + slices + 1) * 0x1p-24;
+  if (j->p == FP32) return rounded_sums;
+  return rounded_sums + (ceil(pixels / slices / (j->p == BF16 ? 16 : 8)) + 1) * 0x1p-23;
+}
+
+/* candidates: those that are on */
+static void one(precision p, unsigned candidates, conv_shape s, const char *why)
+{
+  static const char *const name[] = { "fp32", "tf32", "bf16" }, *const order[] = { "1", "-1", "1" }, *const cut[] = { "0", "0", "1" };
   const size_t in = (size_t)(s.n * s.h * s.w), out = (size_t)(s.n * s.oh * s.ow);
   const bool image = s.c == 3 && s.c_pitch == 4;
   float *x = NEW(float, in * (size_t)s.c), *dy = NEW(float, out * (size_t)s.o), *again;
@@ -85,23 +100,25 @@ static void one(precision p, conv_shape s, const char *why)
   j.expected = NEW(double, j.count), j.found = NEW(float, j.count), again = NEW(float, j.count);
   j.work = on_device(again, 0), j.dw = on_device(again, j.count * 4);
   if (j.room) cudaFree(j.work), cudaMalloc(&j.work, j.room);
+  cuda_candidates = candidates;
   reference(s, x, dy, j.expected);
   poison(&j);
   cuda_conv_weight_gradient_plain(p, s, (const act *)j.x, (const act *)j.dy, (float *)j.dw, 0);
   const double plain = fetched(&j, "plain");
-  double tiles[2];
+  double tiles[3] = { 0 };
   bool same = true;
-  for (int i = 0; i < 2; i++) {
-    setenv("EMU_ORDER", order[i], 1);
+  for (int i = 0; i < (p == FP32 ? 2 : 3); i++) {
+    setenv("EMU_ORDER", order[i], 1), setenv("EMU_TRUNCATE", cut[i], 1);
     poison(&j);
     cuda_conv_weight_gradient(p, s, (const act *)j.x, (const act *)j.dy, j.work, (float *)j.dw, 0);
     tiles[i] = fetched(&j, "tiles");
-    if (i) same = !memcmp(again, j.found, j.count * 4);
+    if (i == 1) same = !memcmp(again, j.found, j.count * 4);
     memcpy(again, j.found, j.count * 4);
   }
-  ok(plain < 1e-7 && tiles[0] < 1e-6 && tiles[1] < 1e-6 && same,
-     "%s %s: %d x %dx%dx%d -> %dx%dx%d kernel %d stride %d: plain %.1e, tiles %.1e, the same bits again, room %zu", name[p], why,
-     s.n, s.h, s.w, s.c, s.oh, s.ow, s.o, s.kernel, s.stride, plain, tiles[0], j.room);
+  const double most = allowed(&j);
+  ok(plain < 1e-7 && tiles[0] < most && tiles[1] < most && tiles[2] < most && same,
+     "%s%s %s: %d x %dx%dx%d -> %dx%dx%d kernel %d stride %d: plain %.1e, tiles %.1e, cut %.1e of %.1e, the same bits again, room %zu", name[p],
+     candidates ? " (tf32-wgrad)" : "", why, s.n, s.h, s.w, s.c, s.oh, s.ow, s.o, s.kernel, s.stride, plain, tiles[0], tiles[2], most, j.room);
   cudaFree(j.x), cudaFree(j.dy), cudaFree(j.work), cudaFree(j.dw);
   free(x), free(dy), free(again), free(j.expected), free(j.found);
 }
@@ -128,6 +145,7 @@ int main(int count, char **)
     { "image, odd outputs", { 1, 9, 8, 3, 4, 9, 8, 6, 6, 3, 1, 1, 1 } },
   };
   bool grows = true;
+  capability_or_bail();
   for (int p = FP32; p <= BF16; p++)
     for (int n = 1; n < 64; n++) {
       conv_shape s = { n, 17, 18, 64, 64, 17, 18, 64, 64, 5, 1, 2, 2 }, more = s;
@@ -136,6 +154,9 @@ int main(int count, char **)
     }
   ok(grows, "fewer images never need more room");
   for (size_t i = 0; i < (count > 1 ? 1 : sizeof shape / sizeof *shape); i++)
-    for (int p = FP32; p <= BF16; p++) one((precision)p, shape[i].s, shape[i].why);
+    for (int p = FP32; p <= BF16; p++) {
+      one((precision)p, 0, shape[i].s, shape[i].why);
+      if (p == TF32) one(TF32, 1u << CANDIDATE_TF32_WGRAD, shape[i].s, shape[i].why);
+    }
   return done_testing();
 }

@@ -591,6 +591,7 @@ static void test_update(void)
 /* 47-ops-kernels [brief]: brief is fp32 alone, in the order that EMU_ORDER gives, for the runs with planted faults */
 int main(int argc, char **)
 {
+  capability_or_bail();
   const char *given = getenv("EMU_ORDER");
   const int only = argc > 1 && given ? atoi(given) : 0;
   for (int order = 1; order >= -1; order -= 2) {

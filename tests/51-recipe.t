@@ -23,6 +23,10 @@ ok(json_value(tmp('a/config.json'), 'with') eq '"shuffle=epoch,l2=0.5"', 'and wh
 my ($recipe, $net) = (read_file(tmp('tiny.conf')), read_file(tmp('tiny.net')));
 sub as_notepad { return "\xef\xbb\xbf" . ($_[0] =~ s/\r?\n/\r\n/gr) }
 write_file(tmp('notepad/tiny.conf'), as_notepad($recipe)), write_file(tmp('notepad/tiny.net'), as_notepad($net)) if mkdir tmp('notepad');
+my $long = 'long-' x 16;
+write_file(tmp("$long.conf"), read_file(tmp('tiny.conf')));
+my ($too, $said, $why) = run(job(out => 'long', recipe => tmp("$long.conf")));
+ok($too == 2 && $why =~ /a name of 80 letters; expected at most 63/ && !-e tmp('long'), 'a recipe whose name would be cut is refused') or print "# $too $why\n";
 ($code, $out, $err) = run(job(out => 'notepad/a', recipe => tmp('notepad/tiny.conf'), net => tmp('notepad/tiny.net'), with => 'shuffle=epoch,l2=0.5'));
 ok($code == 0 && read_file(tmp('notepad/a/config.json')) eq read_file(tmp('a/config.json')), 'a recipe and a net as Notepad saves them are the same run') or print "# $code $err\n";
 for my $file ('conf', 'net') {

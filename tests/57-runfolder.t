@@ -108,6 +108,8 @@ for my $other ([seed => 2, 'another seed'], [fold => 1, 'another fold'], [folds 
     ok($it ne $name && $it =~ /^[0-9a-f]{64}$/, "$other->[2]: another run") or print "# $it\n";
 }
 ok(identity(set => 'f=5') eq identity(net => tmp('set2.net')), 'a size in the file or on the command line: the same run');
+my ($needs_out, $hash) = run('train', '--data', tmp('set'), '--net', tmp('tiny.net'), '--recipe', tmp('tiny.conf'), '--folds', 4, '--fold', 0, '--device', 'ref', '--identity');
+ok($needs_out == 0 && $hash eq identity(device => 'ref') . "\n", 'asking for it needs no --out') or print "# exit $needs_out\n";
 ok(json_value(folder(0) . '/run.json', 'identity') eq "\"$name\"", 'the record names it');
 
 # --- a job of many: share, put aside, take back ---

@@ -79,6 +79,12 @@ has "$tmp/out/curve-a.dat" '3 0.5 100 ' 'the curve holds iteration, loss, accura
 has "$tmp/out/curve-a.dat" "$tmp/runs/try/a/seed1/fold0" 'a table names its runs'
 "$bin" summarise --experiment try --out "$tmp/again" "$tmp"/runs/try/*/*/*; cmp -s "$r" "$tmp/again/results.tex"; ok $? 'twice gives the same bytes'
 
+# names that JSON escapes, and long ones
+"$bin" summarise --experiment 'a "b\c' --out "$tmp/quoted" "$tmp"/runs/try/*/*/* && perl -MJSON::PP -0777 -e 'exit !(decode_json(<>)->{experiment} eq q(a "b\c))' "$tmp/quoted/results.json"; ok $? "an experiment's name is escaped in JSON"
+long=$(printf 'long-%.0s' 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)x
+mkdir "$tmp/runs/$long"; cp -R "$tmp/runs/try/a" "$tmp/runs/$long/$long"
+"$bin" summarise --experiment $long --out "$tmp/long" "$tmp/runs/$long/$long"/*/* && grep -qF "\result{$long/$long/accuracy}{80.00}" "$tmp/long/results.tex" && [ -e "$tmp/long/curve-$long.dat" ]; ok $? 'names of 81 letters stay whole'
+
 # a second seed of net a, right everywhere: seeds are averaged, the first seed's matrix stays
 for i in 0 1; do
     run a 2 $i neta false 2 <<END

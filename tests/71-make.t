@@ -56,6 +56,16 @@ tests TESTS=tests/60-stats.c; grep -q ' -j [0-9]* .*none/tests/60-stats.t$' "$tm
 tests TESTS=tests/90-cli.t && [ "$(grep -c -- '-o [^ ]*/[0-9][0-9]-' "$tmp/out")" = 0 ]; ok $? 'a script needs no other test'
 tests TESTS=tests/60-stat.c; [ $? = 2 ] && grep -q 'TESTS=tests/60-stat.c: found no such test' "$tmp/out"; ok $? 'a test that there is not: one message'
 
+# ---- what only looks leaves nothing ----
+make --no-print-directory -n paper NVCC= SCALE=smoke WORK="$tmp/look" PAPER="$tmp/look/paper.pdf" >"$tmp/out" 2>&1; s=$?
+[ $s = 0 ] && grep -q 'summarise --experiment cv' "$tmp/out" && ! find "$tmp/look" -name '*.new.*' | grep .; ok $? 'make -n leaves no folder behind'
+mkdir -p "$tmp/look/sheets" "$tmp/look/results/cv" "$tmp/look/figures" "$tmp/look/tmp"
+echo '{}' >"$tmp/look/results/cv/results.json"
+printf '#!/bin/sh\n[ "$1" = --version ] || { echo "! no LaTeX today" >paper.log; cat paper.log; exit 1; }\necho pdfTeX\n' >"$tmp/bin/pdflatex"; chmod +x "$tmp/bin/pdflatex"
+PATH=$tmp/bin:$PATH TMPDIR=$tmp/look/tmp experiments/typeset "$tmp/look/sheets" "$tmp/look/results" "$tmp/look/figures" smoke synthetic synthetic >"$tmp/out" 2>&1; s=$?
+[ $s != 0 ] && grep -q 'no LaTeX today' "$tmp/out"; ok $? 'LaTeX that fails is told'
+[ -z "$(ls -A "$tmp/look/tmp")" ]; ok $? 'and leaves nothing behind'
+
 # ---- thousands of runs, whose names are more than a shell's line ----
 cat >"$tmp/program" <<'END'
 #!/bin/sh

@@ -18,6 +18,17 @@ static inline float rounded(precision p, float v)
   return v;
 }
 
+/* The first device's compute capability, 90 for 9.0. A test of kernels that finds no device has failed: it was made to run on one. */
+static inline int capability_or_bail(void)
+{
+  int devices = 0, major = 0, minor = 0;
+  const cudaError_t error = cudaGetDeviceCount(&devices);
+  if (error || !devices) printf("Bail out! no CUDA device: %s\n", cudaGetErrorString(error)), exit(1);
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
+  return 10 * major + minor;
+}
+
 static inline void *device_memory(size_t bytes)
 {
   void *at = NULL;

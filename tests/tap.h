@@ -22,15 +22,33 @@ static int tap_ok(int good, const char *file, int line, const char *format, ...)
 #define ok(condition, ...) tap_ok(!!(condition), __FILE__, __LINE__, __VA_ARGS__)
 #define skip(why) printf("ok %d # SKIP %s\n", ++tap_run, why)
 
-/* WBCSNET_ENGINES="cuda cuda-tf32" restricts a test to those engines; unset or empty: all. */
+/* WBCSNET_ENGINES="cuda:1 cuda-tf32" restricts a test to those engines, on that GPU; unset or empty: all. */
+extern int engine_gpu __attribute__((weak));         /* engine.h's; tests of kernels have none */
 __attribute__((unused)) static int engine_wanted(const char *name)
 {
   const char *list = getenv("WBCSNET_ENGINES");
   const size_t n = strlen(name);
   for (const char *at = list; at && (at = strstr(at, name)); at += n)
-    if ((at == list || at[-1] == ' ') && (!at[n] || at[n] == ' ')) return 1;
+    if ((at == list || at[-1] == ' ') && (!at[n] || strchr(" :", at[n]))) {
+      if (at[n] == ':' && &engine_gpu) engine_gpu = atoi(at + n + 1);
+      return 1;
+    }
   return !list || !*list;
 }
 
-__attribute__((unused)) static int done_testing(void) { printf("1..%d\n", tap_run); return tap_failed > 0; }
+/* An engine that is off. Nobody asked for it by name: a skip. Somebody did: it has to be there, and no test passes without it. */
+#define engine_off(name, why) \
+  do { \
+    const char *asked_ = getenv("WBCSNET_ENGINES"); \
+    if (asked_ && *asked_) ok(0, "engine %s, which WBCSNET_ENGINES=\"%s\" asks for: %s", name, asked_, why); \
+    else skip(why); \
+  } while (0)
+
+/* A test that tried nothing has not passed: WBCSNET_ENGINES may name no engine of its. */
+__attribute__((unused)) static int done_testing(void)
+{
+  if (!tap_run) ok(0, "something was tested");
+  printf("1..%d\n", tap_run);
+  return tap_failed > 0;
+}
 #endif

@@ -110,6 +110,7 @@ static bool gaps_kept(const floats &got, const floats &before, int pitch, int c)
 
 /* ---- one case ---- */
 static const char *const precision_name[] = { "fp32", "tf32", "bf16" };
+static const char *const candidate_name[CANDIDATES] = { "tf32-wgrad", "tiles" };
 static const char *const tile_name[] = { "128x128", "128x64", "64x64", "8 bytes", "general", "single" };
 static bool close_to(double a, double b, double size) { return fabs(a - b) <= 1e-5 * size + 1e-7; }
 
@@ -183,6 +184,22 @@ static void try_gradient(precision p, const conv_shape &s, const floats &w, int 
   ok(good, "%s gradient sums of %d tiles of %d rows", precision_name[p], tiles, rows);
 }
 
+/* Again with each candidate that computes this shape in another way. */
+static void try_candidates(precision p, const conv_shape &s, const floats &x, const floats &w)
+{
+  const gather ahead = forward_gather(p, s), back = backward_gather(p, s);
+  cuda_multiprocessors = 3;
+  for (unsigned c : { CANDIDATE_TILES }) {
+    const tile_kind was[] = { which_tile(p, &ahead), which_tile(p, &back) };
+    cuda_candidates = 1u << c;
+    const bool forward = which_tile(p, &ahead) != was[0], backward = which_tile(p, &back) != was[1];
+    if (forward || backward) printf("# with %s\n", candidate_name[c]);
+    if (forward) try_forward(p, s, x, w, true, false);
+    if (backward) try_gradient(p, s, w, TAIL);
+    cuda_candidates = 0;
+  }
+}
+
 /* n h w, c and pitch, o and pitch, kernel stride, pads: top left bottom right */
 static const struct { int n, h, w, c, c_pitch, o, o_pitch, kernel, stride, pad[4]; } cases[] = {
   { 2, 9, 11, 16, 16, 64, 64, 5, 1, { 2, 2, 2, 2 } },                /* like conv1b */
@@ -204,8 +221,32 @@ static const struct { int n, h, w, c, c_pitch, o, o_pitch, kernel, stride, pad[4
   { 1, 6, 5, 1, 1, 1, 1, 3, 1, { 4, 0, 0, 4 } },                     /* more padding than kernel */
 };
 
+/* ---- the candidate tiles: its choice by hand, rows x columns on so many multiprocessors ---- */
+static void try_choices()
+{
+  static const struct { int rows, columns, processors; tile_kind kind; } choice[] = {
+    { 39200, 64, 132, TILE_64_64 },                  /* conv2's gradient: 5 x 4096 against 3 x 8192 and 3 x 16384 */
+    { 9248, 512, 132, TILE_64_64 },                  /* conv3: 9 x 4096, 5 x 8192, 3 x 16384 */
+    { 16896, 128, 132, TILE_128_128 },               /* 4 x 4096, 2 x 8192, 1 x 16384: all the same */
+    { 16896, 64, 132, TILE_128_64 },
+    { 16896, 64, 264, TILE_64_64 },                  /* 1 x 4096, 1 x 8192 */
+    { 129, 64, 1, TILE_64_64 },                      /* 3 x 4096, 2 x 8192, 2 x 16384 */
+  };
+  bool good = true;
+  for (const auto &c : choice) {
+    gather g = { NULL, NULL, 1, 1, 64, 64, c.rows, 1, 1, c.columns, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0 };
+    cuda_candidates = 1u << CANDIDATE_TILES, cuda_multiprocessors = c.processors;
+    const tile_kind kind = which_tile(FP32, &g);
+    if (kind != c.kind) printf("# %d x %d on %d: %d, not %d\n", c.rows, c.columns, c.processors, kind, c.kind), good = false;
+  }
+  cuda_candidates = 0;
+  ok(good, "tiles: the least number of rounds times sums");
+}
+
 int main(int argc, char **argv)
 {
+  capability_or_bail();
+  try_choices();
   for (int i = 0; i < (int)(sizeof cases / sizeof *cases); i++) {
     auto k = cases[i];
     bool asked = argc == 1;
@@ -221,6 +262,7 @@ int main(int argc, char **argv)
         for (size_t e = 3; e < x.size(); e += 4) x[e] = 0;
       for (int mode = 0; mode < 3; mode++) try_forward(p, s, x, w, mode == 1, mode == 2);
       for (int mode = SET; mode <= PLAIN_KERNEL; mode++) try_gradient(p, s, w, mode);
+      try_candidates(p, s, x, w);
       if (tap_failed && getenv("PLANTED")) return done_testing();
     }
   }

@@ -335,8 +335,65 @@ void load_matrices_trans(void *const argument[], unsigned)
     }
 }
 
-/* d += a b for row-major a (16, K) and b (K, 8), scattered to the lanes' d */
+/* ---- products: sum_rule says how they add up ---- */
 typedef float row_of_8 __attribute__((vector_size(32)));
+typedef int bits_of_8 __attribute__((vector_size(32)));
+typedef double sums_of_8 __attribute__((vector_size(64)));
+typedef int64_t wide_bits_of_8 __attribute__((vector_size(64)));
+sum_rule rule;
+void read_sum_rule() { rule = (sum_rule)environment("EMU_TRUNCATE", NEAREST); }
+
+/* The nearest floats, or where their magnitude is larger those before. */
+static void toward_zero(const sums_of_8 &s, row_of_8 *to)
+{
+  const row_of_8 f = __builtin_convertvector(s, row_of_8);
+  const sums_of_8 back = __builtin_convertvector(f, sums_of_8);
+  const wide_bits_of_8 magnitude = (wide_bits_of_8){} + INT64_MAX;
+  const wide_bits_of_8 over = ((wide_bits_of_8)back & magnitude) > ((wide_bits_of_8)s & magnitude);
+  *to = (row_of_8)((bits_of_8)f + __builtin_convertvector(over, bits_of_8));
+}
+
+/* Each addend without what is below 2^-24 of the largest one's power of two. */
+static void align(sums_of_8 *addend, int count)
+{
+  const wide_bits_of_8 magnitude = (wide_bits_of_8){} + INT64_MAX, power = (wide_bits_of_8){} + (0x7ffLL << 52);
+  wide_bits_of_8 largest = (wide_bits_of_8)((sums_of_8){} + 0x1p-300);
+  for (int i = 0; i < count; i++) {
+    const wide_bits_of_8 m = (wide_bits_of_8)addend[i] & magnitude;
+    largest = m > largest ? m : largest;
+  }
+  const sums_of_8 unit = (sums_of_8)(largest & power) * 0x1p-24;
+  for (int i = 0; i < count; i++) {
+    const sums_of_8 parts = addend[i] / unit;
+    const sums_of_8 cut = __builtin_convertvector(__builtin_convertvector(parts, bits_of_8), sums_of_8) * unit;
+    addend[i] = cut + 0 * addend[i];                 /* what is no number stays none */
+  }
+}
+
+static void truncated_sum(sums_of_8 *addend, int count, row_of_8 *to)
+{
+  if (rule == ALIGN) align(addend, count);
+  sums_of_8 sum = addend[0];
+  for (int i = 1; i < count; i++) sum += addend[i];
+  toward_zero(sum, to);
+}
+
+float add_products(float accumulator, const double *product, int count)
+{
+  if (count > 16) fail("a product of %d numbers", count);
+  sums_of_8 addend[17] = {};
+  double sum = 0;
+  for (int i = 0; i < count; i++) sum += product[i];
+  if (rule == NEAREST) return accumulator + (float)sum;
+  row_of_8 result;
+  addend[0][0] = accumulator;
+  for (int i = 0; i < count; i++) addend[i + 1][0] = product[i];
+  if (rule == TRUNCATE) toward_zero((sums_of_8){ accumulator + sum }, &result);
+  else truncated_sum(addend, count + 1, &result);
+  return result[0];
+}
+
+/* d += a b for row-major a (16, K) and b (K, 8), scattered to the lanes' d */
 template <int K> static void multiply(void *const argument[], const float a[16][K], const float b[K][8])
 {
   float d[16][8];
@@ -347,7 +404,14 @@ template <int K> static void multiply(void *const argument[], const float a[16][
   for (int r = 0; r < 16; r++) {
     row_of_8 sum;
     memcpy(&sum, d[r], sizeof sum);
-    for (int k = 0; k < K; k++) sum += a[r][k] * row[k];
+    if (rule == NEAREST) {
+      for (int k = 0; k < K; k++) sum += a[r][k] * row[k];
+    } else {
+      sums_of_8 addend[K + 1];
+      addend[0] = __builtin_convertvector(sum, sums_of_8);
+      for (int k = 0; k < K; k++) addend[k + 1] = __builtin_convertvector(a[r][k] * row[k], sums_of_8);
+      truncated_sum(addend, K + 1, &sum);
+    }
     memcpy(d[r], &sum, sizeof sum);
   }
   for (int lane = 0; lane < LANES; lane++)
@@ -521,8 +585,10 @@ void run(const char *name, place at, dim3 grid, dim3 block, size_t shared, const
 {
   static const bool ready = (catch_faults(), true);
   (void)ready;
+  if (kernel_breaks(name)) return;
   const long blocks = (long)grid.x * grid.y * grid.z, order = environment("EMU_ORDER", 1);
   const std::vector<unsigned> turn = order_of(block.x * block.y * block.z, order);
+  read_sum_rule();
 #pragma omp parallel num_threads((int)environment("EMU_THREADS", 1))
   {
     machine *m = my_machine(shared);

@@ -6,7 +6,8 @@
    no part; misaligned or misplaced addresses of copies and fragment loads; copies read before they were waited for.
 
    Environment: EMU_ORDER=1 threads run forwards, -1 backwards, 2 and more in an order drawn from that seed. EMU_THREADS=n blocks
-   run on n OpenMP threads (default 1). EMU_DEVICES, EMU_ARCH: see emu.cc. */
+   run on n OpenMP threads (default 1). EMU_TRUNCATE: how products of fragments add up, see sum_rule. EMU_DEVICES, EMU_ARCH: see
+   emu_runtime.cc. */
 #ifndef EMU_H
 #define EMU_H
 #include "cuda_runtime_api.h"
@@ -245,6 +246,17 @@ template <int PENDING> inline void copy_wait() { emu::wait_copies(PENDING); }
 
 /* ---- fragments ---- */
 namespace emu {
+/* How an instruction adds its K products to an accumulator; EMU_TRUNCATE names it.
+   0 NEAREST: in fp32, one product after the other, each sum rounded to the nearest.
+   1 TRUNCATE: the exact sum of accumulator and products, then cut to fp32 toward zero: what all tensor cores have in common. A
+     double holds the sum; what it rounds itself is 2^-29 of a float's last bit.
+   2 ALIGN: before that, each addend is cut toward zero at 2^-24 of the largest one's power of two, as units do that align all
+     addends and keep one bit more than fp32 has.
+   Not modelled: units that take K in pieces (4 or 8 products, so that an instruction cuts more than once), that keep other numbers
+   of bits, or no subnormal numbers. NVIDIA documents none of this; papers measured it (Fasi and others 2021, Khattak and Mikaitis 2025). */
+enum sum_rule { NEAREST, TRUNCATE, ALIGN };
+extern sum_rule rule;                                /* set when a kernel starts */
+float add_products(float accumulator, const double *product, int count);
 struct matrix_load { uint32_t *r; const void *row; };
 struct product { float *d; const uint32_t *a, *b; };
 void load_matrices(void *const argument[32], unsigned mask);

@@ -34,9 +34,11 @@ void check_all_rooms(const char *after);
 cudaError_t stream_push(cudaStream_t, std::function<void()>);
 void set_last_error(cudaError_t);
 size_t shared_limit(const void *kernel);
+bool kernel_breaks(const char *name);                /* by EMU_FAULT, or one before it did: it does not run */
 long environment(const char *name, long otherwise);
 
 namespace emu {
+void read_sum_rule();
 void run(const char *name, place, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &body);
 }
 #endif

@@ -1,7 +1,8 @@
 /* emu_runtime.cc: memory, streams, events, graphs and devices of the emulated runtime.
 
    Environment: EMU_DEVICES=n devices (default 1; 0: none), or e35: cudaGetDeviceCount fails with error 35. EMU_ARCH=90: their
-   compute capability times ten. EMU_MEMORY=8192: their memory in MiB.
+   compute capability times ten. EMU_MEMORY=8192: their memory in MiB. EMU_SMS=2: their multiprocessors. EMU_FAULT=NAME: a kernel whose name holds NAME ends in an illegal
+   address, which every later call that waits returns, as on a device: nobody knows by then which kernel it was.
 
    Work on a stream is kept as closures and done when somebody waits for the stream, in the stream's order: a host that
    reads too early reads the poison of fresh memory. A captured graph is a list of the same closures. */
@@ -25,6 +26,7 @@ struct emu_stream { std::deque<job> work; emu_graph *capture; bool origin, inval
 struct emu_event { emu_stream *on; uint64_t asked, done; double when; emu_graph *captured; };
 
 static thread_local cudaError_t last_error;
+static cudaError_t broken;                           /* by EMU_FAULT; it stays */
 static std::map<uintptr_t, allocation> memory;       /* by first byte */
 static size_t used;
 static std::map<const void *, size_t> shared_allowed;
@@ -37,6 +39,13 @@ static cudaError_t give(cudaError_t e)
 {
   if (e != cudaSuccess) last_error = e;
   return e;
+}
+
+bool kernel_breaks(const char *name)
+{
+  const char *fault = getenv("EMU_FAULT");
+  if (fault && *fault && strstr(name, fault)) broken = cudaErrorIllegalAddress;
+  return broken != cudaSuccess;
 }
 
 long environment(const char *name, long otherwise)
@@ -148,7 +157,7 @@ static cudaError_t devices(int *count)
 static cudaError_t ready()
 {
   int n;
-  return give(devices(&n));
+  return give(broken ? broken : devices(&n));
 }
 
 static size_t memory_bytes() { return (size_t)environment("EMU_MEMORY", 8192) << 20; }
@@ -179,7 +188,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int d)
   if (d < 0 || d >= n) return give(cudaErrorInvalidDevice);
   *p = cudaDeviceProp();
   snprintf(p->name, sizeof p->name, "Emulated GPU %d", d);
-  p->totalGlobalMem = memory_bytes(), p->major = arch() / 10, p->minor = arch() % 10, p->multiProcessorCount = 2, p->warpSize = 32;
+  p->totalGlobalMem = memory_bytes(), p->major = arch() / 10, p->minor = arch() % 10, p->multiProcessorCount = (int)environment("EMU_SMS", 2), p->warpSize = 32;
   p->sharedMemPerBlock = 48 << 10, p->sharedMemPerBlockOptin = shared_most(), p->sharedMemPerMultiprocessor = shared_most() + 1024;
   p->l2CacheSize = 1 << 20, p->memoryBusWidth = 64, p->maxThreadsPerBlock = 1024, p->maxThreadsPerMultiProcessor = 2048;
   p->regsPerBlock = p->regsPerMultiprocessor = 65536;
@@ -325,7 +334,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t h)
   if (s->capture) return s->invalid = true, give(cudaErrorStreamCaptureUnsupported);
   if (s == &null_stream) drain_all();
   drain(s);
-  return cudaSuccess;
+  return give(broken);
 }
 cudaError_t cudaStreamQuery(cudaStream_t s) { return stream_of(s)->work.empty() ? cudaSuccess : (drain(stream_of(s)), cudaErrorNotReady); }
 cudaError_t cudaDeviceSynchronize(void)
@@ -371,7 +380,7 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t h)
 cudaError_t cudaEventSynchronize(cudaEvent_t e)
 {
   if (e->captured) return give(cudaErrorInvalidResourceHandle);
-  return finish(e, e->asked), cudaSuccess;
+  return finish(e, e->asked), give(broken);
 }
 cudaError_t cudaEventQuery(cudaEvent_t e) { return e->done == e->asked ? cudaSuccess : (finish(e, e->asked), cudaErrorNotReady); }
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t a, cudaEvent_t b)
@@ -496,7 +505,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
   }
   cudaError_t e = stream_push(s, [=] { memcpy(to, from, bytes); });
   if (!e && !to_device && !allocation_of(to) && !captured) drain(stream_of(s));       /* pageable: written before the call returns */
-  return give(e);
+  return give(e ? e : broken);
 }
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind)
 {
@@ -571,14 +580,30 @@ static std::vector<float> rows_of(const void *p, cudaDataType type, int rows, in
   return m;
 }
 
+/* The sum of k products as tensor cores make it, eight in an instruction. */
+static float sum_in_pieces(const float *left, const float *right, size_t stride, int k)
+{
+  float sum = 0;
+  for (int p = 0; p < k; p += 8) {
+    double product[8];
+    const int count = k - p < 8 ? k - p : 8;
+    for (int i = 0; i < count; i++) product[i] = (double)left[p + i] * right[(size_t)(p + i) * stride];
+    sum = emu::add_products(sum, product, count);
+  }
+  return sum;
+}
+
 static void product_of(bool ta, bool tb, int m, int n, int k, float alpha, const void *a, cudaDataType at, int lda, const void *b,
                        cudaDataType bt, int ldb, float beta, float *c, int ldc, bool tf32)
 {
   const std::vector<float> left = rows_of(b, bt, n, k, ldb, !tb, tf32), right = rows_of(a, at, k, m, lda, !ta, tf32);
   std::vector<float> sum((size_t)m);
+  emu::read_sum_rule();
+  const bool pieces = tf32 && emu::rule != emu::NEAREST;
   for (int j = 0; j < n; j++) {
     std::fill(sum.begin(), sum.end(), 0.0f);
-    for (int p = 0; p < k; p++) {
+    for (int i = 0; i < m && pieces; i++) sum[(size_t)i] = sum_in_pieces(&left[(size_t)j * (size_t)k], &right[(size_t)i], (size_t)m, k);
+    for (int p = 0; p < k && !pieces; p++) {
       const float v = left[(size_t)j * (size_t)k + (size_t)p], *row = &right[(size_t)p * (size_t)m];
       for (int i = 0; i < m; i++) sum[(size_t)i] += v * row[i];
     }

@@ -55,9 +55,10 @@ inline void multiply(const group_product &p, float *sum)
     for (int e = 0; e < 2; e++) {
       operand_line(p.b, 8 * j + lane % 4 * 2 + e, p.bf16, b);
       for (int h = 0; h < 2; h++) {
-        double s = 0;
-        for (int i = 0; i < k; i++) s += (double)a[h][i] * b[i];
-        sum[4 * j + 2 * h + e] += (float)s;
+        double product[16];
+        for (int i = 0; i < k; i++) product[i] = (double)a[h][i] * b[i];
+        float *to = &sum[4 * j + 2 * h + e];
+        *to = add_products(*to, product, k);
       }
     }
 }

@@ -1,0 +1,465 @@
+#include "layouts.h"
+#include "dataset.h"
+#include "options.h"
+#include "pieces.h"
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+/* add a cell to what was found */
+static found_cell *add_found(finding *f, const char *path, const char *name, int label,
+                             const char *group)
+{
+  if (f->n == f->room)
+    f->cell = grow(f->cell, sizeof *f->cell * (size_t)(f->room = f->room ? 2 * f->room : 256));
+  f->cell[f->n] = (found_cell){ .path = copy_text(path), .name = copy_text(name),
+                                .group = copy_text(group), .label = label, .y = -1, .x = -1 };
+  return &f->cell[f->n++];
+}
+
+/* recognise a class */
+static bool in_list(const char *list, const char *word)
+{
+  size_t n = strlen(word);
+  for (const char *s = list; s && *s; s += strcspn(s, ","), s += *s == ',')
+    if (strcspn(s, ",") == n && !strncasecmp(s, word, n)) return true;
+  return false;
+}
+
+/* The class of a word, or -1 when the user skips it; dies when it is unknown. */
+static int need_class(const cell_source *from, const char *word, const char *where)
+{
+  if (in_list(from->skip, word)) return -1;
+  int c = 0;
+  while (c < from->class_count && strcasecmp(from->class_name[c], word)) c++;
+  if (c == from->class_count) c = from->classes ? -1 : class_of(word);
+  if (c >= 0) return c;
+  builder all = {0};
+  for (int i = 0; i < from->class_count; i++) build_list(&all, from->class_name[i]);
+  const char *near = nearest(word, from->class_name);
+  die(EXIT_DATA, where, say("class '%s'", word), built(&all, NULL),
+      near ? say("did you mean %s? rename it, or leave it out with --skip-classes %s", near, word)
+           : say("leave it out with --skip-classes '%s', or name other classes with --classes", word));
+}
+
+/* list folders */
+typedef struct { char **name; int n; } listing;
+
+static int by_bytes(const void *a, const void *b)
+{
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+bool is_folder(const char *path)
+{
+  struct stat st;
+  return file_exists(path) && !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+static bool is_image_name(const char *name)
+{
+  static const char *const known[] = { ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".jpe", NULL };
+  const char *dot = strrchr(name, '.');
+  for (int i = 0; dot && known[i]; i++) if (!strcasecmp(dot, known[i])) return true;
+  return false;
+}
+
+/* Is what a listing named a folder? What cannot be looked at, such as a link to nothing, might have
+   been a folder of cells, so it is an error; unless it is called an image: then reading it tells. */
+static bool holds_more(const char *path)
+{
+  struct stat st;
+  if (!stat(path, &st)) return S_ISDIR(st.st_mode);
+  if (!is_image_name(path))
+    die(EXIT_DATA, path, say("nothing that can be looked at: %s", strerror(errno)), "a file or a folder",
+        "a link to nothing? repair or remove it");
+  return false;
+}
+
+static bool is_junk(const char *name)
+{
+  return name[0] == '.' || !strcasecmp(name, "__MACOSX") || !strcasecmp(name, "Thumbs.db")
+    || !strcasecmp(name, "desktop.ini");
+}
+
+/* The folder's entries but "." and "..", sorted; junk is counted in *junk and left out. */
+static listing list_folder(const char *path, int *junk)
+{
+  listing l = {0};
+  DIR *d = opendir(path);
+  if (!d) die(EXIT_DATA, path, strerror(errno), "a folder of images", "check the path");
+  for (struct dirent *e; errno = 0, (e = readdir(d));) {
+    if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
+    if (is_junk(e->d_name)) { ++*junk; continue; }
+    l.name = grow(l.name, sizeof(char *) * (size_t)(l.n + 1));
+    l.name[l.n++] = copy_text(e->d_name);
+  }
+  if (errno)
+    die(EXIT_DATA, path, say("a folder that cannot be read to its end: %s", strerror(errno)), "all its names",
+        NULL);
+  closedir(d);
+  if (l.n) qsort(l.name, (size_t)l.n, sizeof(char *), by_bytes);
+  return l;
+}
+
+static void free_listing(listing *l)
+{
+  for (int i = 0; i < l->n; i++) free(l->name[i]);
+  free(l->name);
+}
+
+char *cell_name(const char *below)
+{
+  char *s = copy_text(below), *dot = is_image_name(s) ? strrchr(s, '.') : NULL;
+  if (dot) *dot = 0;
+  for (char *p = s; *p; p++)
+    if (!isalnum((unsigned char)*p) && !strchr("-+.=", *p) && (unsigned char)*p < 128) *p = '_';
+  if (!s[0] || s[0] == '.') s[0] = '_';
+  return s;
+}
+
+/* An entry of a folder whose name equals want, in any case; NULL when there is none. free() the
+   path. */
+static char *find_entry(const char *folder, const char *want)
+{
+  int junk = 0;
+  char *found = NULL;
+  if (!is_folder(folder)) return NULL;
+  listing l = list_folder(folder, &junk);
+  for (int i = 0; i < l.n && !found; i++)
+    if (!strcasecmp(l.name[i], want)) found = join("%s/%s", folder, l.name[i]);
+  free_listing(&l);
+  return found;
+}
+
+/* find cells: folders */
+static void find_below(const cell_source *from, finding *f, const char *folder, const char *below,
+                       int label)
+{
+  listing l = list_folder(folder, &f->hidden);
+  for (int i = 0; i < l.n; i++) {
+    char *path = join("%s/%s", folder, l.name[i]),
+      *deeper = *below ? join("%s/%s", below, l.name[i]) : copy_text(l.name[i]);
+    if (holds_more(path)) find_below(from, f, path, deeper, label);
+    else if (!is_image_name(l.name[i])) f->not_images++;
+    else {
+      char *name = cell_name(deeper);
+      add_found(f, path, name, label, "");
+      free(name);
+    }
+    free(path), free(deeper);
+  }
+  free_listing(&l);
+}
+
+static void find_in_folders(const cell_source *from, finding *f)
+{
+  char *source = copy_text(from->folder);
+  listing l;
+  int folders = 0, only = 0;
+  for (bool enter = true; enter;) {
+    l = list_folder(source, &f->hidden), folders = 0;
+    for (int i = 0; i < l.n; i++) if (holds_more(say("%s/%s", source, l.name[i]))) folders++, only = i;
+    enter = folders == 1 && class_of(l.name[only]) < 0 && !in_list(from->skip, l.name[only])
+      && !in_list(from->classes, l.name[only]);
+    if (!enter) break;
+    char *inner = join("%s/%s", source, l.name[only]);
+    free(source), source = inner, free_listing(&l);
+  }
+  /* find cells in each class folder */
+  if (!folders)
+    die(EXIT_DATA, source, "no folders", "a folder for each class",
+        "or name the cells in a table: --layout csv --csv FILE");
+  for (int i = 0; i < l.n; i++) {
+    char *path = join("%s/%s", source, l.name[i]);
+    if (!holds_more(path)) f->not_images++;
+    else {
+      int c = need_class(from, l.name[i], path);
+      if (c >= 0) find_below(from, f, path, "", c);
+      else f->other_classes++;
+    }
+    free(path);
+  }
+  free_listing(&l), free(source);
+}
+/* find cells: CSV */
+static void find_in_csv(const cell_source *from, finding *f, const char *path, const char *group_column)
+{
+  csv *t = csv_read(path, "columns file, class and, if known, group");
+  int file = csv_need(t, "file"), class = csv_need(t, "class"), sha = csv_column(t, "sha256");
+  int group = *group_column ? csv_need(t, group_column) : csv_column(t, "group");
+  const char *slash = strrchr(path, '/');
+  for (int i = 0; i < t->rows; i++) {
+    const char *name = csv_cell(t, i, file), *base = strrchr(name, '/'), *word = csv_cell(t, i, class);
+    if ((base ? base[1] : name[0]) == '.') { f->hidden++; continue; }
+    int c = need_class(from, word, say("%s:%d", path, i + 2));
+    if (c < 0) { f->other_classes++; continue; }
+    char *full = name[0] == '/' ? copy_text(name) : slash
+      ? join("%.*s/%s", (int)(slash - path), path, name) : copy_text(name);
+    size_t n = strlen(word); /* class folders are not repeated in the name */
+    char *plain = cell_name(!strncmp(name, word, n) && name[n] == '/' ? name + n + 1 : name);
+    found_cell *cell = add_found(f, full, plain, c, group >= 0 ? csv_cell(t, i, group) : "");
+    if (sha >= 0) snprintf(cell->source_sha, sizeof cell->source_sha, "%s", csv_cell(t, i, sha));
+    free(full), free(plain);
+  }
+  csv_free(t);
+}
+
+/* find cells: LISC */
+/* pixels; specks of the brush are smaller, the smallest lymphocyte is larger */
+enum { MASK_LEAST_AREA = 400 };
+typedef struct { int y0, x0, y1, x1; } region;
+
+/* The connected regions (8 neighbours) of a mask that are not black, in reading order, at most max;
+   returns how many. */
+static int mask_regions(const image *m, region *out, int max)
+{
+  const int pixels = m->h * m->w;
+  uint8_t *open = NEW(uint8_t, pixels);
+  int *label = NEW(int, pixels), *area = NEW(int, pixels + 1), n = 0;
+  for (int i = 0; i < pixels; i++)
+    open[i] = m->rgb[3*i] > 31 || m->rgb[3*i + 1] > 31 || m->rgb[3*i + 2] > 31;
+  const int pieces = label_pieces(open, m->h, m->w, 8, label, area);
+  region *box = NEW(region, pieces + 1);
+  for (int p = 1; p <= pieces; p++) box[p] = (region){ m->h, m->w, -1, -1 };
+  for (int i = 0; i < pixels; i++) {
+    region *r = &box[label[i]];
+    const int y = i / m->w, x = i % m->w;
+    if (y < r->y0) r->y0 = y;
+    if (y > r->y1) r->y1 = y;
+    if (x < r->x0) r->x0 = x;
+    if (x > r->x1) r->x1 = x;
+  }
+  for (int p = 1; p <= pieces && n < max; p++) if (area[p] >= MASK_LEAST_AREA) out[n++] = box[p];
+  free(open), free(label), free(area), free(box);
+  return n;
+}
+
+static char *find_mask(const char *folder, const char *stem, int *junk)
+{
+  char *found = NULL;
+  size_t n = strlen(stem);
+  listing l = list_folder(folder, junk);
+  for (int i = 0; i < l.n && !found; i++) {
+    char *path = join("%s/%s", folder, l.name[i]);
+    if (holds_more(path)) found = find_mask(path, stem, junk);
+    else if (is_image_name(l.name[i]) && !strncmp(l.name[i], stem, n)
+             && (l.name[i][n] == '_' || l.name[i][n] == '.')) found = copy_text(path);
+    free(path);
+  }
+  free_listing(&l);
+  return found;
+}
+
+static void find_in_field(finding *f, const char *field, const char *mask, const char *class,
+                          const char *stem, int label)
+{
+  enum { MOST = 32 };
+  image m, picture;
+  region r[MOST];
+  char why[256];
+  if (!image_read(field, &picture, why))
+    die(EXIT_DATA, field, why, "a field of LISC", "is the download complete?");
+  if (!image_read(mask, &m, why))
+    die(EXIT_DATA, mask, why, "a mask of LISC", "is the download complete?");
+  int dy = picture.h - m.h, dx = picture.w - m.w, n = mask_regions(&m, r, MOST);
+  if (dy < 0 || dx < 0 || dy > 16 || dx > 16)
+    die(EXIT_DATA, mask, say("a mask of %d x %d", m.w, m.h),
+        say("its field's %d x %d, or at most 16 less", picture.w, picture.h), NULL);
+  for (int i = 0; i < n; i++) {
+    char *name = n > 1 ? join("%s-%d", stem, i + 1) : copy_text(stem),
+      *group = join("%s/%s", class, stem);
+    found_cell *cell = add_found(f, field, name, label, group);
+    cell->y = (r[i].y0 + r[i].y1 + 1) / 2 + dy / 2, cell->x = (r[i].x0 + r[i].x1 + 1) / 2 + dx / 2;
+    free(name), free(group);
+  }
+  if (!n) warn(mask, "an empty mask", "its field gives no cell");
+  image_free(&m), image_free(&picture);
+}
+
+static char *lisc_folder(const char *source, const char *name)
+{
+  char *outer = find_entry(source, "LISC Database"), *found = find_entry(outer ? outer : source, name);
+  free(outer);
+  return found;
+}
+
+static void find_in_lisc(const cell_source *from, finding *f)
+{
+  char *fields = lisc_folder(from->folder, "Main Dataset"),
+    *masks = lisc_folder(from->folder, "Ground Truth Segmentation");
+  if (!fields || !masks)
+    die(EXIT_DATA, from->folder, fields ? "no 'Ground Truth Segmentation'" : "no 'Main Dataset'",
+        "both folders of LISC",
+        "SOURCE is the folder that holds them");
+  listing l = list_folder(fields, &f->hidden);
+  for (int i = 0; i < l.n; i++) {
+    char *folder = join("%s/%s", fields, l.name[i]), *mask_folder = find_entry(masks, l.name[i]);
+    int label = holds_more(folder) ? need_class(from, l.name[i], folder) : -1;
+    listing files = {0};
+    if (label >= 0) files = list_folder(folder, &f->hidden);
+    else f->other_classes++;
+    for (int k = 0; k < files.n; k++) {
+      char *field = join("%s/%s", folder, files.name[k]), *stem = cell_name(files.name[k]);
+      char *mask = is_image_name(files.name[k])
+        && mask_folder ? find_mask(mask_folder, stem, &f->hidden) : NULL;
+      if (mask) find_in_field(f, field, mask, l.name[i], stem, label);
+      else f->no_mask++;
+      free(field), free(stem), free(mask);
+    }
+    free_listing(&files), free(folder), free(mask_folder);
+  }
+  free_listing(&l), free(fields), free(masks);
+}
+
+/* find cells: boxes */
+/* One line: class, centre, width and height as shares of the photograph (m). */
+static void add_box(finding *f, const char *picture, const char *stem, const char *where, const char *line,
+                    const image *m, int *k)
+{
+  int c, end = 0;
+  double x, y, w, h;
+  if (sscanf(line, "%d %lf %lf %lf %lf %n", &c, &x, &y, &w, &h, &end) != 5 || line[end])
+    die(EXIT_DATA, where, say("'%.60s'", line), "a class and four numbers, such as 0 0.5 0.5 0.1 0.1",
+        "decimals are written with a point");
+  if (c < 0 || c >= CLASSES || !(x >= 0 && x <= 1 && y >= 0 && y <= 1 && w >= 0 && w <= 1 && h >= 0 && h <= 1))
+    die(EXIT_DATA, where, say("class %d at (%g, %g), %g x %g", c, x, y, w, h),
+        "classes 0 to 4, places and sizes from 0 to 1", NULL);
+  if (w * m->w < 16 || h * m->h < 16) return;  /* a slip of the mouse: no cell is that small */
+  char *name = join("%s_%d", stem, (*k)++), *group = join("%.*s", (int)strcspn(stem, "_"), stem);
+  found_cell *cell = add_found(f, picture, name, c, group);
+  cell->y = (int)(y * m->h + 0.5), cell->x = (int)(x * m->w + 0.5);
+  free(name), free(group);
+}
+
+static void find_in_boxes(finding *f, const char *picture, const char *boxes, const char *stem)
+{
+  char *text = file_read(boxes, NULL, NULL), *at = text, *line, why[256];
+  image m;
+  int k = 0;
+  if (!image_read(picture, &m, why))
+    die(EXIT_DATA, picture, why, "a photograph", "is the download complete?");
+  for (int n = 1; (line = strsep(&at, "\n")); n++) {
+    line += strspn(line, " \t\r");
+    if (*line) add_box(f, picture, stem, say("%s:%d", boxes, n), line, &m, &k);
+  }
+  image_free(&m), free(text);
+}
+
+/* Pictures in .../images/ with boxes in .../labels/, at any depth. */
+static void find_in_boxed(finding *f, const char *folder)
+{
+  char *images = find_entry(folder, "images"), *labels = find_entry(folder, "labels");
+  listing l = list_folder(images && labels ? images : folder, &f->hidden);
+  for (int i = 0; i < l.n; i++) {
+    char *path = join("%s/%s", images && labels ? images : folder, l.name[i]),
+      *stem = cell_name(l.name[i]);
+    char *boxes = labels ? join("%s/%s.txt", labels, stem) : NULL;
+    if (holds_more(path)) find_in_boxed(f, path);
+    else if (images && boxes && is_image_name(l.name[i]) && file_exists(boxes))
+      find_in_boxes(f, path, boxes, stem);
+    else f->not_images++;
+    free(path), free(stem), free(boxes);
+  }
+  free_listing(&l), free(images), free(labels);
+}
+
+/* guess the layout */
+static bool csv_has(const char *path, const char *column)
+{
+  if (!file_exists(path)) return false;
+  csv *t = csv_read(path, NULL);
+  bool has = csv_column(t, column) >= 0;
+  csv_free(t);
+  return has;
+}
+
+static bool there(char *path)
+{
+  const bool is = path != NULL;
+  free(path);
+  return is;
+}
+
+static bool like_chula(const char *source, const char *labels)
+{
+  return csv_has(labels, "split_group") || there(find_entry(source, "WBC_Samples"));
+}
+static bool like_pbc(const char *source, const char *labels)
+{
+  char *inner = find_entry(source, "PBC_dataset_normal_DIB");
+  const bool extra = there(find_entry(inner ? inner : source, "erythroblast"));
+  return there(inner) || extra || csv_has(labels, "subtype");
+}
+static bool like_csv(const char *source, const char *labels) { (void)source; return csv_has(labels, "class"); }
+static bool like_lisc(const char *source, const char *labels) { (void)labels; return there(lisc_folder(source, "Main Dataset")); }
+static bool like_folders(const char *source, const char *labels) { (void)source, (void)labels; return true; }
+
+static void find_chula(const cell_source *from, finding *f, const char *labels)
+{
+  if (labels) find_in_csv(from, f, labels, "split_group"); else find_in_boxed(f, from->folder);
+}
+static void find_table(const cell_source *from, finding *f, const char *labels)
+{
+  char *expected = labels ? copy_text(labels) : join("%s/labels.csv", from->folder);
+  find_in_csv(from, f, expected, ""), free(expected);
+}
+static void find_pbc(const cell_source *from, finding *f, const char *labels)
+{
+  if (labels) find_table(from, f, labels); else find_in_folders(from, f);
+}
+static void find_lisc(const cell_source *from, finding *f, const char *labels) { (void)labels, find_in_lisc(from, f); }
+static void find_folders(const cell_source *from, finding *f, const char *labels) { (void)labels, find_in_folders(from, f); }
+
+const layout layouts[] = {
+  { "chula", 150, 200, 0, "", "Chula: crops with split_group, or photographs with boxes",
+    "labels.csv with split_group, or WBC_Samples/*/{images,labels} with boxes", like_chula, find_chula },
+  { "pbc", 70, 210, 0, "ig,erythroblast,platelet", "PBC: 360x363 JPEG, the cell in the centre",
+    "the Barcelona set: class folders or labels.csv", like_pbc, find_pbc },
+  { "csv", 70, 0, 0, "", "a table file,class,group",
+    "a table file,class,group (SOURCE/labels.csv, or --csv FILE); file relative to the table", like_csv, find_table },
+  { "lisc", 150, 150, 0.85, "mixt", "LISC: fields with the expert's masks",
+    "SOURCE/Main Dataset and SOURCE/Ground Truth Segmentation; a cell for each region of the expert's\n"
+    "            mask; a group for each field, and cells that look alike in one group", like_lisc, find_lisc },
+  { "folders", 70, 0, 0, "", "a folder for each class",
+    "SOURCE/<class>/.../image; class folders may be called NEU, Neut, neutrophils, ...", like_folders, find_folders },
+  { .name = NULL }
+};
+enum { LAYOUTS = sizeof layouts / sizeof *layouts - 1 };
+
+char *layout_names(void)
+{
+  builder b = {0};
+  for (int i = 0; i < LAYOUTS; i++) build(&b, "%s%s", i == 0 ? "" : i == LAYOUTS - 1 ? " or " : ", ", layouts[i].name);
+  return built(&b, NULL);
+}
+
+const layout *choose_layout(const cell_source *from)
+{
+  const char *names[LAYOUTS + 1] = {0}, *want = from->layout ? from->layout : from->csv ? "csv" : NULL;
+  char *labels = join("%s/labels.csv", from->folder);
+  const layout *chosen = NULL;
+  for (int i = 0; i < LAYOUTS && !chosen; i++) {
+    names[i] = layouts[i].name;
+    if (want ? !strcmp(layouts[i].name, want) : layouts[i].looks_so(from->folder, labels)) chosen = &layouts[i];
+  }
+  free(labels);
+  if (chosen) return chosen;
+  const char *near = nearest(want, names);
+  die(EXIT_USAGE, "--layout", say("'%s'", want), layout_names(), near ? say("did you mean %s?", near) : NULL);
+}
+
+void find_cells(const cell_source *from, const layout *as, finding *f)
+{
+  char *labels = from->csv ? copy_text(from->csv) : join("%s/labels.csv", from->folder);
+  as->find(from, f, from->csv || file_exists(labels) ? labels : NULL);
+  free(labels);
+  if (!f->n)
+    die(EXIT_DATA, from->folder, "no images of cells", say("the layout '%s'", as->name),
+        "wbcsnet import --help describes the layouts");
+}
+

@@ -1,0 +1,51 @@
+/* layouts.h: a user's folder -> a list of cells: a file, a class, a group, perhaps a place within the file. */
+#ifndef LAYOUTS_H
+#define LAYOUTS_H
+#include "image.h"
+
+/* Where to look and for what; layout, csv, skip and classes are flags of import, NULL where not given. */
+typedef struct {
+  const char *folder, *layout, *csv, *skip, *classes;
+  int class_count;
+  const char **class_name;
+} cell_source;
+
+/* One cell: where its pixels are and what is known of it. */
+typedef struct {
+  char *path, *name, *group; /* file; name in the new set, unique in its class; "" when unknown */
+  char source_sha[65]; /* "" when the source's CSV has none */
+  int label, y, x; /* y, x: centre of the window, -1: centre of the image */
+  /* Filled in later, by import: */
+  char pixels_sha[65]; /* of the cut pixels */
+  image cell; /* as it is written */
+  bool left_out;
+} found_cell;
+
+typedef struct {
+  found_cell *cell;
+  int n, room, not_images, hidden, other_classes, no_mask, unreadable, not_taken;
+} finding;
+
+/* layouts: interface */
+typedef struct {
+  const char *name;
+  int size, crop;
+  double same;
+  const char *skip, *what, *help;
+  bool (*looks_so)(const char *source, const char *labels);
+  void (*find)(const cell_source *, finding *, const char *labels);   /* labels: a table that is there, or NULL */
+} layout;
+
+extern const layout layouts[];                       /* in the order in which they are guessed; the last has no name */
+
+char *layout_names(void);                            /* "chula, pbc, csv, lisc or folders"; free() it */
+
+/* The layout that is asked for, or the first that the source looks like; dies with EXIT_USAGE on an unknown name. */
+const layout *choose_layout(const cell_source *);
+
+/* Adds all cells of the source; dies with EXIT_DATA where there is none, or with what is wrong. */
+void find_cells(const cell_source *, const layout *, finding *);
+
+bool is_folder(const char *path);
+char *cell_name(const char *below);                  /* the new set's name of a cell whose path in its class is `below`; free() it */
+#endif
