@@ -1,0 +1,80 @@
+#!/bin/sh
+# The kit for a bare machine with a GPU: what is packed, what its script says and keeps, whatever happens. The emulated plugin and the cpu engine
+# stand for a device; make gpu-kit REHEARSAL=1 makes such a kit to be looked at.
+set -u
+for tool in make perl tar gzip timeout xargs; do command -v $tool >/dev/null || { echo "1..0 # SKIP $tool is not installed"; exit 0; }; done
+b=${WBCSNET_B:-build} bin=${WBCSNET:-build/wbcsnet}
+[ -e "$b/emu/libwbcsnet_cuda.so" ] || { echo '1..0 # SKIP there is no C++ compiler to emulate a GPU with'; exit 0; }
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/kit.XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+unset MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES WBCSNET_CUDA ENGINES TIME_LIMIT ONLY OUT JOBS CHECKS PATIENCE
+n=0
+ok() { n=$((n + 1)); if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; tail -8 "$tmp/out" | sed 's/^/# /'; fi; }
+has() { grep -q "$1" "$tmp/out"; ok $? "$2"; }
+
+# The program and the tests as this build has them, but for one that takes long.
+mkdir -p "$tmp/lean/tests" && ln -s "$(realpath "$bin")" "$tmp/lean/wbcsnet"
+for t in 31-operators 33-steps; do ln -s "$PWD/$b/tests/$t.t" "$tmp/lean/tests/$t.t"; done
+printf '#!/bin/sh\nset -- ${FAULT:+not}\necho "$1 ok 1 - asked of $WBCSNET_ENGINES" | sed "s/^ //"\necho 1..1\nexit ${FAULT:-0}\n' >"$tmp/lean/tests/48-cuda-engine.t"; chmod +x "$tmp/lean/tests/48-cuda-engine.t"
+make --no-print-directory cells SCALE=smoke WORK="$tmp/w" WBCSNET="$bin" NVCC= >"$tmp/out" 2>&1
+cells="$tmp/w/data/synthetic-smoke"
+kit() {
+    KIT="$tmp/kit" LEAN="$tmp/lean" PLUGIN="$b/emu/libwbcsnet_cuda.so" KERNEL_TESTS="$b/tests/42-words.t" KIND=EMULATED VERSION=tried SCALE=smoke SEED=1 SEEDS= \
+        DATA1="$cells/dataset1" DATA2= SET1="$cells/dataset1" SET2="$cells/dataset2" SET3="$cells/dataset3" tools/gpu-kit >"$tmp/out" 2>&1
+}
+LIMIT=100 kit; [ $? = 1 ] && ! [ -e "$tmp/kit.tar.gz" ] && ! ls -d "$tmp"/kit*new* >/dev/null 2>&1; ok $? 'a kit that is too large is not packed, and nothing is left of it'
+has 'expected at most 100, without cells' 'and says so'
+kit; ok $? 'the kit is packed'
+has 'needs glibc 2\.[0-9]* or newer' 'and says what it needs'
+mkdir "$tmp/there" && tar xzf "$tmp/kit.tar.gz" -C "$tmp/there" && k=$tmp/there/kit
+! grep -rqF "$PWD" "$k/first" "$k/jobs.txt" "$k/cells/commands" "$k/tools"; ok $? 'no path of this machine is in its texts'
+[ -e "$k/cells/set1/labels.csv" ] && [ ! -e "$k/cells/set2" ] && grep -q '^set2 synth --set dataset2 ' "$k/cells/commands"; ok $? 'given cells go along, drawn ones as the command that draws them'
+# There: no sources, no make.
+first() { (cd "$tmp" && PATIENCE=10 OUT="$tmp/results" OPERATOR_CASES=1 CHECK_SET=size=14,f1=4,f2=8,f3=8,fc1=16 STEPS=4 "$k/first" "$@") >"$tmp/out" 2>&1; }
+in_archive() { tar xOzf "$tmp/results/first.tar.gz" "logs/$1" 2>/dev/null; }
+
+first; [ $? = 2 ] && grep -q '^  *machine  *15 s' "$tmp/out"; ok $? 'no phase: its help'
+first machine all; [ $? = 2 ] && has "found the phase 'all'; expected machine, right" 'a phase that there is not'
+WBCSNET_CUDA=/no/plugin first machine right; ok "$([ $? = 4 ]; echo $?)" 'without an engine it ends with 4'
+has '^\[ *[0-9]* s\] no engine starts, so nothing more is done: wbcsnet: --device cuda' 'and one line that says why'
+! grep -q 'right' "$tmp/out" && in_archive summary.txt | grep -q 'no engine starts'; ok $? 'the other phases are left alone, and the archive tells'
+first machine; ok $? 'the emulated engines start'
+has 'engines that start: cuda cuda-tf32 cuda-bf16' 'all three'
+has 'EMULATED: what follows is a rehearsal' 'and are called what they are'
+
+export ENGINES=cpu
+first machine right train; ok $? 'machine, right and train on an engine that is here'
+has '31-operators-cpu: [0-9]* ok, 0 not ok' 'operators were tried'
+has '\] 42-words: [0-9]* ok, 0 not ok' 'kernels too'
+has '\] ok cpu: trained twice (cpu-size14): the same bits' 'and trained twice'
+has '\] ok cpu: killed and resumed (cpu-size14): the same bits after [1-9]' 'and killed and resumed'
+[ "$(grep -c 'trained twice' "$tmp/out")" = 1 ]; ok $? 'each result is said once'
+in_archive gpu-check.md | grep -q '^    ok     cpu: trained twice' && in_archive 31-operators-cpu.log | grep -q '^ok 1 '; ok $? 'all that was printed is in the archive'
+FAULT=1 first right; ok "$([ $? = 1 ]; echo $?)" 'a test that fails is a failure'
+has '48-cuda-engine-cpu: 0 ok, 1 not ok, .*not ok 1 - asked of cpu' 'told by its first line'
+rm "$tmp/results/first.tar.gz"
+TIME_LIMIT=2 first machine right train; [ $? = 130 ] && has 'no time for the phase\|the time is over\|not finished in' 'when the time is over it ends in order'
+
+# Stopped at some moment: what was found so far is in the archive, and nothing goes on.
+for moment in 1 4; do
+    rm -rf "$tmp/results" "$k/logs"
+    (cd "$tmp" && OUT="$tmp/results" STEPS=400 CHECK_SET=size=14,f1=4,f2=8,f3=8,fc1=16 OPERATOR_CASES=1 exec "$k/first" machine right train) >"$tmp/out" 2>&1 & pid=$!
+    sleep $moment; kill -TERM $pid; wait $pid; c=$?
+    [ $c = 130 ] && in_archive summary.txt | grep -q 'stopped in the phase'; ok $? "stopped after $moment s: exit 130, and the archive is there ($(sed -n 's/.*stopped in the phase //p' "$tmp/out"))"
+done
+in_archive summary.txt | grep -q 'engines that start: cpu'; ok $? 'with what had been found'
+sleep 0.5; ! ps -eo args 2>/dev/null | grep -v grep | grep -qF "$k/wbcsnet"; ok $? 'and no process is left'
+
+# ---- jobs of the paper, and home ----
+only='begin/wbcsnet2 transfer/wbcsnet2-frozen'
+ONLY=$only TIME_LIMIT=4 first paper; c=$?
+[ $c = 130 ] || [ $c = 0 ]; ok $? "the paper until the time is over ($c)"
+ONLY=$only first paper; ok $? 'the same command goes on to the end'
+grep -q 'scratch/wbcsnet2/seed1/foldall: ' "$tmp/results/summary.txt"; ok $? 'what an arm begins from comes along'
+jobs=$(ONLY="$only" RUNS1=a RUNS2=b RUNS3=c experiments/jobs --list smoke | wc -l)
+has "runs.tar.gz: $jobs of $jobs runs" 'all runs are in the archive'
+! tar tzf "$tmp/results/runs.tar.gz" | grep -q 'safetensors\|\.tif'; ok $? 'no weights and no cells are'
+make --no-print-directory SCALE=smoke WORK="$tmp/home" WBCSNET="$bin" NVCC= DEVICE=cpu DATA1="$cells/dataset1" RUNS="$tmp/results/runs.tar.gz" runs >"$tmp/out" 2>&1; ok $? 'make takes the runs from it'
+make --no-print-directory SCALE=smoke WORK="$tmp/home" WBCSNET="$bin" NVCC= DEVICE=cpu DATA1="$cells/dataset1" FROM="$tmp/results/runs.tar.gz" ONLY="$(echo $only | tr ' ' ,)" restore-runs >"$tmp/out" 2>&1
+make --no-print-directory SCALE=smoke WORK="$tmp/home" WBCSNET="$bin" NVCC= DEVICE=cpu DATA1="$cells/dataset1" begin ONLY=begin/wbcsnet2 >"$tmp/out" 2>&1; [ $? = 0 ] && ! grep -q TRAIN "$tmp/out"; ok $? 'or puts them beside its own, and trains none again'
+echo "1..$n"
