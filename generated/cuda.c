@@ -110,19 +110,22 @@ typedef struct { const char *word; void (*run)(const struct here *); } verb;
 typedef struct { const verb *verb; int step; } launch;
 typedef struct { launch *at; int count, room; } launches;
 typedef enum { GRAPH_TRAIN, GRAPH_INFER, GRAPHS } graph_kind;
+
+/* Device memory that an opening engine asks for: the pointer that is to be set, for messages what it is, its size. */
+typedef struct { void *to; const char *what; size_t bytes; bool zeroed; } wish;
 struct cuda_engine {
   engine base;
   precision precision;
   unsigned candidates;                               /* bits, see candidates.h */
   cudaStream_t stream;
-  cublasHandle_t blas;
   ties *ties;
   place_of_tensor *tensor;                           /* (tensors) */
   work *work;                                        /* (steps) */
   float *param, *dparam, *velocity, *stat, *batch_stat;
   double *gathered, gathered_n;                      /* whole-set statistics so far, as host.c's; the sums on
                                                         the device */
-  sgd_piece *piece; int pieces; size_t largest;      /* the tensors that cuda_sgd updates */
+  sgd_piece *piece, *kept_piece;                     /* the tensors that cuda_sgd updates; the same on the host */
+  int pieces; size_t largest;
   float *factor, *class_weight, *ones;               /* (params), (classes), (classes) of 1 */
   float *kept_factor, *kept_class_weight;            /* what the device holds, on the host */
   void *conv_room; float *dx, *staging;              /* shared: weight gradients; FC's dx, and put and get,
@@ -140,7 +143,10 @@ struct cuda_engine {
   cuda_args *args; int *row; uint8_t *turn_of;       /* inside block */
   launches list[GRAPHS];
   cudaGraphExec_t *graph[GRAPHS];                    /* (batch + 1), by the number of images */
+  void *blas_room; size_t blas_bytes;
+  wish *wish; int wishes;                            /* while the engine opens */
   void **memory; int memories; size_t bytes;         /* all that was taken on the device */
+  void *pinned;                                      /* the ring's */
   const char *doing, *layer;                         /* for messages */
 };
 
@@ -172,6 +178,19 @@ static void check_blas(const cuda_engine *e, cublasStatus_t status)
 static void doing(cuda_engine *e, const char *what, const char *of) { e->doing = what, e->layer = of; }
 
 static void wait(cuda_engine *e) { check(e, cudaStreamSynchronize(e->stream)); }
+/* cuda.c: share cuBLAS */
+static cublasHandle_t blas;                          /* the process's */
+static int blas_device;
+static const cuda_engine *blas_user;                 /* whose stream and room it has */
+
+static cublasHandle_t blas_of(cuda_engine *e)
+{
+  if (blas_user == e) return blas;
+  check_blas(e, cublasSetStream(blas, e->stream));
+  check_blas(e, cublasSetWorkspace(blas, e->blas_room, e->blas_bytes));
+  blas_user = e;
+  return blas;
+}
 /* cuda.c: find a step's data */
 typedef struct here {
   cuda_engine *e;
@@ -384,7 +403,7 @@ static void multiply(cuda_engine *e, cublasOperation_t turn_a, cublasOperation_t
 {
   const float one = 1, plus = add;
   const cublasComputeType_t how = e->precision == FP32 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_FAST_TF32;
-  check_blas(e, cublasGemmEx(e->blas, turn_a, turn_b, rows, columns, depth, &one, a, CUDA_R_32F, la, b,
+  check_blas(e, cublasGemmEx(blas_of(e), turn_a, turn_b, rows, columns, depth, &one, a, CUDA_R_32F, la, b,
                              CUDA_R_32F, lb, &plus, c, CUDA_R_32F, rows, how, CUBLAS_GEMM_DEFAULT));
 }
 
@@ -786,12 +805,48 @@ static void *take(cuda_engine *e, const char *what, size_t bytes)
   return p;
 }
 
-/* Zeroed floats. */
-static float *take_floats(cuda_engine *e, const char *what, size_t count)
+/* *to, a pointer, shall point to so many bytes, zeroed or not, when the wishes are granted. */
+static void wish_for(cuda_engine *e, void *to, const char *what, size_t bytes, bool zeroed)
 {
-  float *p = take(e, what, count * sizeof(float));
-  check(e, cudaMemsetAsync(p, 0, count * sizeof(float), e->stream));
-  return p;
+  e->wish = grow(e->wish, sizeof *e->wish * (size_t)(e->wishes + 1));
+  e->wish[e->wishes++] = (wish){ to, what, bytes, zeroed };
+}
+
+static void wish_floats(cuda_engine *e, float **to, const char *what, size_t count)
+{
+  wish_for(e, to, what, count * sizeof(float), true);
+}
+
+static size_t wish_bytes(const wish *w) { return (w->bytes + !w->bytes + 255) / 256 * 256; }
+
+/* The wishes of one kind, cut from `at` on; returns what is behind them. NULL: each is taken by itself. */
+static char *cut(cuda_engine *e, char *at, bool zeroed)
+{
+  for (int i = 0; i < e->wishes; i++) {
+    const wish *w = &e->wish[i];
+    if (w->zeroed != zeroed) continue;
+    void *p = at ? at : take(e, w->what, w->bytes);
+    memcpy(w->to, &p, sizeof p);                     /* a pointer of any type */
+    if (at) at += wish_bytes(w);
+    else if (zeroed) check(e, cudaMemsetAsync(p, 0, w->bytes, e->stream));
+  }
+  return at;
+}
+
+static void grant_wishes(cuda_engine *e)
+{
+  void *all = NULL;
+  size_t bytes = 0;
+  for (int i = 0; i < e->wishes; i++) bytes += wish_bytes(&e->wish[i]);
+  if (!gpu_apart() && cudaMalloc(&all, bytes)) cudaGetLastError(), all = NULL;
+  if (all) {
+    e->memory = grow(e->memory, sizeof *e->memory), e->memory[e->memories++] = all, e->bytes += bytes;
+    doing(e, "clearing memory", NULL);
+  }
+  char *rest = cut(e, all, true);
+  if (all) check(e, cudaMemsetAsync(all, 0, (size_t)(rest - (char *)all), e->stream));
+  cut(e, rest, false);
+  free(e->wish), e->wish = NULL, e->wishes = 0;
 }
 
 static int pitch_of(const plan *p, int t)
@@ -803,7 +858,7 @@ static int pitch_of(const plan *p, int t)
   return 4;
 }
 
-static void take_tensors(cuda_engine *e)
+static void wish_tensors(cuda_engine *e)
 {
   const plan *p = e->base.plan;
   precision *of = find_precisions(p, e->precision);
@@ -816,8 +871,8 @@ static void take_tensors(cuda_engine *e)
           "less than 2^31 pixels in a batch", "use a smaller batch");
     *q = (place_of_tensor){ of[t], pitch_of(p, t), NULL, NULL };
     const size_t bytes = (size_t)p->batch * (size_t)s.h * (size_t)s.w * (size_t)q->pitch * act_bytes(of[t]);
-    q->act = take(e, "activations", bytes);
-    if (p->tensor[t].grad != NO_GRADIENT) q->grad = take(e, "gradients", bytes);
+    wish_for(e, &q->act, "activations", bytes, false);
+    if (p->tensor[t].grad != NO_GRADIENT) wish_for(e, &q->grad, "gradients", bytes, false);
   }
   free(of);
 }
@@ -829,31 +884,27 @@ static bool is_fc_weight(const plan *p, int k)
   return false;
 }
 
-static void take_parameters(cuda_engine *e)
+static void wish_parameters(cuda_engine *e)
 {
   const plan *p = e->base.plan;
   const net *n = p->net;
-  sgd_piece *piece = NEW(sgd_piece, n->params + 1);
-  e->param = take_floats(e, "weights", n->param_floats);
-  e->dparam = take_floats(e, "their gradients", n->param_floats);
-  e->velocity = take_floats(e, "their velocities", n->param_floats);
-  e->stat = take_floats(e, "statistics", n->stat_floats);
-  e->batch_stat = take_floats(e, "statistics", n->stat_floats);
-  e->gathered = take(e, "statistics", n->stat_floats * sizeof(double));
+  wish_floats(e, &e->param, "weights", n->param_floats);
+  wish_floats(e, &e->dparam, "their gradients", n->param_floats);
+  wish_floats(e, &e->velocity, "their velocities", n->param_floats);
+  wish_floats(e, &e->stat, "statistics", n->stat_floats);
+  wish_floats(e, &e->batch_stat, "statistics", n->stat_floats);
+  wish_for(e, &e->gathered, "statistics", n->stat_floats * sizeof(double), false);
+  e->kept_piece = NEW(sgd_piece, n->params + 1);
   for (int k = 0; k < n->params; k++) {
     if (is_fc_weight(p, k)) continue;
-    piece[e->pieces++] = (sgd_piece){ n->param[k].offset, n->param[k].count, (float)n->param[k].decay, k };
+    e->kept_piece[e->pieces++] = (sgd_piece){ n->param[k].offset, n->param[k].count, (float)n->param[k].decay, k };
     if (n->param[k].count > e->largest) e->largest = n->param[k].count;
   }
-  e->piece = take(e, "the update", sizeof *piece * (size_t)e->pieces);
-  e->factor = take_floats(e, "the update", (size_t)n->params);
-  e->class_weight = take_floats(e, "the update", (size_t)n->classes);
+  wish_for(e, &e->piece, "the update", sizeof *e->piece * (size_t)e->pieces, false);
+  wish_floats(e, &e->factor, "the update", (size_t)n->params);
+  wish_floats(e, &e->class_weight, "the update", (size_t)n->classes);
   e->kept_factor = NEW(float, n->params), e->kept_class_weight = NEW(float, n->classes);
-  e->ones = take_floats(e, "the update", (size_t)n->classes);
-  check(e, cudaMemcpyAsync(e->piece, piece, sizeof *piece * (size_t)e->pieces, cudaMemcpyHostToDevice,
-                           e->stream));
-  wait(e);
-  free(piece);
+  wish_floats(e, &e->ones, "the update", (size_t)n->classes);
 }
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
@@ -872,24 +923,24 @@ static size_t norm_tiles(const cuda_engine *e, int i)
   return tiles;
 }
 
-static void take_norm_work(cuda_engine *e, int i)
+static void wish_norm_work(cuda_engine *e, int i)
 {
   const size_t c = (size_t)step_of(e, i)->layer->in.c;
   size_t tiles = 0;
   for (e->n = 1; e->n <= e->base.plan->batch; e->n++) tiles = larger(tiles, norm_tiles(e, i));
-  e->work[i].partial = take_floats(e, "sums of a norm", tiles * 2 * c);
-  e->work[i].coef = take_floats(e, "sums of a norm", 4 * c);
+  wish_floats(e, &e->work[i].partial, "sums of a norm", tiles * 2 * c);
+  wish_floats(e, &e->work[i].coef, "sums of a norm", 4 * c);
 }
 
-static void take_conv_work(cuda_engine *e, int i, size_t *room)
+static void wish_conv_work(cuda_engine *e, int i, size_t *room)
 {
   const step *s = step_of(e, i);
   for (e->n = 1; e->n <= e->base.plan->batch; e->n++)
     *room = larger(*room, conv_room(precision_of(e, s->y), conv_of(e, i)));
   e->n = e->base.plan->batch;
-  e->work[i].packed = take(e, "packed weights", (size_t)s->layer->groups * packed_bytes(e, i));
+  wish_for(e, &e->work[i].packed, "packed weights", (size_t)s->layer->groups * packed_bytes(e, i), false);
 }
-static void take_work(cuda_engine *e)
+static void wish_work(cuda_engine *e)
 {
   const plan *p = e->base.plan;
   size_t room = 0, dx = 0;
@@ -897,19 +948,19 @@ static void take_work(cuda_engine *e)
   for (int i = 0; i < p->steps; i++) {
     const step *s = step_of(e, i);
     const layer *l = s->layer;
-    if (s->kind == STEP_NORM) take_norm_work(e, i);
-    if (s->kind == STEP_CONV) take_conv_work(e, i, &room);
+    if (s->kind == STEP_NORM) wish_norm_work(e, i);
+    if (s->kind == STEP_CONV) wish_conv_work(e, i, &room);
     e->n = p->batch;
     const size_t tiles = (size_t)tiles_of(pixels_of(e, s->y));
     if (s->kind == STEP_CONV || s->kind == STEP_FC)
-      e->work[i].column = take_floats(e, "sums of columns", tiles * (size_t)l->out.c);
-    if (s->kind == STEP_POOL) e->work[i].place = take(e, "places of maxima", count_of(e, s->y));
+      wish_floats(e, &e->work[i].column, "sums of columns", tiles * (size_t)l->out.c);
+    if (s->kind == STEP_POOL) wish_for(e, &e->work[i].place, "places of maxima", count_of(e, s->y), false);
     if (s->kind != STEP_FC || precision_of(e, s->x) != BF16) continue;
-    e->work[i].x = take_floats(e, "an FC's input", count_of(e, s->x));
+    wish_floats(e, &e->work[i].x, "an FC's input", count_of(e, s->x));
     dx = larger(dx, count_of(e, s->x));
   }
-  e->conv_room = take(e, "sums of weight gradients", room);
-  e->dx = take_floats(e, "an FC's gradient", dx);
+  wish_for(e, &e->conv_room, "sums of weight gradients", room, false);
+  wish_floats(e, &e->dx, "an FC's gradient", dx);
 }
 
 static size_t row_offset(void) { return (sizeof(cuda_args) + 15) / 16 * 16; }
@@ -918,20 +969,27 @@ static size_t turn_offset(const cuda_engine *e)
   return row_offset() + sizeof(int) * (size_t)e->base.plan->batch;
 }
 
-static void take_ring(cuda_engine *e)
+static void wish_ring(cuda_engine *e)
 {
   e->block_bytes = turn_offset(e) + (size_t)e->base.plan->batch;
-  e->block = take(e, "a batch", e->block_bytes), e->result = take(e, "a result", sizeof *e->result);
-  check(e, cudaMemsetAsync(e->result, 0, sizeof *e->result, e->stream));
+  wish_for(e, &e->block, "a batch", e->block_bytes, false);
+  wish_for(e, &e->result, "a result", sizeof *e->result, true);
+}
+
+/* All turns are one piece of pinned memory: results first, then the blocks. */
+static void take_ring(cuda_engine *e)
+{
+  const size_t stride = (e->block_bytes + 255) / 256 * 256, bytes = RESULTS_KEPT * (sizeof(cuda_result) + stride);
   e->args = (cuda_args *)(void *)e->block, e->row = (int *)(void *)(e->block + row_offset()),
     e->turn_of = (uint8_t *)e->block + turn_offset(e);
   doing(e, "taking pinned memory", NULL);
+  check(e, cudaMallocHost(&e->pinned, bytes));
+  memset(e->pinned, 0, bytes);
   for (int i = 0; i < RESULTS_KEPT; i++) {
     turn *t = &e->ring[i];
-    check(e, cudaMallocHost((void **)&t->block, e->block_bytes));
-    check(e, cudaMallocHost((void **)&t->result, sizeof *t->result));
+    t->result = (cuda_result *)e->pinned + i;
+    t->block = (char *)e->pinned + RESULTS_KEPT * sizeof(cuda_result) + (size_t)i * stride;
     check(e, cudaEventCreateWithFlags(&t->done, cudaEventDisableTiming | cudaEventBlockingSync));
-    memset(t->block, 0, e->block_bytes), memset(t->result, 0, sizeof *t->result);
   }
 }
 /* cuda.c: open and close */
@@ -940,10 +998,12 @@ static void open_blas(cuda_engine *e)
   int major = 0;
   doing(e, "opening cuBLAS", NULL);
   check(e, cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, engine_gpu));
-  const size_t room = (size_t)(major >= 9 ? 32 : 4) * 1024 * 1024;
-  check_blas(e, cublasCreate(&e->blas));
-  check_blas(e, cublasSetStream(e->blas, e->stream));
-  check_blas(e, cublasSetWorkspace(e->blas, take(e, "cuBLAS", room), room));
+  e->blas_bytes = (size_t)(major >= 9 ? 32 : 4) * 1024 * 1024;
+  wish_for(e, &e->blas_room, "cuBLAS", e->blas_bytes, false);
+  if (blas && blas_device == engine_gpu) return;
+  if (blas) check_blas(e, cublasDestroy(blas)), blas = NULL, blas_user = NULL;
+  check_blas(e, cublasCreate(&blas));
+  blas_device = engine_gpu;
 }
 
 static void make_lists(cuda_engine *e)
@@ -984,10 +1044,13 @@ static engine *open_gpu(const engine_kind *kind, precision how, const plan *p)
   check(e, cudaSetDevice(engine_gpu));
   choose_candidates(e);
   check(e, cudaStreamCreateWithFlags(&e->stream, cudaStreamNonBlocking));
-  open_blas(e);
   e->ties = find_ties(p);
-  take_tensors(e), take_parameters(e), take_work(e), take_ring(e);
+  open_blas(e), wish_tensors(e), wish_parameters(e), wish_work(e), wish_ring(e);
+  grant_wishes(e), take_ring(e);
   make_lists(e);
+  doing(e, "bringing what the update needs", NULL);
+  check(e, cudaMemcpyAsync(e->piece, e->kept_piece, sizeof *e->piece * (size_t)e->pieces, cudaMemcpyHostToDevice,
+                           e->stream));
   for (int k = 0; k < p->net->params; k++) e->kept_factor[k] = 1;
   for (int c = 0; c < classes; c++) e->kept_class_weight[c] = 1;
   upload_floats(e, e->ones, e->kept_class_weight, (size_t)classes);
@@ -1002,16 +1065,15 @@ static void gpu_close(engine *base)
   cuda_engine *e = (cuda_engine *)base;
   wait(e);
   forget_graphs(e);
-  check_blas(e, cublasDestroy(e->blas));
-  for (int i = 0; i < RESULTS_KEPT; i++)
-    check(e, cudaFreeHost(e->ring[i].block)), check(e, cudaFreeHost(e->ring[i].result)),
-      check(e, cudaEventDestroy(e->ring[i].done));
+  if (blas_user == e) blas_user = NULL;
+  for (int i = 0; i < RESULTS_KEPT; i++) check(e, cudaEventDestroy(e->ring[i].done));
+  check(e, cudaFreeHost(e->pinned));
   for (int i = 0; i < e->memories; i++) check(e, cudaFree(e->memory[i]));
   check(e, cudaFree(e->pixels)), check(e, cudaFree(e->label)), check(e, cudaFree(e->mean)),
     check(e, cudaFree(e->staging));
   check(e, cudaStreamDestroy(e->stream));
   for (int k = 0; k < GRAPHS; k++) free(e->list[k].at), free(e->graph[k]);
-  free(e->ties), free(e->tensor), free(e->work), free(e->kept_factor), free(e->kept_class_weight),
+  free(e->ties), free(e->tensor), free(e->work), free(e->kept_piece), free(e->kept_factor), free(e->kept_class_weight),
     free(e->memory), free(e);
 }
 /* cuda.c: state, cells and tensors in and out */
@@ -1401,7 +1463,7 @@ static double product_seconds(cuda_engine *e, int size, const void *a, float *c)
   check(e, cudaEventCreate(&from)), check(e, cudaEventCreate(&to));
   for (int i = 0; i < 4; i++) {
     check(e, cudaEventRecord(from, e->stream));
-    check_blas(e, cublasGemmEx(e->blas, CUBLAS_OP_T, CUBLAS_OP_N, size, size, size, &one, a, in, size, a, in,
+    check_blas(e, cublasGemmEx(blas_of(e), CUBLAS_OP_T, CUBLAS_OP_N, size, size, size, &one, a, in, size, a, in,
                                size, &zero, c, CUDA_R_32F, size, how, CUBLAS_GEMM_DEFAULT));
     check(e, cudaEventRecord(to, e->stream));
     wait(e);

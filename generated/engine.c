@@ -40,13 +40,21 @@ void batch_check(const plan *p, const batch *b)
   if (b->turn && in.h != in.w)
     die(EXIT_FAIL, "batch", say("turns of %d x %d pixels", in.h, in.w), "squares", NULL);
 }
-/* engine: wait after each launch */
-bool gpu_waits(void)
+/* engine: watch a GPU */
+static bool switched_on(const char *variable)
 {
-  const char *text = getenv("WBCSNET_GPU_SYNC");
+  const char *text = getenv(variable);
   if (!text || !*text || !strcmp(text, "0")) return false;
-  if (strcmp(text, "1")) die(EXIT_USAGE, "WBCSNET_GPU_SYNC", say("'%s'", text), "0 or 1", NULL);
+  if (strcmp(text, "1")) die(EXIT_USAGE, variable, say("'%s'", text), "0 or 1", NULL);
   return true;
+}
+
+bool gpu_waits(void) { return switched_on("WBCSNET_GPU_SYNC"); }
+
+bool gpu_apart(void)
+{
+  const bool apart = switched_on("WBCSNET_GPU_APART");
+  return gpu_waits() || apart;
 }
 /* engine: candidates */
 const char *candidate_off(const engine_kind *k, candidate c)
@@ -73,7 +81,7 @@ const char *candidates_of(const engine_kind *k)
 
 const engine_kind *engine_find(const char *name)
 {
-  candidates_asked(), gpu_waits();                   /* a misspelt one is told on every machine */
+  candidates_asked(), gpu_apart();                   /* a misspelt one is told on every machine */
   const engine_kind *fastest = NULL;
   const char *names[16] = { "auto" }, *base = split_name(name);
   const bool any = !strcmp(base, "auto"), likely = !any || engine_cuda_likely();

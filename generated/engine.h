@@ -88,6 +88,7 @@ bool engine_cuda_likely(void);                       /* false: there is no drive
 const char *engine_cuda_device(int n);               /* a line on GPU n, NULL beyond the last or when the plugin is off */
 extern int engine_gpu;                               /* N of --device cuda:N, set by engine_find */
 bool gpu_waits(void);                                /* WBCSNET_GPU_SYNC=1: a GPU engine waits after each launch, to name what fails */
+bool gpu_apart(void);                                /* that, or WBCSNET_GPU_APART=1: it takes each buffer by itself, so that overruns are seen */
 /* by name; "auto" is the faster of cpu and cuda that is usable. Dies with EXIT_NODEVICE when it is off, EXIT_USAGE
    when unknown. */
 const engine_kind *engine_find(const char *name);

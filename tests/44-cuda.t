@@ -15,12 +15,13 @@ $ENV{ASAN_OPTIONS} = 'detect_leaks=0';
 
 # Side by side, for each waits for nobody: the order of threads, the test. What threads backwards find is another thing than what cut sums
 # find, so that one run looks for both.
+# Likewise forwards each buffer is an allocation of its own, so that overruns are seen; backwards they are cut from one, as in use.
 my (@jobs, $n);
 for my $order (1, -1) {
-    my $cut = $order < 0 ? 1 : 0;
+    my ($cut, $apart) = $order < 0 ? (1, 0) : (0, 1);
     for my $test ('31-operators', '33-steps', $order > 0 ? '48-cuda-engine' : ()) {
         my $program = "$B/tests/$test.t";
-        open my $out, "EMU_ORDER=$order EMU_TRUNCATE=$cut $program 2>&1 |" or die;
+        open my $out, "EMU_ORDER=$order EMU_TRUNCATE=$cut WBCSNET_GPU_APART=$apart $program 2>&1 |" or die;
         push @jobs, [$order < 0 ? 'backwards and sums cut toward zero' : 'forwards', $test, $out];
     }
 }

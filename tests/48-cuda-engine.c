@@ -201,16 +201,36 @@ static void other_cells(const engine_kind *k)
   bench_close(&a), bench_close(&b);
 }
 
+/* A function of the plugin by its name, or NULL. */
+static void *in_plugin(const engine_kind *k, const char *name)
+{
+  Dl_info where;
+  void *plugin = dladdr(*(void *const *)&k->open, &where) ? dlopen(where.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+  return plugin ? dlsym(plugin, name) : NULL;
+}
+
+/* ---- what an opening asks of the runtime; the emulator counts ---- */
+static void opening(const engine_kind *k)
+{
+  const long *(*count)(void);
+  *(void **)&count = in_plugin(k, "emu_calls");
+  if (!count) { skip("calls are counted by the emulator alone"); return; }
+  const bool apart = gpu_apart();
+  bench first = bench_open(k, "wbcsnet2", small, true);
+  const long device = count()[0], pinned = count()[1], blas = count()[2];
+  engine *e = k->open(first.p, 1);
+  const long devices = count()[0] - device;
+  ok((apart ? devices > 20 : devices == 1) && count()[1] - pinned == 1 && count()[2] == blas,
+     "%s: an engine's opening asks for %s of device memory and one of pinned memory, and for no other cuBLAS", k->name, apart ? "many pieces" : "one piece");
+  printf("# %ld pieces of device memory, %ld of pinned memory, cuBLAS opened %ld times\n", devices, count()[1] - pinned, count()[2] - blas);
+  k->close(e), bench_close(&first);
+}
+
 /* ---- the list ---- */
 static void launches(const engine_kind *k)
 {
   char *(*list)(const plan *, const char *);
-  Dl_info where;
-  *(void **)&list = NULL;
-  if (dladdr(*(void *const *)&k->open, &where)) {
-    void *plugin = dlopen(where.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
-    *(void **)&list = plugin ? dlsym(plugin, "wbcsnet_cuda_launches") : NULL;
-  }
+  *(void **)&list = in_plugin(k, "wbcsnet_cuda_launches");
   if (!list) { ok(false, "the plugin tells its launches"); return; }
   net *n = net_load("experiments/nets/wbcsnet2.net", NULL, 5);
   plan *p = plan_make(n, 32);
@@ -253,7 +273,7 @@ int main(void)
     if (strncmp(k->name, "cuda", 4) || !engine_wanted(k->name)) continue;
     if (k->why_off()) { engine_off(k->name, say("%s: %s", k->name, k->why_off())); continue; }
     const bool fp32 = !strcmp(k->name, "cuda");
-    if (!listed) unknown_kind(k), launches(k), listed = true;
+    if (!listed) unknown_kind(k), launches(k), opening(k), listed = true;
     for (size_t j = 0; j < sizeof nets / sizeof *nets; j++) {
       setenv("EMU_TRUNCATE", j % 2 ? "1" : "0", 1);  /* every second net as tensor cores add */
       tied_step(k, nets[j], small, BATCH, true);

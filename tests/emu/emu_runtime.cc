@@ -29,6 +29,7 @@ static thread_local cudaError_t last_error;
 static cudaError_t broken;                           /* by EMU_FAULT; it stays */
 static std::map<uintptr_t, allocation> memory;       /* by first byte */
 static size_t used;
+static long calls[3];                                /* see emu_calls */
 static std::map<const void *, size_t> shared_allowed;
 static std::set<emu_stream *> streams;
 static emu_stream null_stream;
@@ -449,6 +450,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t g) { return delete g, cudaSuccess; }
 static cudaError_t take(void **p, size_t bytes, bool host)
 {
   *p = nullptr;
+  calls[host]++;
   if (ready()) return last_error;
   OUTSIDE_CAPTURE();
   if (!bytes) return cudaSuccess;
@@ -535,6 +537,9 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute a, i
 }
 }
 
+/* For tests, by dlsym: how often device memory and pinned memory were asked for, and cuBLAS opened. */
+extern "C" const long *emu_calls(void) { return calls; }
+
 /* ---- cuBLAS ---- */
 struct emu_cublas { cudaStream_t stream; cublasMath_t math; };
 
@@ -543,6 +548,7 @@ static float as_tf32(float x) { return __uint_as_float((__float_as_uint(x) + 0x1
 extern "C" {
 cublasStatus_t cublasCreate(cublasHandle_t *h)
 {
+  calls[2]++;
   if (ready()) return CUBLAS_STATUS_NOT_INITIALIZED;
   *h = new emu_cublas();
   return CUBLAS_STATUS_SUCCESS;
