@@ -12,7 +12,7 @@ static dataset *make_set(const int *counts, int classes, int of)
 {
   dataset *ds = NEW(dataset, 1);
   ds->classes = classes, ds->class_name = NEW(const char *, classes);
-  snprintf(ds->name, sizeof ds->name, "made");
+  ds->name = copy_text("made");
   for (int c = 0; c < classes; c++) ds->n += counts[c], ds->class_name[c] = copy_text(say("class%d", c));
   ds->label = NEW(int, ds->n), ds->group = NEW(int, ds->n), ds->file = NEW(char *, ds->n), ds->group_name = NEW(char *, ds->n);
   for (int c = 0, i = 0; c < classes; c++)
