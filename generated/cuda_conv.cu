@@ -78,13 +78,22 @@ template <precision P> __global__ void conv_plain(gather g, ending e)
   store1<P>(e.target, to, e.relu ? fmaxf(sum, 0) : sum);
 }
 /* convolution: tiles in shared memory */
-enum { PITCH = K_BYTES + 16, STAGES = 3 };
+enum { STAGES = 3 };
+
+/* Bytes from a row to the next. */
+template <bool SWIZZLE> struct row_of { enum { PITCH = SWIZZLE ? K_BYTES : K_BYTES + 16 }; };
+
+/* Where byte b of row r is; b: the first of a piece of 16 when there is a swizzle. A row 8 further on is 8 pitches further. */
+template <bool SWIZZLE> __host__ WORD int spot(int r, int b)
+{
+  return r * row_of<SWIZZLE>::PITCH + (SWIZZLE ? b ^ r / 2 % 4 * 16 : b);
+}
 
 /* A tile of BM x BN sums: a stage holds BM rows of X, then BN rows of W; behind the stages stands the table
    of rows. */
-template <precision P, int BM, int BN> struct tile {
+template <precision P, int BM, int BN, bool SWIZZLE = false> struct tile {
   typedef typename stored<P>::word word;
-  enum { THREADS = BM * BN / 64, STAGE = (BM + BN) * PITCH, BYTES = STAGES * STAGE + BM * (int)sizeof(place),
+  enum { THREADS = BM * BN / 64, PITCH = row_of<SWIZZLE>::PITCH, STAGE = (BM + BN) * PITCH, BYTES = STAGES * STAGE + BM * (int)sizeof(place),
          K = K_BYTES / (int)sizeof(word), ACROSS = BN / 32, DOWN = BM / 64 };
 };
 typedef struct { int y, x, c; } cursor;              /* the tap and channel at which a chunk begins */
@@ -109,55 +118,57 @@ template <int BYTES> WORD void copy_chunk(void *to, const void *from, bool valid
   else if (BYTES == 4) copy_async4(to, from, valid);
   else *(uint16_t *)to = valid ? *(const uint16_t *)from : (uint16_t)0;
 }
-template <precision P, int BM, int BN, int CHUNK, bool PLAIN>
+template <precision P, int BM, int BN, int CHUNK, bool PLAIN, bool SWIZZLE>
 WORD void load_left(const gather &g, cursor *at, const place *table, unsigned char *to)
 {
-  typedef tile<P, BM, BN> T;
+  typedef tile<P, BM, BN, SWIZZLE> T;
   typedef typename T::word word;
   enum { CHUNKS = K_BYTES / CHUNK };
+  static_assert(!SWIZZLE || (CHUNK == 16 && T::THREADS / CHUNKS % 8 == 0), "a thread's rows are exchanged alike");
   const word *source = (const word *)g.source;
   int column = threadIdx.x % CHUNKS, first = threadIdx.x / CHUNKS, pixel;
   int move = (at->y * g.w + at->x) * g.pitch + at->c;
   uint32_t tap = 1u << at->y | 65536u << at->x;
-  to += first * PITCH + column * CHUNK;
+  to += spot<SWIZZLE>(first, column * CHUNK);
 #pragma unroll
   for (int i = 0; i < BM; i += T::THREADS / CHUNKS) {
     const place *row = table + first + i;
     if (PLAIN)
-      copy_chunk<CHUNK>(to + i * PITCH, source + (ptrdiff_t)(row->at + move), (row->taps & tap) == tap);
+      copy_chunk<CHUNK>(to + i * T::PITCH, source + (ptrdiff_t)(row->at + move), (row->taps & tap) == tap);
     else {
       bool inside = find_pixel(g, *row, at->y, at->x, &pixel);
-      copy_chunk<CHUNK>(to + i * PITCH, source + (size_t)pixel * (size_t)g.pitch + at->c, inside);
+      copy_chunk<CHUNK>(to + i * T::PITCH, source + (size_t)pixel * (size_t)g.pitch + at->c, inside);
     }
   }
   advance(g, at);
 }
-template <precision P, int BM, int BN>
+template <precision P, int BM, int BN, bool SWIZZLE>
 WORD void load_right(const gather &g, int n0, int k, unsigned char *to)
 {
-  typedef tile<P, BM, BN> T;
+  typedef tile<P, BM, BN, SWIZZLE> T;
   typedef typename T::word word;
   int column = threadIdx.x % 4, first = threadIdx.x / 4;
   const word *w = (const word *)g.weight + (size_t)(n0 + first) * (size_t)g.line + k + column * (16 / sizeof(word));
-  to += first * PITCH + column * 16;
+  to += spot<SWIZZLE>(first, column * 16);
 #pragma unroll
   for (int i = 0; i < BN; i += T::THREADS / 4)
-    copy_async16(to + i * PITCH, w + (size_t)i * (size_t)g.line, n0 + first + i < g.columns);
+    copy_async16(to + i * T::PITCH, w + (size_t)i * (size_t)g.line, n0 + first + i < g.columns);
 }
 /* convolution: multiply a tile */
 /* sum[mi][f][2 h + e] += row 16 mi + 8 h + g of a, column 8 f + 2 t + e of b, over one tile of K; a and b: the
    warp's first rows */
-WORD void multiply_ffma(const unsigned char *a, const unsigned char *b, float sum[4][4][4])
+template <bool SWIZZLE> WORD void multiply_ffma(const unsigned char *a, const unsigned char *b, float sum[4][4][4])
 {
+  enum { PITCH = row_of<SWIZZLE>::PITCH };
   int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
 #pragma unroll 1
   for (int k = 0; k < K_BYTES; k += 16) {
     float4 x[8];
 #pragma unroll
-    for (int i = 0; i < 8; i++) x[i] = *(const float4 *)(a + (g + 8 * i) * PITCH + k);
+    for (int i = 0; i < 8; i++) x[i] = *(const float4 *)(a + spot<SWIZZLE>(g, k) + 8 * i * PITCH);
 #pragma unroll
     for (int j = 0; j < 8; j++) {
-      float4 w = *(const float4 *)(b + (j / 2 * 8 + 2 * t + j % 2) * PITCH + k);
+      float4 w = *(const float4 *)(b + spot<SWIZZLE>(2 * t + j % 2, k) + j / 2 * 8 * PITCH);
 #pragma unroll
       for (int i = 0; i < 8; i++) {
         float *s = &sum[i / 2][j / 2][i % 2 * 2 + j % 2];
@@ -172,19 +183,19 @@ template <precision P> WORD void multiply_add(float d[4], const uint32_t a[4], c
   else mma_tf32(d, a, b);
 }
 
-template <precision P>
+template <precision P, bool SWIZZLE>
 WORD void multiply_mma(const unsigned char *a, const unsigned char *b, float sum[4][4][4])
 {
+  enum { PITCH = row_of<SWIZZLE>::PITCH };
   int lane = threadIdx.x % 32;
-  a += lane % 16 * PITCH + lane / 16 * 16;
-  b += (lane % 8 + lane / 16 * 8) * PITCH + lane / 8 % 2 * 16;
+  int from_a = spot<SWIZZLE>(lane % 16, lane / 16 * 16), from_b = spot<SWIZZLE>(lane % 8 + lane / 16 * 8, lane / 8 % 2 * 16);
 #pragma unroll
   for (int k = 0; k < K_BYTES; k += 32) {
     uint32_t x[4][4], w[2][4];
 #pragma unroll
-    for (int i = 0; i < 4; i++) load_matrix_x4(x[i], a + 16 * i * PITCH + k);
+    for (int i = 0; i < 4; i++) load_matrix_x4(x[i], a + 16 * i * PITCH + (SWIZZLE ? from_a ^ k : from_a + k));
 #pragma unroll
-    for (int j = 0; j < 2; j++) load_matrix_x4(w[j], b + 16 * j * PITCH + k);
+    for (int j = 0; j < 2; j++) load_matrix_x4(w[j], b + 16 * j * PITCH + (SWIZZLE ? from_b ^ k : from_b + k));
 #pragma unroll
     for (int i = 0; i < 4; i++)
 #pragma unroll
@@ -333,10 +344,10 @@ WORD void finish(const gather &g, const ending &e, float sum[4][4][4], unsigned 
   }
 }
 /* convolution: the kernel */
-template <precision P, int BM, int BN, int CHUNK, bool PLAIN>
+template <precision P, int BM, int BN, int CHUNK, bool PLAIN, bool SWIZZLE>
 __global__ __launch_bounds__(BM * BN / 64, 32768 / (BM * BN)) void conv_tiles(gather g, ending e)
 {
-  typedef tile<P, BM, BN> T;
+  typedef tile<P, BM, BN, SWIZZLE> T;
   SHARED_ROOM(room);
   place *table = (place *)(room + STAGES * T::STAGE);
   int across = (g.columns + BN - 1) / BN, m0 = (int)blockIdx.x / across, n0 = (int)blockIdx.x % across * BN;
@@ -350,8 +361,8 @@ __global__ __launch_bounds__(BM * BN / 64, 32768 / (BM * BN)) void conv_tiles(ga
   /* convolution: walk along K */
   for (int k = 0; k < STAGES - 1; k++) {
     if (k < g.depth) {
-      load_left<P, BM, BN, CHUNK, PLAIN>(g, &at, table, room + k * T::STAGE);
-      load_right<P, BM, BN>(g, n0, k * T::K, room + k * T::STAGE + BM * PITCH);
+      load_left<P, BM, BN, CHUNK, PLAIN, SWIZZLE>(g, &at, table, room + k * T::STAGE);
+      load_right<P, BM, BN, SWIZZLE>(g, n0, k * T::K, room + k * T::STAGE + BM * T::PITCH);
     }
     copy_commit();
   }
@@ -359,14 +370,14 @@ __global__ __launch_bounds__(BM * BN / 64, 32768 / (BM * BN)) void conv_tiles(ga
     copy_wait<STAGES - 2>();
     __syncthreads();
     if (k + STAGES - 1 < g.depth) {
-      load_left<P, BM, BN, CHUNK, PLAIN>(g, &at, table, room + free * T::STAGE);
-      load_right<P, BM, BN>(g, n0, (k + STAGES - 1) * T::K, room + free * T::STAGE + BM * PITCH);
+      load_left<P, BM, BN, CHUNK, PLAIN, SWIZZLE>(g, &at, table, room + free * T::STAGE);
+      load_right<P, BM, BN, SWIZZLE>(g, n0, (k + STAGES - 1) * T::K, room + free * T::STAGE + BM * T::PITCH);
     }
     copy_commit();
-    const unsigned char *left = room + full * T::STAGE + down * PITCH;
-    const unsigned char *top = room + full * T::STAGE + (BM + right) * PITCH;
-    if (P == FP32) multiply_ffma(left, top, sum);
-    else multiply_mma<P>(left, top, sum);
+    const unsigned char *left = room + full * T::STAGE + down * T::PITCH;
+    const unsigned char *top = room + full * T::STAGE + (BM + right) * T::PITCH;
+    if (P == FP32) multiply_ffma<SWIZZLE>(left, top, sum);
+    else multiply_mma<P, SWIZZLE>(left, top, sum);
     free = full, full = full + 1 == STAGES ? 0 : full + 1;
   }
   __syncthreads();
@@ -419,20 +430,27 @@ static int tile_rows(tile_kind t)
   if (t == TILE_GROUP) return NORM_ROWS;
   return t == TILE_128_128 || t == TILE_128_64 || t == TILE_8_BYTES ? 128 : 64;
 }
-template <precision P, int BM, int BN, int CHUNK, bool PLAIN>
+template <precision P, int BM, int BN, int CHUNK, bool PLAIN, bool SWIZZLE = false>
 static void start(const gather *g, const ending *e, cudaStream_t stream)
 {
-  typedef tile<P, BM, BN> T;
-  LAUNCH_BIG((conv_tiles<P, BM, BN, CHUNK, PLAIN>), blocks(g, BM, BN), T::THREADS, T::BYTES, stream, *g, *e);
+  typedef tile<P, BM, BN, SWIZZLE> T;
+  LAUNCH_BIG((conv_tiles<P, BM, BN, CHUNK, PLAIN, SWIZZLE>), blocks(g, BM, BN), T::THREADS, T::BYTES, stream, *g, *e);
+}
+
+/* Tiles that are copied in whole pieces of whole rows can be without padding. */
+template <precision P, int BM, int BN> static void start_pieces(const gather *g, const ending *e, cudaStream_t stream)
+{
+  if (candidate_on(CANDIDATE_SWIZZLE)) start<P, BM, BN, 16, true, true>(g, e, stream);
+  else start<P, BM, BN, 16, true>(g, e, stream);
 }
 
 template <precision P> static void start_tile(const gather *g, const ending *e, cudaStream_t stream)
 {
   enum { ONE = sizeof(typename stored<P>::word) };
   switch (which_tile(P, g)) {
-  case TILE_128_128: start<P, 128, 128, 16, true>(g, e, stream); break;
-  case TILE_128_64: start<P, 128, 64, 16, true>(g, e, stream); break;
-  case TILE_64_64: start<P, 64, 64, 16, true>(g, e, stream); break;
+  case TILE_128_128: start_pieces<P, 128, 128>(g, e, stream); break;
+  case TILE_128_64: start_pieces<P, 128, 64>(g, e, stream); break;
+  case TILE_64_64: start_pieces<P, 64, 64>(g, e, stream); break;
   case TILE_8_BYTES: start<P, 128, 64, P == BF16 ? 8 : 16, true>(g, e, stream); break;
   case TILE_GENERAL: start<P, 64, 64, 16, false>(g, e, stream); break;
   case TILE_SINGLE: start<P, 64, 64, ONE, false>(g, e, stream); break;

@@ -110,7 +110,7 @@ static bool gaps_kept(const floats &got, const floats &before, int pitch, int c)
 
 /* ---- one case ---- */
 static const char *const precision_name[] = { "fp32", "tf32", "bf16" };
-static const char *const candidate_name[CANDIDATES] = { "tf32-wgrad", "tiles" };
+static const char *const candidate_name[CANDIDATES] = { "tf32-wgrad", "tiles", "groups", "swizzle" };
 static const char *const tile_name[] = { "128x128", "128x64", "64x64", "8 bytes", "general", "single" };
 static bool close_to(double a, double b, double size) { return fabs(a - b) <= 1e-5 * size + 1e-7; }
 
@@ -184,15 +184,50 @@ static void try_gradient(precision p, const conv_shape &s, const floats &w, int 
   ok(good, "%s gradient sums of %d tiles of %d rows", precision_name[p], tiles, rows);
 }
 
+/* ---- banks: passes of eight threads' 16 bytes, 32 banks of 4 bytes ---- */
+static int passes(const int at[8])
+{
+  int most = 0;
+  for (int group = 0; group < 8; group++) {          /* of four banks; the same bytes for several threads are one access */
+    int places = 0;
+    for (int i = 0; i < 8; i++) {
+      bool fresh = at[i] / 16 % 8 == group;
+      for (int j = 0; j < i; j++) fresh = fresh && at[j] != at[i];
+      places += fresh;
+    }
+    most = places > most ? places : most;
+  }
+  return most;
+}
+
+template <bool SWIZZLE> static void try_banks(int copies)
+{
+  int copy = 0, load = 0, ffma = 0, at[8];
+  for (int first = 0; first < 128; first += 2)
+    for (int piece = 0; piece < 64; piece += 16) {
+      for (int i = 0; i < 8; i++) at[i] = spot<SWIZZLE>(first + i / 4, i % 4 * 16);
+      copy = passes(at) > copy ? passes(at) : copy;
+      for (int i = 0; i < 8; i++) at[i] = spot<SWIZZLE>(first / 8 * 8 + i, piece);
+      load = passes(at) > load ? passes(at) : load;
+      for (int i = 0; i < 8; i++) at[i] = spot<SWIZZLE>(first + i / 4, piece);
+      ffma = passes(at) > ffma ? passes(at) : ffma;
+      for (int i = 0; i < 8; i++) at[i] = spot<SWIZZLE>(first / 8 * 8 + 2 * (i % 4) + first / 2 % 2, piece);
+      ffma = passes(at) > ffma ? passes(at) : ffma;
+    }
+  ok(copy == copies && load == 1 && ffma == 1, "banks, %s: a copy passes %d times, ldmatrix %d, FFMA's reads %d",
+     SWIZZLE ? "swizzle" : "pitch 80", copy, load, ffma);
+}
+
 /* Again with each candidate that computes this shape in another way. */
 static void try_candidates(precision p, const conv_shape &s, const floats &x, const floats &w)
 {
   const gather ahead = forward_gather(p, s), back = backward_gather(p, s);
   cuda_multiprocessors = 3;
-  for (unsigned c : { CANDIDATE_TILES }) {
+  for (unsigned c : { CANDIDATE_TILES, CANDIDATE_SWIZZLE }) {
     const tile_kind was[] = { which_tile(p, &ahead), which_tile(p, &back) };
     cuda_candidates = 1u << c;
-    const bool forward = which_tile(p, &ahead) != was[0], backward = which_tile(p, &back) != was[1];
+    const bool moves = c == CANDIDATE_SWIZZLE, forward = moves ? was[0] <= TILE_64_64 : which_tile(p, &ahead) != was[0];
+    const bool backward = moves ? !forward && was[1] <= TILE_64_64 : which_tile(p, &back) != was[1];
     if (forward || backward) printf("# with %s\n", candidate_name[c]);
     if (forward) try_forward(p, s, x, w, true, false);
     if (backward) try_gradient(p, s, w, TAIL);
@@ -246,7 +281,7 @@ static void try_choices()
 int main(int argc, char **argv)
 {
   capability_or_bail();
-  try_choices();
+  try_choices(), try_banks<false>(2), try_banks<true>(1);
   for (int i = 0; i < (int)(sizeof cases / sizeof *cases); i++) {
     auto k = cases[i];
     bool asked = argc == 1;
