@@ -181,9 +181,17 @@ ifneq ($(and $(FOUND_NVCC),$(wildcard $(GEN)/cuda.c),$(filter-out 1,$(SANITIZE))
 # the toolkit's own folder, then the one that nvcc's bin/ stands in: a distribution's package spreads itself over /usr
 CUDA_HOME := $(abspath $(shell $(NVCC) --dryrun -x cu -c /dev/null 2>&1 | sed -n 's/^.. TOP=//p'))
 CUDA_HOMES := $(CUDA_HOME) $(abspath $(dir $(FOUND_NVCC))..) $(if $(filter /bin/% /usr/lib/%,$(FOUND_NVCC)),/usr)
-CUDA_INCLUDE := $(firstword $(dir $(wildcard $(foreach h,$(CUDA_HOMES),$(addprefix $(h)/,include/cublas_v2.h targets/*/include/cublas_v2.h)))))
-CUDA_LIB := $(firstword $(dir $(wildcard $(foreach h,$(CUDA_HOMES),$(addsuffix /libcublas.so,$(addprefix $(h)/,lib64 targets/*/lib \
+cublas_h = $(firstword $(dir $(wildcard $(foreach h,$(1),$(addprefix $(h)/,include/cublas_v2.h targets/*/include/cublas_v2.h)))))
+CUDA_INCLUDE := $(call cublas_h,$(CUDA_HOMES))
+# A toolkit without cuBLAS, and a Python whose packages bring it: their headers, and their library, which bears its version alone.
+ifeq ($(CUDA_INCLUDE),)
+WHEELS := $(shell python3 -c 'import glob, nvidia; print(*[d for p in nvidia.__path__ for d in glob.glob(p + "/cu[0-9]*") + glob.glob(p + "/cublas")])' 2>/dev/null)
+CUDA_HOMES += $(WHEELS)
+CUDA_INCLUDE := $(call cublas_h,$(WHEELS))
+endif
+CUBLAS := $(firstword $(wildcard $(foreach h,$(CUDA_HOMES),$(foreach f,libcublas.so libcublas.so.[0-9]*,$(addsuffix /$(f),$(addprefix $(h)/,lib64 targets/*/lib \
   lib/$(shell $(CC) -print-multiarch 2>/dev/null || $(CC) -dumpmachine) lib))))))
+CUDA_LIB := $(dir $(CUBLAS))
 NO_PLUGIN := nvcc is here, but no cublas_v2.h: looked in $(addsuffix /include,$(CUDA_HOMES))
 else
 NO_PLUGIN := no nvcc$(if $(NVCC),: NVCC=$(NVCC) is not there)
@@ -219,7 +227,7 @@ $(B)/obj/plugin_version.o: $(B)/version
 	$(Q)$(begin) echo 'const char wbcsnet_cuda_version[] = "$(VERSION)";' | $(CC) $(ALLC) -fPIC -c $(OUT) -x c - $(keep)
 
 $(B)/libwbcsnet_cuda.so: $(B)/obj/cuda.o $(B)/obj/cuda_probe.o $(B)/obj/plugin_version.o $(KERNELS:$(GEN)/%=$(B)/obj/%.o)
-	$(call say,LINK,$@) $(begin) $(NVCC) -shared -cudart static $(foreach a,$(lastword $(ARCHS)),-arch=sm_$(a)) $(OUT) $^ $(addprefix -L,$(CUDA_LIB)) -lcublas \
+	$(call say,LINK,$@) $(begin) $(NVCC) -shared -cudart static $(foreach a,$(lastword $(ARCHS)),-arch=sm_$(a)) $(OUT) $^ $(addprefix -L,$(CUDA_LIB)) -l$(if $(filter-out %.so,$(CUBLAS)),:$(notdir $(CUBLAS)),cublas) \
 	  $(addprefix -Xlinker -rpath=,$(RPATH)) $(keep)
 
 # build/emu/libwbcsnet_cuda.so: the same text compiled as C++ with the emulator's headers, for tests without a GPU.
