@@ -1,5 +1,5 @@
 #!/bin/sh
-# The weaver: a small book becomes a PDF and HTML with the same bytes twice; a broken reference or command stops it.
+# slow: the weaver: a small book becomes a PDF and HTML with the same bytes twice; a broken reference or command stops it.
 set -u
 for p in noweave pdflatex hevea pdftotext; do
     command -v $p >/dev/null || { echo "1..0 # SKIP no $p here"; exit 0; }

@@ -82,7 +82,8 @@ sed 's/^/# /' "$tmp/storm.txt" | tail -12
 r=$tmp/results/smoke/synthetic
 rm "$r/transfer/scores.dat" "$r/cv/results.tex" "$r/verdict/findings.txt" "$f/fig9/conv3.png"
 paper "$tmp/again.pdf" "$tmp/fourth.txt" && cmp -s "$tmp/paper.pdf" "$tmp/again.pdf" && diff -rx '*.with' "$tmp/kept/results" "$tmp/results" >"$tmp/out" && diff -rx '*.with' "$tmp/kept/figures" "$tmp/figures" >"$tmp/out"
-ok $? 'files that are gone though their sisters stand are made again'
+c=$?; ok $c 'files that are gone though their sisters stand are made again'
+[ $c = 0 ] || { tail -5 "$tmp/fourth.txt"; cat "$tmp/out"; } | sed 's/^/# /'
 
 : >"$r/transfer/scores.dat"; rm "$f/fig8.tex"
 paper "$tmp/again.pdf" "$tmp/fourth.txt"; [ $? != 0 ] && ! [ -e "$f/fig8.tex" ]; ok $? 'a figure without its data is an error'

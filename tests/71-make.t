@@ -1,5 +1,5 @@
 #!/bin/sh
-# What make does when it is stopped, given twice, asked for a folder, handed thousands of runs, or run where git will not talk.
+# slow: what make does when it is stopped, given twice, asked for a folder, handed thousands of runs, or run where git will not talk.
 set -u
 for tool in make perl cc; do command -v $tool >/dev/null || { echo "1..0 # SKIP $tool is not installed"; exit 0; }; done
 bin=${WBCSNET:-build/wbcsnet}

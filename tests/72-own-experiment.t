@@ -1,5 +1,5 @@
 #!/bin/sh
-# Adding an experiment is adding a file: in a copy of the checkout, one conf gives a target, runs, a table, a figure, and a place in the report.
+# slow: adding an experiment is adding a file: in a copy of the checkout, one conf gives a target, runs, a table, a figure, and a place in the report.
 set -u
 for tool in make gnuplot perl; do command -v $tool >/dev/null || { echo "1..0 # SKIP $tool is not installed"; exit 0; }; done
 bin=$(cd "$(dirname "${WBCSNET:-build/wbcsnet}")" && pwd)/$(basename "${WBCSNET:-build/wbcsnet}")

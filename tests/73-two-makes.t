@@ -1,5 +1,5 @@
 #!/bin/sh
-# Two makes in one tree, ten times: both end well, each job is run once, and nothing is left of either.
+# slow: two makes in one tree, ten times: both end well, each job is run once, and nothing is left of either.
 set -u
 for tool in make perl; do command -v $tool >/dev/null || { echo "1..0 # SKIP $tool is not installed"; exit 0; }; done
 bin=${WBCSNET:-build/wbcsnet}
