@@ -61,15 +61,17 @@ template <precision P, int N> WORD void group_multiply(float *, uint64_t, uint64
 #endif
 
 /* group: a tile */
-/* 256 lines of targets by N columns, two warp groups, TAPS = kernel; a stage: PIECES pieces of 16 bytes of every line */
+/* 256 lines of targets by N columns, two warp groups, TAPS = kernel; a stage: PIECES pieces of 16 bytes of every line.
+   flight: products are waited for a stage later */
 enum { PIECES = 4 };
 
-template <precision P, int N, int TAPS> struct group_tile {
+template <precision P, int N, int TAPS, bool FLIGHT> struct group_tile {
   typedef typename stored<P>::word number;
   static constexpr precision p = P;
+  static constexpr bool flight = FLIGHT;
   enum { n = N, taps = TAPS, m = 256, threads = 256, vector = 16 / (int)sizeof(number), depth = PIECES * vector,
          a_lines = (m + TAPS - 1 + 5) / 8 * 8 + 2, b_lines = N * TAPS + 2, b_at = a_lines * PIECES * 16,
-         stage = b_at + b_lines * PIECES * 16, stages = 3, shared = stages * stage, blocks = N == 64 ? 2 : 1,
+         stage = b_at + b_lines * PIECES * 16, stages = FLIGHT && N == 128 ? 4 : 3, shared = stages * stage, blocks = N == 64 ? 2 : 1,
          copies = m / 64, weight_copies = N * TAPS / 64 };
 };
 template <class T> using group_number = typename T::number;
@@ -201,25 +203,49 @@ template <class T> __global__ void __launch_bounds__(T::threads, T::blocks) grou
     }
     copy_commit();
   }
-  for (int i = 0, full = 0, free = T::stages - 1; i < stages; i++) {
-    /* group: multiply this stage and fetch another */
+  if constexpr (T::flight) {
+    /* group: multiply all stages, one in flight */
     copy_wait_for_group<T::stages - 2>();
     __syncthreads();
-    group_hold(sum);
-    group_fence();
-    group_products<T>(sum, room + full * T::stage);
-    group_commit();
-    /* group: fetch the next stage, if there is one */
-    if (fetched < stages) {
-      fetch_stage<T>(g, line, ky, c, weight, room + free * T::stage);
-      fetched++, c += T::depth;
-      if (c == g.c) c = 0, ky++;
+    for (int i = 0, full = 0, free = T::stages - 1; i < stages; i++) {
+      group_hold(sum);
+      group_fence();
+      group_products<T>(sum, room + full * T::stage);
+      group_commit();
+      group_wait<1>();
+      copy_wait_for_group<T::stages - 3>();
+      __syncthreads();
+      /* group: fetch the next stage, if there is one */
+      if (fetched < stages) {
+        fetch_stage<T>(g, line, ky, c, weight, room + free * T::stage);
+        fetched++, c += T::depth;
+        if (c == g.c) c = 0, ky++;
+      }
+      copy_commit();
+      free = full, full = full + 1 == T::stages ? 0 : full + 1;
     }
-    copy_commit();
     group_wait<0>();
     group_hold(sum);
-    free = full, full = full + 1 == T::stages ? 0 : full + 1;
-  }
+  } else
+    for (int i = 0, full = 0, free = T::stages - 1; i < stages; i++) {
+      /* group: multiply this stage and fetch another */
+      copy_wait_for_group<T::stages - 2>();
+      __syncthreads();
+      group_hold(sum);
+      group_fence();
+      group_products<T>(sum, room + full * T::stage);
+      group_commit();
+      /* group: fetch the next stage, if there is one */
+      if (fetched < stages) {
+        fetch_stage<T>(g, line, ky, c, weight, room + free * T::stage);
+        fetched++, c += T::depth;
+        if (c == g.c) c = 0, ky++;
+      }
+      copy_commit();
+      group_wait<0>();
+      group_hold(sum);
+      free = full, full = full + 1 == T::stages ? 0 : full + 1;
+    }
   /* group: store the block's targets */
   const int warp_line = tile * T::m + (int)threadIdx.x / 128 * 128 + (int)threadIdx.x / 32 % 4 * 16 + (int)threadIdx.x % 32 / 4;
   #pragma unroll
@@ -233,7 +259,8 @@ template <class T> __global__ void __launch_bounds__(T::threads, T::blocks) grou
 bool group_fits(precision p, const gather *g)
 {
   const int depth = PIECES * 16 / (int)act_bytes(p);
-  return candidate_on(CANDIDATE_GROUPS) && p != FP32 && (g->kernel == 1 || g->kernel == 3 || g->kernel == 5) && g->a == 1 && g->d == 1
+  const bool asked = candidate_on(CANDIDATE_GROUPS) || candidate_on(CANDIDATE_GROUPS_FLIGHT);
+  return asked && p != FP32 && (g->kernel == 1 || g->kernel == 3 || g->kernel == 5) && g->a == 1 && g->d == 1
       && g->c % depth == 0 && (size_t)g->pitch * act_bytes(p) % 16 == 0 && g->columns % 64 == 0 && g->v >= 4 * (g->kernel - 1);
 }
 
@@ -243,20 +270,26 @@ template <class T> static void group_run(const gather *g, const ending *e, cudaS
   LAUNCH_BIG((group_kernel<T>), (unsigned)blocks, T::threads, T::shared, stream, *g, *e);
 }
 
-template <precision P, int N> static void group_taps(const gather *g, const ending *e, cudaStream_t stream)
+template <precision P, int N, bool FLIGHT> static void group_taps(const gather *g, const ending *e, cudaStream_t stream)
 {
-  if (g->kernel == 5) group_run<group_tile<P, N, 5> >(g, e, stream);
-  else if (g->kernel == 3) group_run<group_tile<P, N, 3> >(g, e, stream);
-  else group_run<group_tile<P, N, 1> >(g, e, stream);
+  if (g->kernel == 5) group_run<group_tile<P, N, 5, FLIGHT> >(g, e, stream);
+  else if (g->kernel == 3) group_run<group_tile<P, N, 3, FLIGHT> >(g, e, stream);
+  else group_run<group_tile<P, N, 1, FLIGHT> >(g, e, stream);
+}
+
+template <bool FLIGHT> static void group_columns(precision p, const gather *g, const ending *e, cudaStream_t stream)
+{
+  const bool broad = g->columns % 128 == 0;
+  if (p == TF32 && broad) group_taps<TF32, 128, FLIGHT>(g, e, stream);
+  else if (p == TF32) group_taps<TF32, 64, FLIGHT>(g, e, stream);
+  else if (broad) group_taps<BF16, 128, FLIGHT>(g, e, stream);
+  else group_taps<BF16, 64, FLIGHT>(g, e, stream);
 }
 
 void group_start(precision p, const gather *g, const ending *e, cudaStream_t stream)
 {
-  const bool broad = g->columns % 128 == 0;
-  if (p == TF32 && broad) group_taps<TF32, 128>(g, e, stream);
-  else if (p == TF32) group_taps<TF32, 64>(g, e, stream);
-  else if (broad) group_taps<BF16, 128>(g, e, stream);
-  else group_taps<BF16, 64>(g, e, stream);
+  if (candidate_on(CANDIDATE_GROUPS_FLIGHT)) group_columns<true>(p, g, e, stream);
+  else group_columns<false>(p, g, e, stream);
   if (e->partial && e->z)
     cuda_norm_sums(p, g->rows, g->columns, e->z, e->target, NULL, e->coef, false, NULL, e->partial, stream);
   else if (e->partial) cuda_norm_statistics(p, g->rows, g->columns, e->target, e->partial, stream);

@@ -1,6 +1,6 @@
 /* emu_wgmma.h: Hopper's products of a warp group on the CPU, the words of cuda_wgmma.cu with the same names and register layout.
 
-   Checked: all lanes of a warp take part; operands lie in shared memory; a fence stands between the last use of the sums and the
+   Checked: all lanes of a warp take part; operands lie in shared memory and were there when a product was started; a fence stands between the last use of the sums and the
    first product into them; sums are not read before they were waited for (till then they are NaN). A product reads its operands
    when it is waited for, so that a place overwritten too early is seen. Descriptors are decoded as the PTX manual says for operands
    with k contiguous and without swizzling, the only kind used: bits 0-13 address / 16, 16-29 bytes / 16 from a core matrix (8 lines
@@ -63,11 +63,25 @@ inline void multiply(const group_product &p, float *sum)
     }
 }
 
+/* Is an operand of n lines still on its way? `shares` lanes look at as many parts of it; this one at part `share`. */
+inline bool on_its_way(uint64_t descriptor, int n, int share, int shares)
+{
+  for (int i = share; i < n * 8; i += shares) {
+    uint32_t u;
+    memcpy(&u, operand(descriptor, i / 8, i % 8 * 4), 4);
+    if (u == 0xffffffffu) return true;               /* what an ordered copy leaves until it is waited for */
+  }
+  return false;
+}
+
 inline void meet_warp(const char *what, place at) { meet(~0u, nullptr, [](void *const *, unsigned) {}, what, at); }
 inline void begin_product(group_product p, place at)
 {
   group_state &s = group_of_thread();
+  const int share = (int)(self->id.x % 128);
   meet_warp("wgmma", at);
+  if (on_its_way(p.a, 64, share, 128) || on_its_way(p.b, p.n, share, 128))
+    fail("wgmma at %s:%d: an operand has not arrived", at.file, at.line);
   if (!s.kept.count(p.d)) {
     if (!s.fenced) fail("wgmma at %s:%d: no wgmma.fence since the sums were used", at.file, at.line);
     s.kept[p.d].assign(p.d, p.d + p.n / 2);
