@@ -155,14 +155,23 @@ $(RESULTS)/places/results.tex: $(RESULTS)/places/results.json ;
 $(RESULTS)/places/results.json: experiments/places experiments/place.conf experiments/nets/family.net | $(WBCSNET)
 	@$(begin) experiments/places $(WBCSNET) $(new) $(keep)
 
+# The record: finished runs of the paper's own protocol on real cells, kept with the sources. RECORD= makes a report without it.
+RECORD ?= experiments/records/full/runs.tar.gz
+ifneq ($(RECORD),)
+RECORDED := $(WORK)/record
+$(RECORDED)/done: $(RECORD) experiments/record $(SUMMARY_C) | $(WBCSNET)
+	$(call say,RECORD,$<) $(begin-folder) experiments/record $< $(WBCSNET) $(new-folder) && touch $(new-folder)/done && rm -rf $(@D) $(keep-folder)
+endif
+
 EXPERIMENTS := $(or $(EXPERIMENTS_HERE),$(OWN) $(CLAIMS))
 # have EXPERIMENTS: are they all part of this report?
 have = $(if $(filter-out $(EXPERIMENTS),$(1)),,yes)
 $(foreach e,$(EXPERIMENTS),$(eval $(call experiment,$(e))))
 RESULTS_JSON := $(EXPERIMENTS:%=$(RESULTS)/%/results.json)
 
-$(RESULTS)/verdict/verdict.tex: $(RESULTS_JSON) $(RESULTS)/places/results.json $(SUMMARY_C) experiments/published.csv experiments/claims.csv | $(WBCSNET)
-	$(call say,JUDGE,$@) $(begin) $(WBCSNET) verdict --published experiments/published.csv --claims experiments/claims.csv --scale $(SCALE) --out $(new) $(RESULTS_JSON) $(RESULTS)/places/results.json $(keep)
+$(RESULTS)/verdict/verdict.tex: $(RESULTS_JSON) $(RESULTS)/places/results.json $(SUMMARY_C) experiments/published.csv experiments/claims.csv $(RECORDED:%=%/done) | $(WBCSNET)
+	$(call say,JUDGE,$@) $(begin) $(WBCSNET) verdict --published experiments/published.csv --claims experiments/claims.csv --scale $(SCALE) $(RECORDED:%=--record %) --out $(new) \
+	  $(RESULTS_JSON) $(RESULTS)/places/results.json $(keep)
 
 ## begin: how training starts under initialisers and readings, over seeds (quick: 20 s)
 begin: $(RESULTS)/begin/results.json $(RESULTS)/begin/arms.tex

@@ -1,5 +1,6 @@
 #include "options.h"
 #include "values.h"
+#include <glob.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -278,6 +279,7 @@ static judged read_claim(const csv *c, int row, const values *t)
   if (begun) j.limit_begun = begun->text;
   return j;
 }
+
 /* add up over the experiments */
 static double over_experiments(const values *t, const char *name)
 {
@@ -298,6 +300,13 @@ static void put_cells_needed(values *t)
   if (isnan(disagree)) return;
   put_number(t, cells_needed(gain, disagree), 0, "needed/ours");
   put_number(t, 100 * fmax(disagree, gain), 1, "needed/disagree");
+}
+
+static void read_results(values *t, const char *path)
+{
+  char *text = file_read(path, NULL, "a results.json of wbcsnet summarise");
+  read_values_json(t, json_get(json_parse(text, path), "values"));
+  free(text);
 }
 
 /* For the figures: what follows from the published numbers, a key and its value a line. */
@@ -350,18 +359,83 @@ static void judge_all(values *t, int own, const char *claims, const char *scale,
   free(all), csv_free(c);
 }
 
+/* judge the record */
+/* The results of every experiment of the record; none when folder is NULL. */
+static void read_record(values *t, const char *folder)
+{
+  glob_t found;
+  if (!folder || glob(say("%s/*/results.json", folder), 0, NULL, &found)) return;
+  for (size_t i = 0; i < found.gl_pathc; i++) read_results(t, found.gl_pathv[i]);
+  globfree(&found);
+}
+
+/* A row of the first table, judged by the record or by this machine's runs. */
+static void write_recorded(FILE *f, const judged *record, const judged *here, bool full)
+{
+  static const char *const colour[VERDICTS] = { "good", "bad", "open", "open", "open" };
+  const bool sign = is_difference(here);
+  const judged *c = record->mine ? record : here;
+  value theirs = here->theirs ? *here->theirs : (value){0};
+  theirs.bounded = false;
+  char *printed = copy_text(here->theirs ? signed_text(&theirs, sign) : "--");
+  char *kept = copy_text(record->mine ? signed_text(record->mine, sign) : "--");
+  char *ours = copy_text(here->mine ? signed_text(here->mine, sign) : "--");
+  fprintf(f, "\\recorded{%s}{%s}{%s}{%s}{%s}{%s}{%s}\n", tex_text(here->claim), printed, kept, ours, colour[c->verdict],
+          verdict_word(c->verdict, record->mine || full || is_counted(c)), c->why);
+  free(printed), free(kept), free(ours);
+}
+
+static void write_record_values(const values *record, int own, const int *count, const char *out)
+{
+  atomic_file *a = file_create(say("%s/record.tex", out));
+  values kept = {0};
+  for (int i = own; i < record->n; i++) {
+    const value v = record->v[i];
+    value *copy = put_number(&kept, v.value, v.digits, "record/%s", v.key);
+    char *key = copy->key;
+    *copy = v, copy->key = key;
+  }
+  for (int v = 0; v < VERDICTS; v++) put_number(&kept, count[v], 0, "record/verdict/%s", verdict_key[v]);
+  put_number(&kept, count[VERDICTS], 0, "record/judged");
+  write_values_tex(a->f, &kept), file_commit(a);
+}
+
+/* here: this machine's values. Writes recorded.tex, the rows of the first table, and record.tex, the record's values. */
+static void judge_record(const values *here, const char *folder, const char *published, const char *claims, const char *scale,
+                         const char *out)
+{
+  values record = {0};
+  int count[VERDICTS + 1] = {0};                     /* the last: judged by the record */
+  read_published(&record, published), derive_table(&record);
+  const int own = record.n;
+  read_record(&record, folder);
+  csv *c = csv_read(claims, "experiments/claims.csv");
+  unlink(say("%s/verdict.tex", out));                /* it comes last */
+  atomic_file *a = file_create(say("%s/recorded.tex", out));
+  for (int i = 0; i < c->rows; i++) {
+    judged kept = read_claim(c, i, &record), now = read_claim(c, i, here);
+    judge(&kept, "full"), judge(&now, scale);
+    if (now.verdict == NOT_CLAIMED) continue;
+    write_recorded(a->f, &kept, &now, !strcmp(scale, "full"));
+    count[kept.mine ? kept.verdict : now.verdict]++, count[VERDICTS] += kept.mine != NULL;
+  }
+  file_commit(a);
+  write_record_values(&record, own, count, out);
+  csv_free(c);
+}
 /* wbcsnet verdict: hold the results against the published numbers by the rule written before the runs. */
 int cmd_verdict(int argc, char **argv)
 {
   static const char *path[64];
-  const char *published = NULL, *claims = NULL, *scale = NULL, *out = NULL;
+  const char *published = NULL, *claims = NULL, *scale = NULL, *out = NULL, *record = NULL;
   int n;
   const option flags[] = {
     { "published", OPTION_TEXT, &published, "CSV",
       "the paper's numbers: id, place, quantity, value, unit, note" },
+    { "record", OPTION_TEXT, &record, "FOLDER", "results of the record: FOLDER/EXPERIMENT/results.json, scale full" },
     { "claims", OPTION_TEXT, &claims, "CSV", "the claims: claim, about, published, rule, ours, limit, reason" },
     { "scale", OPTION_TEXT, &scale, "NAME", "the scale the runs were made at; only full is the paper's" },
-    { "out", OPTION_TEXT, &out, "FOLDER", "where claims.tex, claims.txt, published.dat, findings.txt, verdict.tex go" }, {0} };
+    { "out", OPTION_TEXT, &out, "FOLDER", "where verdict.tex goes, and what it needs: claims, findings, the record" }, {0} };
   options_read(argc, argv, flags,
                "verdict --published CSV --claims CSV --scale NAME --out FOLDER RESULTS.json...",
                "Judge the paper's claims by the results of summarise.", NULL, path, &n, 64);
@@ -371,12 +445,9 @@ int cmd_verdict(int argc, char **argv)
   values t = {0};
   read_published(&t, published), derive_table(&t);
   int own = t.n;
-  for (int i = 0; i < n; i++) {
-    char *text = file_read(path[i], NULL, "a results.json of wbcsnet summarise");
-    read_values_json(&t, json_get(json_parse(text, path[i]), "values"));
-    free(text);
-  }
+  for (int i = 0; i < n; i++) read_results(&t, path[i]);
   make_folders(out);
+  judge_record(&t, record, published, claims, scale, out);
   judge_all(&t, own, claims, scale, out);
   return 0;
 }

@@ -157,6 +157,18 @@ grep 'errors are alike' "$v/claims.tex" | grep -q 'the rule asks for at least 50
 has "$v/claims.tex" '{\notreproduced}{published value outside our interval}' 'on real cells at full scale the number is judged'
 has "$tmp/vquick/claims.tex" '{\notcomparable}{scale quick}' 'at another scale it is not'
 grep 'a is right often' "$tmp/vsmoke/claims.tex" | grep -q '{.notcounted}{the rule asks for at least 75}'; ok $? 'what is counted is judged at every scale, by its lower bound'
+# The record beside this machine: real cells at full scale judge, whatever was run here; what the record lacks is judged by the runs here.
+has "$tmp/vsmoke/recorded.tex" '{--}{80.00 {\small' 'without a record its column is empty'
+mkdir -p "$tmp/record/try" && cp "$tmp/out/results.json" "$tmp/record/try"
+sed 's/"try\/a\/accuracy": {[^}]*}/"try\/a\/accuracy": {"value": 50, "digits": 2, "low": 40, "high": 60}/; s/"text": "real"/"text": "synthetic"/' "$tmp/out/results.json" >"$tmp/here.json"
+"$bin" verdict --published experiments/published.csv --claims "$tmp/claims.csv" --scale smoke --record "$tmp/record" --out "$tmp/vrecord" "$tmp/here.json"; ok $? 'verdict with a record'
+has "$tmp/vrecord/recorded.tex" '{96.8}{80.00 {\small' 'the record stands beside the published value'
+grep -q '^.recorded{a reaches 96.8}.*{50.00 {.small(40.00--60.00)}}{bad}{not reproduced}{published value outside our interval}$' "$tmp/vrecord/recorded.tex"; ok $? 'and judges, though smoke on drawn cells would not'
+grep -q '^.recorded{unseen}.*{open}{not comparable}' "$tmp/vrecord/recorded.tex" && ! grep -q 'by design' "$tmp/vrecord/recorded.tex"; ok $? 'what nobody ran stays open, and questions of ours are left out'
+has "$tmp/vrecord/record.tex" '\result{record/try/a/accuracy}{80.00}' 'values of the record have keys of their own'
+has "$tmp/vrecord/record.tex" '\result{record/judged}{7}' 'and how many claims it judges is counted'
+: >"$tmp/none.tar.gz"; experiments/record "$tmp/none.tar.gz" "$bin" "$tmp/none" 2>"$tmp/err"; [ $? = 3 ] && grep -q 'none.tar.gz: found no archive of runs' "$tmp/err"; ok $? 'what is no archive of runs is no record'
+has "$tmp/vrecord/claims.tex" '{50.00 {\small' "the table of this machine's claims stays this machine's"
 sed 's/^a is better,.*/a is better,recognition,fig6\/gain,better,try\/a-vs-b\/accuracy,try\/b,/' "$tmp/claims.csv" >"$tmp/tuned.csv"
 tuned() { "$bin" verdict --published experiments/published.csv --claims "$tmp/tuned.csv" --scale full --out "$tmp/vt" "$1"; grep -q "a is better.*$2" "$tmp/vt/claims.tex"; ok $? "$3"; }
 tuned "$tmp/out/results.json" 'fine-tuned from drawn cells; $p' 'a net that the paper fine-tuned from other pictures is no match from nothing'

@@ -37,6 +37,7 @@ if command -v pdftotext >/dev/null; then
     done
     grep -q 'Asked by us' "$tmp/paper.txt" && grep -q 'from drawn cells' "$tmp/paper.txt"; ok $? 'it has our own questions, and says where fine-tuning began'
     [ "$(grep -c 'scale smoke, synthetic cells' "$tmp/paper.txt")" -ge "$(pdfinfo "$tmp/paper.pdf" | sed -n 's/^Pages: *//p')" ]; ok $? 'scale and kind of cells stand on every page'
+    pdftotext -layout -l 1 "$tmp/paper.pdf" - | grep -q 'Training accuracy begins at  *40  *[0-9]'; ok $? 'the record stands on the first page'
     ! grep -q '??' "$tmp/paper.txt"; ok $? 'no reference is open'
 fi
 grep -A1 Overfull "$tmp/paper/smoke/synthetic/paper.log" | grep -q 'Overfull .hbox ([1-9][0-9][0-9.]*pt'; [ $? = 1 ]; ok $? 'nothing stands more than 10 points out of its column'
