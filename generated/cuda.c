@@ -1563,6 +1563,7 @@ static int gpu_capability(void)
 static const char *fp32_off(void) { return why_not("cuda", 75); }
 static const char *tf32_off(void) { return why_not("cuda-tf32", 80); }
 static const char *bf16_off(void) { return why_not("cuda-bf16", 80); }
+static const char *gpu_in_words(void) { return wbcsnet_cuda_gpu(engine_gpu); }
 static engine *open_fp32(const plan *, int), *open_tf32(const plan *, int), *open_bf16(const plan *, int);
 
 #define GPU_FUNCTIONS \
@@ -1571,7 +1572,8 @@ static engine *open_fp32(const plan *, int), *open_tf32(const plan *, int), *ope
   .stats_begin = gpu_stats_begin, .stats_batch = gpu_stats_batch, .stats_end = gpu_stats_end, \
   .moving = gpu_moving, .put = gpu_put, .get = gpu_get, .put_grad = gpu_put_grad, \
   .get_grad = gpu_get_grad, .forward = gpu_forward, .backward = gpu_backward, \
-  .get_dparam = gpu_get_dparam, .seconds_of = gpu_seconds_of, .ceilings = gpu_ceilings, .capability = gpu_capability
+  .get_dparam = gpu_get_dparam, .seconds_of = gpu_seconds_of, .ceilings = gpu_ceilings, .capability = gpu_capability, \
+  .gpu = gpu_in_words
 
 static const engine_kind fp32 = { .name = "cuda", .arithmetic = 1, .tolerance = 1e-5, .why_off = fp32_off, .open = open_fp32,
                                   .candidates_in = IN_FP32, GPU_FUNCTIONS };

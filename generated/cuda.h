@@ -124,6 +124,8 @@ void cuda_sgd(int pieces, const sgd_piece *piece, size_t largest, const cuda_arg
 void cuda_move_statistics(size_t count, const cuda_args *, const float *batch_stat, float *stat, cudaStream_t);
 /* cudaSuccess when this build holds code for the present device, else why it does not */
 cudaError_t cuda_has_code(void);
+/* Device n for records: "NVIDIA H200, driver 570.86.15, CUDA 12.8". The text lives until the next call. */
+const char *wbcsnet_cuda_gpu(int n);
 /* whole-set statistics: mean and square (c each, double) of `before` rows joined with a batch's, weight n; as host.c's join_statistics */
 void cuda_join_statistics(int c, double before, double n, const float *batch_stat, double *gathered, cudaStream_t);
 /* cuda.h: convolution */

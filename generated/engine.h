@@ -33,6 +33,8 @@ typedef struct {
   double tolerance;
   int candidates_in;                                 /* GPU: its precision's bit in candidates.h; 0: has no candidates */
   int (*capability)(void);                           /* GPU: 10 major + minor of device engine_gpu */
+  /* GPU: device engine_gpu by name, driver and CUDA version, for records; a processor's engine has NULL here */
+  const char *(*gpu)(void);
   /* NULL when this machine can run it, else the reason in one line */
   const char *(*why_off)(void);
   /* allocates every buffer; threads 0: all. The plan must outlive the engine. */

@@ -12,6 +12,7 @@ typedef struct {
   const char *recipe, *with, *device, *candidates;   /* candidates: of a GPU engine, or NULL */
   int engine, method;                                /* the numbers of their arithmetic, see run_identity */
   const char *init;                                  /* SHA-256 of the weights that it stands on, or NULL */
+  const char *gpu;                                   /* that computed features, or NULL */
   double params, flop, seconds, rate;                /* flop: of an image, or NAN; cells a second */
   int rows;                                          /* of the log */
   const double *loss, *accuracy;                     /* (rows) over the training cells */

@@ -161,7 +161,7 @@ static fit describe_fold(const frozen *z, const int *fold_of, int fold, fold_wor
                 .threads = z->threads, .seed = z->seed, .name = "frozen", .title = w->title, .set = w->set,
                 .sha256 = n->sha256, .recipe = "logistic", .with = w->with, .device = z->kind->name,
                 .engine = z->kind->arithmetic, .method = LOGISTIC, .candidates = candidates_of(z->kind), .init = z->m->sha256,
-                .flop = n->flop, .learn = z->learn };
+                .flop = n->flop, .learn = z->learn, .gpu = z->kind->gpu ? z->kind->gpu() : NULL };
 }
 
 static void compute_fold(frozen *z, fit *f, int among, const run_folder *r)

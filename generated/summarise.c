@@ -541,6 +541,22 @@ static void write_scores(const summary *s)
 }
 
 /* put where the runs come from */
+/* "NVIDIA H200, driver 570.86.15, CUDA 12.8; ... beside PROCESSOR": every GPU that the runs name, and the first one's processor; free() it.
+   Runs without a GPU, and older ones, name none. */
+static char *machine_of(const summary *s)
+{
+  char *gpus = copy_text("");
+  for (int i = 0; i < s->runs; i++) {
+    const char *gpu = json_text(s->run[i].record, "gpu", "");
+    if (!*gpu || strstr(gpus, gpu)) continue;
+    char *more = join("%s%s%s", gpus, *gpus ? "; " : "", gpu);
+    free(gpus), gpus = more;
+  }
+  char *machine = join("%s%s%s", gpus, *gpus ? " beside " : "", json_text(s->run[0].record, "machine", "?"));
+  free(gpus);
+  return machine;
+}
+
 static void put_origin(summary *s)
 {
   const json *j = s->run[0].record, *data = json_get(json_get(j, "config"), "data");
@@ -556,7 +572,8 @@ static void put_origin(summary *s)
   put_text(t, json_text(data, "kind", "?"), "%s/kind", e);
   put_text(t, say("%.12s", json_text(data, "sha256", "?")), "%s/sha256", e);
   put_number(t, json_number(data, "cells", NAN), 0, "%s/cells", e);
-  put_text(t, json_text(j, "machine", "?"), "%s/machine", e);
+  char *machine = machine_of(s);
+  put_text(t, machine, "%s/machine", e), free(machine);
   put_text(t, json_text(j, "version", "?"), "%s/version", e);
   put_number(t, json_number(j, "threads", 1), 0, "%s/threads", e);
   put_number(t, runs, 0, "%s/runs", e), put_number(t, seconds / 60, 1, "%s/minutes", e);

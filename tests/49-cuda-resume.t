@@ -24,6 +24,10 @@ for my $device (@asked ? @asked : ('cuda', 'cuda-bf16')) {
     ($code, $out, $err) = run(job(out => "whole-$device", @device, quiet => 1));
     my $whole = time - $begun;
     ok($code == 0, sprintf "$where$device: an undisturbed run (%.1f s)", $whole) or do { print "# $err\n"; next };
+    my $gpu = json_value(tmp("whole-$device/run.json"), 'gpu');
+    ok(@asked ? $gpu =~ /^"(?!Emulated).+, driver .+, CUDA \d+\.\d+"$/ : $gpu eq '"Emulated GPU 0, driver for CUDA 12.8, CUDA 12.8"', "$where$device: the record names the device") or print "# $gpu\n";
+    ($code, $out, $err) = run(job(out => "whole-$device", @device));
+    ok($code == 0 && $out =~ /finished already/, "$where$device: and is read again") or print "# $code $out $err\n";
     srand 7;
     my ($kills, $going) = (0, 0);
     for (1 .. 4) {
@@ -37,4 +41,7 @@ for my $device (@asked ? @asked : ('cuda', 'cuda-bf16')) {
     ok($code == 0 && $going > 0, "$where$device: killed $kills times, gone on $going times, then finished") or print "# $code $err\n";
     for my $f (qw(weights.safetensors log.csv predictions.csv)) { ok(sha(tmp("killed-$device/$f")) eq sha(tmp("whole-$device/$f")), "$where$device: the same bits in $f") }
 }
+run(job(out => 'processor', device => 'cpu', quiet => 1));
+my $record = read_file(tmp('processor/run.json'));
+ok($record =~ /"machine": / && $record !~ /"gpu"/, 'a record of the processor names no GPU');
 done_testing();

@@ -8,9 +8,10 @@ n=0
 ok() { n=$((n + 1)); if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; fi; }
 has() { grep -qF -- "$2" "$1"; ok $? "$3"; }
 
-# run ARM SEED FOLD NET DIVERGED: a run folder; its predictions come on standard input
+# run ARM SEED FOLD NET DIVERGED [LOSS [GPU]]: a run folder; its predictions come on standard input
 run() {
-    d=$tmp/runs/try/$1/seed$2/fold$3
+    d=$tmp/runs/try/$1/seed$2/fold$3 gpu=
+    [ -z "${7:-}" ] || gpu=", \"gpu\": \"$7\""
     mkdir -p "$d"
     { echo file,class,predicted,neutrophil,eosinophil; cat; } >"$d/predictions.csv"
     cells=$(($(wc -l <"$d/predictions.csv") - 1)) right=$(awk -F, 'NR > 1 && $2 == $3' "$d/predictions.csv" | wc -l)
@@ -20,7 +21,7 @@ run() {
  "net": {"name": "$4", "title": "$4", "set": "", "sha256": "y"}, "recipe": {"name": "faithful", "with": "epochs=2"}, "folds": 2, "fold": $3, "cells": 0,
  "seed": $2, "init": null, "device": "ref"}, "params": 1000, "flop_per_image": 2000000, "train_cells": 5, "test_cells": $cells, "iterations": 4, "epochs": 2,
  "seconds": 30, "images_per_second": 100, "threads": 1, "final_loss": 0.375, "final_accuracy": 1, "correct": $right, "diverged": $5, "weights_sha256": "z",
- "machine": "a_b & c", "version": "0"}
+ "machine": "a_b & c"$gpu, "version": "0"}
 END
 }
 # Ten cells, six neutrophils and four eosinophils. Net a errs on n1 and e1; net b on n1, n2, n3 and e2.
@@ -216,9 +217,10 @@ has "$tmp/err" 'ARM/seedS/foldI' 'and a message that says what is expected'
 # equal differences in both folds: no spread to test against
 for x in a b; do for i in 0 1; do
     said=$([ $x = a ] && echo neutrophil || echo eosinophil)
-    printf 'n%s,neutrophil,%s,1,0\ne%s,eosinophil,eosinophil,0,1\n' $i "$said" $i | run same$x 1 $i net$x false
+    printf 'n%s,neutrophil,%s,1,0\ne%s,eosinophil,eosinophil,0,1\n' $i "$said" $i | run same$x 1 $i net$x false 2 "$([ $x = b ] && echo 'Emulated GPU 0, driver for CUDA 12.8, CUDA 12.8')"
 done; done
 "$bin" summarise --experiment try --out "$tmp/same" "$tmp"/runs/try/same?/*/*; ok $? 'equal differences are summed up'
 has "$tmp/same/results.tex" '\result{try/samea-vs-sameb/folds}{50.00}' 'their mean is shown'
+has "$tmp/same/results.tex" '\result{try/machine}{Emulated GPU 0, driver for CUDA 12.8, CUDA 12.8 beside a\_b \& c}' 'a GPU that some of the runs name stands before the processor, once'
 has "$tmp/same/results.tex" '\result{try/samea-vs-sameb/folds/p}{---}' 'and no p of a test that is not defined'
 echo "1..$n"
