@@ -72,7 +72,7 @@ $(if $(PRETRAINED),$(if $(GIVEN),,$(error PRETRAINED=$(PRETRAINED): found none o
 OWN := begin scratch pretrain cv transfer
 CLAIMS := $(filter-out $(OWN),$(patsubst experiments/%.conf,%,$(wildcard experiments/*.conf)))
 TAKEN := help all deps again data test book tangle clean distclean storm fresh bench paper claims transfer-curve cost features samples diagrams figures plan cells runs places verdict pool \
-  gpu-check gpu-bundle gpu-paper gpu-tests pack-runs restore-runs
+  gpu-check gpu-bundle gpu-kit gpu-paper gpu-tests pack-runs restore-runs verify
 $(foreach e,$(filter $(TAKEN) fig%,$(CLAIMS)),$(error experiments/$(e).conf: found the name $(e), expected one that make has no other use for))
 .PHONY: paper begin scratch pretrain cv transfer claims $(CLAIMS) transfer-curve cost features samples diagrams figures plan data-drawn runs cells
 
@@ -282,6 +282,17 @@ endif
 ## plan: say which jobs are left at this SCALE and how long they take here (3 min; for full it goes before paper)
 plan: | $(SET1)/dataset.json $(SET2)/dataset.json $(SET3)/dataset.json $(WBCSNET)
 	@SEED=$(SEED) SEEDS=$(SEEDS) GIVEN='$(GIVEN)' ONLY='$(ONLY)' DEVICE=$(DEVICE) RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/plan $(SCALE) $(WBCSNET) $(JOBS) $(THREADS) $(SET1) $(SET2) $(SET3)
+
+# N runs of the record trained again, when DATA1 or DATA2 bring its cells (PICK=1 picks others); else the runs that are here held against the
+# list of the default paper's.
+N ?= 1
+PICK ?= 1
+HELD ?= experiments/records/quick.csv
+.PHONY: verify
+## verify: are the runs here those of the record, bit by bit? (seconds, after make paper; with DATA1= and DATA2=: trains N=1 runs of RECORD= again)
+verify: $(WBCSNET) $(if $(DATA1)$(DATA2),cells)
+	@$(if $(DATA1)$(DATA2),PICK='$(PICK)' THREADS='$(if $(filter command environment,$(firstword $(origin THREADS))),$(THREADS))' experiments/verify again '$(RECORD)' '$(N)' $(WBCSNET) $(WORK)/verify $(SET1) $(SET2) $(SET3),\
+	experiments/verify held $(HELD) $(RUNS1) $(RUNS2) $(RUNS3))
 
 # Every run, and the mosaics, which need a run's weights: all that cannot be made again without training.
 runs: $(JOBS_ALL) $(if $(filter 9,$(NUMBERED)),$(FIGURES)/fig9/done)

@@ -11,6 +11,11 @@
 /* The version: what git describes. It names a build in run.json and in the paper's colophon. */
 extern const char wbcsnet_version[];
 #define WBCSNET_VERSION wbcsnet_version
+#ifdef __clang__
+#define COMPILER "clang " __VERSION__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
 
 enum { CLASSES_MOST = 64 };                          /* the most classes of a data set */
 

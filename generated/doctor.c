@@ -53,11 +53,7 @@ static void look_at_machine(void)
   struct utsname u;
   uname(&u);
   find("build", "version", WBCSNET_VERSION);
-#ifdef __clang__
-  find("build", "compiler", "clang " __VERSION__);
-#else
-  find("build", "compiler", "gcc " __VERSION__);
-#endif
+  find("build", "compiler", COMPILER);
   find("machine", "system", say("%s %s %s", u.sysname, u.release, u.machine));
   char *processor = processor_name("/proc/cpuinfo", "/proc/device-tree/model");
   find("machine", "processor", processor), free(processor);

@@ -629,11 +629,13 @@ static void put_count(builder *b, const char *name, double x)
   else build(b, ", \"%s\": null", name);
 }
 
-static void put_machine(builder *b, const char *gpu)
+static void put_machine(builder *b, const char *gpu, const char *vectors)
 {
   char *machine = machine_name();
   build(b, ",\n \"machine\": "), build_json(b, machine);
   if (gpu) build(b, ", \"gpu\": "), build_json(b, gpu);
+  if (vectors) build(b, ", \"vectors\": "), build_json(b, vectors);
+  build(b, ", \"compiler\": "), build_json(b, COMPILER);
   build(b, ", \"version\": "), build_json(b, WBCSNET_VERSION);
   free(machine);
 }
@@ -653,7 +655,7 @@ void run_write_record(const run_folder *r, const run_result *t)
   build(&b, ", \"diverged\": %s", t->diverged_at < 0 ? "false" : "true");
   if (t->diverged_at >= 0) build(&b, ", \"diverged_at\": %d", t->diverged_at);
   build(&b, ", \"weights_sha256\": "), t->weights_sha256 ? build_json(&b, t->weights_sha256) : build(&b, "null");
-  put_machine(&b, t->gpu);
+  put_machine(&b, t->gpu, t->vectors);
   seal_record(r, &b, t->weights_sha256);
 }
 

@@ -47,7 +47,7 @@ typedef struct {
   int train_cells, test_cells, iterations, epochs, threads, correct;
   int diverged_at;                                   /* the iteration, -1: it did not */
   const char *weights_sha256;                        /* of weights.safetensors, or NULL */
-  const char *gpu;                                   /* that computed it, see engine.h; NULL: none, and for older records too */
+  const char *gpu, *vectors;                         /* that computed it, see engine.h; NULL: none, and for older records too */
 } run_result;
 void run_write_record(const run_folder *, const run_result *);
 char *machine_name(void);                            /* the processor's, as the system has it; free() it */

@@ -466,7 +466,8 @@ static void write_record(const job *j, int correct, const char *weights_sha)
                    .train_flop = j->net->train_flop * images_seen(j), .loss = NAN, .accuracy = NAN,
                    .train_cells = j->trains, .test_cells = j->tests, .iterations = j->at, .epochs = j->at / j->per_epoch,
                    .threads = j->threads, .correct = correct, .diverged_at = j->diverged ? j->at + !j->bad_weight : -1,
-                   .weights_sha256 = weights_sha, .gpu = j->kind->gpu ? j->kind->gpu() : NULL };
+                   .weights_sha256 = weights_sha, .gpu = j->kind->gpu ? j->kind->gpu() : NULL,
+                   .vectors = j->kind->vectors ? j->kind->vectors() : NULL };
   for (int i = 0; i < j->net->params; i++) t.params += (double)j->net->param[i].count;
   if (j->at) epoch_means(j, (j->at - 1) / j->per_epoch, &t.loss, &t.accuracy);
   run_write_record(&j->folder, &t);
