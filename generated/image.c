@@ -132,6 +132,14 @@ static uint32_t one_value(const tiff_file *t, uint32_t tag, uint32_t otherwise)
   return find_tag(t, tag, &g) && g.count ? tag_value(t, &g, 0) : otherwise;
 }
 
+/* Is there another page behind the first one's tags? */
+static bool has_next_page(const tiff_file *t)
+{
+  uint32_t at = get32(t->p + 4, t->big);
+  at += 2 + 12 * get16(t->p + at, t->big);
+  return t->n - at < 4 || get32(t->p + at, t->big);
+}
+
 /* Returns false when the file is not a baseline RGB image in strips; why is then left empty, or says
    that it is huge. */
 static bool read_baseline_tiff(const uint8_t *p, size_t n, image *out, char why[256])
@@ -146,6 +154,7 @@ static bool read_baseline_tiff(const uint8_t *p, size_t n, image *out, char why[
   if (one_value(&t, 259, 1) != 1 || one_value(&t, 262, 0) != 2 || one_value(&t, 277, 0) != 3)
     return false;
   if (one_value(&t, 284, 1) != 1 || one_value(&t, 274, 1) != 1 || !rows || !w || !h) return false;
+  if (one_value(&t, 254, 0) || one_value(&t, 339, 1) != 1 || has_next_page(&t)) return false;
   if (rows > h) rows = h;
   uint32_t strips = (h - 1) / rows + 1;
   if (offset.count < strips || length.count < strips || !start_image(h, w, out, why)) return false;
@@ -173,6 +182,47 @@ static bool read_baseline_tiff(const uint8_t *p, size_t n, image *out, char why[
 static inline uint8_t over_white(unsigned c, unsigned a)
 {
   return (uint8_t)((c * a + 255u * (255u - a) + 127u) / 255u);
+}
+
+/* turn by an orientation */
+static inline void orient(image *m, int orientation)
+{
+  static const uint8_t mirror_x[9] = { 0, 0, 1, 1, 0, 0, 1, 1, 0 },
+    mirror_y[9] = { 0, 0, 0, 1, 1, 0, 0, 1, 1 };
+  if (orientation < 2 || orientation > 8) return;
+  bool exchange = orientation > 4;
+  image r = image_new(exchange ? m->w : m->h, exchange ? m->h : m->w);
+  for (int y = 0; y < r.h; y++)
+    for (int x = 0; x < r.w; x++) {
+      int ty = mirror_y[orientation] ? r.h - 1 - y : y, tx = mirror_x[orientation] ? r.w - 1 - x : x;
+      size_t from = exchange ? (size_t)tx * (size_t)m->w + (size_t)ty
+        : (size_t)ty * (size_t)m->w + (size_t)tx;
+      memcpy(r.rgb + ((size_t)y * (size_t)r.w + (size_t)x) * 3, m->rgb + from * 3, 3);
+    }
+  image_free(m);
+  *m = r;
+}
+/* hold a picture against its range */
+/* most: the largest sample of what was read as bits of 16; false with the reason when all are near black. */
+static inline bool in_range(unsigned most, image_how *how, char why[256])
+{
+  unsigned white = 4095;
+  if (how->white || !most) return true;
+  if (most <= white) {
+    how->hint = "--white 4095 reads the samples of a 12-bit camera, --white 65535 leaves them dark";
+    return fail(why, "16-bit samples of at most %u, near black, and no word in the file on what is white", most);
+  }
+  while (white < most) white = 2 * white + 1;
+  if (white < 32767)
+    snprintf(how->note, sizeof how->note, "16-bit samples of at most %u: dark; --white %u if the camera had %d bits", most,
+             white, white > 8191 ? 14 : 13);
+  return true;
+}
+
+/* The sample v as 8 bits where white is 255. */
+static inline uint8_t scaled(int v, int white)
+{
+  return v <= 0 ? 0 : v >= white ? 255 : (uint8_t)((v * 255u + (unsigned)white / 2) / (unsigned)white);
 }
 
 /* read TIFF through libtiff */
@@ -225,37 +275,12 @@ static int memory_map(thandle_t h, tdata_t *p, toff_t *n)
 }
 static void memory_unmap(thandle_t h, tdata_t p, toff_t n) { (void)h, (void)p, (void)n; }
 
-/* turn by a TIFF's orientation */
-static void orient(image *m, int orientation)
-{
-  static const uint8_t mirror_x[9] = { 0, 0, 1, 1, 0, 0, 1, 1, 0 },
-    mirror_y[9] = { 0, 0, 0, 1, 1, 0, 0, 1, 1 };
-  if (orientation < 2 || orientation > 8) return;
-  bool exchange = orientation > 4;
-  image r = image_new(exchange ? m->w : m->h, exchange ? m->h : m->w);
-  for (int y = 0; y < r.h; y++)
-    for (int x = 0; x < r.w; x++) {
-      int ty = mirror_y[orientation] ? r.h - 1 - y : y, tx = mirror_x[orientation] ? r.w - 1 - x : x;
-      size_t from = exchange ? (size_t)tx * (size_t)m->w + (size_t)ty
-        : (size_t)ty * (size_t)m->w + (size_t)tx;
-      memcpy(r.rgb + ((size_t)y * (size_t)r.w + (size_t)x) * 3, m->rgb + from * 3, 3);
-    }
-  image_free(m);
-  *m = r;
-}
-
 /* decode with libtiff */
-static bool decode_tiff(TIFF *t, image *out, char why[256])
+static bool decode_tiff(TIFF *t, uint32_t h, uint32_t w, image *out, char why[256])
 {
-  uint32_t w = 0, h = 0;
-  uint16_t extras = 0, *extra = NULL, orientation = ORIENTATION_TOPLEFT;
+  uint16_t extras = 0, *extra = NULL;
   TIFFRGBAImage r;
   char long_why[1024] = "";
-  TIFFGetField(t, TIFFTAG_IMAGEWIDTH, &w), TIFFGetField(t, TIFFTAG_IMAGELENGTH, &h);
-  TIFFGetFieldDefaulted(t, TIFFTAG_ORIENTATION, &orientation);
-  if ((TIFFIsTiled(t) ? TIFFTileSize64(t) : TIFFStripSize64(t)) > (uint64_t)16 * IMAGE_MAX_PIXELS)
-    return fail(why, "a TIFF with strips or tiles larger than any image that is read");
-  if (!start_image(h, w, out, why)) return false;
   if (!TIFFRGBAImageOK(t, long_why) || !TIFFRGBAImageBegin(&r, t, 1, long_why))
     return fail(why, "a TIFF that cannot be read: %.200s",
                 tiff_complaint[0] ? tiff_complaint : long_why);
@@ -271,12 +296,334 @@ static bool decode_tiff(TIFF *t, image *out, char why[256])
     }
   free(raster);
   TIFFRGBAImageEnd(&r);
-  if (!good) return fail(why, "a damaged TIFF: %s", tiff_complaint);
-  orient(out, orientation);
+  return good || fail(why, "a damaged TIFF: %s", tiff_complaint);
+}
+
+/* ask a page what it is */
+typedef struct {
+  uint32_t h, w, role;
+  uint16_t bits, samples, photometric, format, orientation;
+  bool alpha, deeper;                                /* deeper: it has pages of its own */
+} tiff_page;
+
+static tiff_page look_at_page(TIFF *t)
+{
+  tiff_page p = {0};
+  uint16_t n = 0, *extra = NULL;
+  const uint64_t *inner;
+  TIFFGetField(t, TIFFTAG_IMAGEWIDTH, &p.w), TIFFGetField(t, TIFFTAG_IMAGELENGTH, &p.h);
+  TIFFGetFieldDefaulted(t, TIFFTAG_SUBFILETYPE, &p.role), TIFFGetFieldDefaulted(t, TIFFTAG_BITSPERSAMPLE, &p.bits);
+  TIFFGetFieldDefaulted(t, TIFFTAG_SAMPLESPERPIXEL, &p.samples);
+  if (!TIFFGetField(t, TIFFTAG_PHOTOMETRIC, &p.photometric))
+    p.photometric = p.samples < 3 ? PHOTOMETRIC_MINISBLACK : PHOTOMETRIC_RGB;
+  TIFFGetFieldDefaulted(t, TIFFTAG_SAMPLEFORMAT, &p.format), TIFFGetFieldDefaulted(t, TIFFTAG_ORIENTATION, &p.orientation);
+  p.alpha = TIFFGetField(t, TIFFTAG_EXTRASAMPLES, &n, &extra) && n && extra[0] != EXTRASAMPLE_UNSPECIFIED;
+  p.deeper = TIFFGetField(t, TIFFTAG_SUBIFD, &n, &inner) && n;
+  return p;
+}
+
+/* The pages of a file; *n how many, 0 with the reason when one of them is damaged. free() them. */
+static tiff_page *look_at_pages(TIFF *t, int *n, char why[256])
+{
+  enum { MOST = 10000 };
+  tiff_page *page = NEW(tiff_page, 1);
+  for (*n = 0; *n < MOST; TIFFReadDirectory(t)) {
+    page = grow(page, sizeof *page * (size_t)(*n + 1));
+    page[(*n)++] = look_at_page(t);
+    if (TIFFLastDirectory(t)) break;
+    if (tiff_complaint[0]) *n = MOST;
+  }
+  if (*n == MOST || tiff_cut_off) *n = 0, fail(why, "a damaged TIFF: %s", tiff_complaint[0] ? tiff_complaint : "pages without end");
+  return page;
+}
+
+/* hear what the description says */
+typedef struct { int channels, others, bits, plane[3]; bool odd_colours; } told;   /* plane: the page of red, green, blue */
+
+enum { TOLD_MOST = 1000 };                           /* larger counts are all the same to us */
+
+/* The number behind NAME= in a text, perhaps in quotes; otherwise when NAME is not in it before end. */
+static long number_after(const char *text, const char *end, const char *name, long otherwise)
+{
+  const size_t n = strlen(name);
+  for (const char *s = text; (s = strstr(s, name)) && s < end; s++)
+    if (s > text && (s[-1] == ' ' || s[-1] == '\n') && s[n] == '=') return strtol(s + n + 1 + (s[n + 1] == '"'), NULL, 10);
+  return otherwise;
+}
+
+static int count_after(const char *text, const char *end, const char *name)
+{
+  const long n = number_after(text, end, name, 1);
+  return n < 1 ? 1 : n > TOLD_MOST ? TOLD_MOST : (int)n;
+}
+
+/* The next XML tag of a name from s on, whatever its name space; *end where it ends. NULL when there is none. */
+static const char *find_tag_named(const char *from, const char *name, const char **end)
+{
+  const size_t n = strlen(name);
+  for (const char *s = from; (s = strstr(s, name)); s += n)
+    if (s > from && (s[-1] == '<' || s[-1] == ':') && s[n] == ' ' && (*end = strchr(s, '>'))) return s;
+  return NULL;
+}
+
+/* Which of red, green and blue an OME colour (red in the highest byte, alpha in the lowest) is; 3: none of them. */
+static int primary(uint32_t rgba)
+{
+  return rgba >> 8 == 0xff0000 ? 0 : rgba >> 8 == 0xff00 ? 1 : rgba >> 8 == 0xff ? 2 : 3;
+}
+
+static void hear_ome(const char *pixels, const char *end, told *d)
+{
+  const char *s;
+  int colour[3] = { 3, 3, 3 }, n = 0, named = 0;
+  d->channels = count_after(pixels, end, "SizeC"), d->bits = count_after(pixels, end, "SignificantBits");
+  d->others = count_after(pixels, end, "SizeZ") * count_after(pixels, end, "SizeT");
+  for (s = pixels; n < 3 && (s = find_tag_named(s, "Channel", &end)); s = end)
+    named += (colour[n] = primary((uint32_t)number_after(s, end, "Color", -1))) < 3, n++;
+  int page[3] = { 0, 1, 2 };
+  for (s = pixels; (s = find_tag_named(s, "TiffData", &end)); s = end) {
+    const long c = number_after(s, end, "FirstC", -1), at = number_after(s, end, "IFD", -1);
+    if (c >= 0 && c < 3 && at >= 0) page[c] = (int)(at < 3 ? at : 3);
+  }
+  for (int c = 0; c < 3; c++) d->plane[named ? colour[c] % 3 : c] = page[c];
+  const int seen = 1 << colour[0] | 1 << colour[1] | 1 << colour[2], pages = 1 << page[0] | 1 << page[1] | 1 << page[2];
+  d->odd_colours = (named && seen != 7) || pages != 7;
+}
+
+static told hear_description(const char *text)
+{
+  told d = { 0, 1, 1, { 0, 1, 2 }, false };
+  const char *end, *rest, *pixels = text ? find_tag_named(text, "Pixels", &end) : NULL;
+  if (pixels && !find_tag_named(end, "Pixels", &rest)) hear_ome(pixels, end, &d);
+  else if (text && !strncmp(text, "ImageJ=", 7)) {
+    end = text + strlen(text);
+    d.channels = count_after(text, end, "channels");
+    d.others = count_after(text, end, "slices") * count_after(text, end, "frames");
+    const int images = count_after(text, end, "images");
+    if (images != d.channels * d.others) d.others = images;
+  }
+  return d;
+}
+
+/* choose the page */
+static bool refuse_pages(int pages, const tiff_page *p, const told *d, image_how *how, char why[256])
+{
+  how->hint = "--page 1 takes the first; or save each image as a file of its own, a colour image as RGB";
+  if (d->channels > 1 || d->others > 1)
+    return fail(why, "a TIFF of %d page%s, %u x %u, described as %d channel%s%s%s: not one image in red, green and blue", pages,
+                pages > 1 ? "s" : "", p->w, p->h, d->channels, d->channels == 1 ? "" : "s", d->others > 1 ? " of a stack" : "",
+                d->odd_colours ? " in other colours" : "");
+  return fail(why, "a TIFF of %d pages of %u x %u%s: which is the image?", pages, p->w, p->h,
+              p->samples == 1 ? ", each without colours" : "");
+}
+
+/* Pages of one size by now: are their samples of one kind? */
+static bool is_alike(const tiff_page *a, const tiff_page *b)
+{
+  return a->h == b->h && a->bits == b->bits && a->samples == b->samples && a->photometric == b->photometric
+      && a->format == b->format && a->orientation == b->orientation;
+}
+
+/* The page to read into chosen[0], or the three of one image into chosen[0..2]; returns how many, 0 with the reason. */
+static int choose_pages(const tiff_page *page, int pages, const told *d, image_how *how, int chosen[3], char why[256])
+{
+  uint64_t most = 0;
+  int n = 0, full = 0;
+  if (how->page > pages) fail(why, "a TIFF of %d page%s, and --page %d", pages, pages > 1 ? "s" : "", how->page);
+  chosen[0] = how->page - 1;
+  if (how->page) return how->page <= pages;
+  if (page[0].deeper && page[0].role & FILETYPE_REDUCEDIMAGE)
+    return fail(why, "a TIFF of a thumbnail, its image as raw data of a camera; save it as RGB");
+  for (int i = 0; i < pages; i++) full += !(page[i].role & (FILETYPE_REDUCEDIMAGE | FILETYPE_MASK));
+  for (int i = 0; i < pages; i++) {
+    const uint64_t area = (uint64_t)page[i].h * page[i].w;
+    if (area < most || (full && page[i].role & (FILETYPE_REDUCEDIMAGE | FILETYPE_MASK))) continue;
+    if (area > most) n = 0, most = area;
+    if (n < 3) chosen[n] = i;
+    n++;
+  }
+  const tiff_page *p = &page[chosen[0]];
+  const bool grey = p->samples == 1 && p->photometric == PHOTOMETRIC_MINISBLACK;
+  if (n == 1 && (!grey || d->channels * d->others <= 1)) return 1;
+  bool planes = n == 3 && d->channels == 3 && d->others == 1 && !d->odd_colours;
+  for (int i = 1; i < 3 && planes; i++) planes = grey && is_alike(p, &page[chosen[i]]);
+  if (!planes) return refuse_pages(n, p, d, how, why);
+  const int order[3] = { chosen[0], chosen[1], chosen[2] };
+  for (int c = 0; c < 3; c++) chosen[c] = order[d->plane[c]];
+  return 3;
+}
+
+/* unpack a page's samples */
+static unsigned unpacked(const uint8_t *row, size_t i, unsigned bits)
+{
+  if (bits == 8) return row[i];
+  if (bits == 16) return ((const uint16_t *)(const void *)row)[i];
+  unsigned v = 0;
+  for (size_t b = i * bits; b < (i + 1) * bits; b++) v = 2 * v + (row[b / 8] >> (7 - b % 8) & 1);
+  return v;
+}
+
+/* The first n samples of each pixel of the current page into to, every step-th: (H, W, step). */
+static bool unpack_samples(TIFF *t, const tiff_page *p, int n, int step, uint16_t *to, char why[256])
+{
+  const bool tiled = TIFFIsTiled(t);
+  uint16_t planar = PLANARCONFIG_CONTIG;
+  uint32_t bh = p->h, bw = p->w;
+  TIFFGetFieldDefaulted(t, TIFFTAG_PLANARCONFIG, &planar), TIFFGetFieldDefaulted(t, TIFFTAG_ROWSPERSTRIP, &bh);
+  if (tiled) TIFFGetField(t, TIFFTAG_TILELENGTH, &bh), TIFFGetField(t, TIFFTAG_TILEWIDTH, &bw);
+  if (!bh || !bw) return fail(why, "a damaged TIFF: strips or tiles without size");
+  if (bh > p->h && !tiled) bh = p->h;
+  const bool apart = planar == PLANARCONFIG_SEPARATE;
+  const tmsize_t size = tiled ? TIFFTileSize(t) : TIFFStripSize(t), row = tiled ? TIFFTileRowSize(t) : TIFFScanlineSize(t);
+  const uint32_t across = (p->w - 1) / bw + 1, blocks = across * ((p->h - 1) / bh + 1);
+  const size_t in_row = apart ? 1 : p->samples;
+  if (row <= 0 || size <= 0 || (uint64_t)row * 8 < (uint64_t)bw * in_row * p->bits || size / row < bh)
+    return fail(why, "a damaged TIFF: strips or tiles of a size of their own");
+  uint8_t *block = new_bytes((size_t)size);
+  bool good = true;
+  for (uint32_t i = 0; good && i < blocks * (apart ? (uint32_t)n : 1); i++) {
+    const uint32_t y0 = i % blocks / across * bh, x0 = i % blocks % across * bw;
+    const uint32_t rows = y0 + bh <= p->h ? bh : p->h - y0, columns = x0 + bw <= p->w ? bw : p->w - x0;
+    const tmsize_t got = tiled ? TIFFReadEncodedTile(t, i, block, size) : TIFFReadEncodedStrip(t, i, block, row * rows);
+    good = got >= row * (tmsize_t)rows;
+    /* spread a block */
+    for (uint32_t y = 0; good && y < rows; y++)
+      for (uint32_t x = 0; x < columns; x++)
+        for (size_t s = 0; s < (apart ? 1 : (size_t)n); s++)
+          to[((size_t)(y0 + y) * p->w + x0 + x) * (size_t)step + (apart ? i / blocks : s)] =
+            (uint16_t)unpacked(block + (size_t)row * y, x * in_row + s, p->bits);
+  }
+  free(block);
+  return good || fail(why, "a damaged TIFF: %s", tiff_complaint[0] ? tiff_complaint : "a strip or tile cut short");
+}
+/* make samples RGB */
+static int white_of(TIFF *t, const tiff_page *p, const told *d, const image_how *how)
+{
+  const int top = (1 << (p->format == SAMPLEFORMAT_INT ? p->bits - 1 : p->bits)) - 1;
+  uint16_t most = 0;
+  double value = 0;
+  if (p->bits <= 8) return top;
+  if (how->white) return how->white;
+  if (d->bits > 1 && d->bits < p->bits) value = (1 << d->bits) - 1;
+  else if (!TIFFGetField(t, TIFFTAG_SMAXSAMPLEVALUE, &value) && TIFFGetField(t, TIFFTAG_MAXSAMPLEVALUE, &most)) value = most;
+  int white = 255;
+  while (white < top && white < value) white = 2 * white + 1;
+  return value > 0 && white < top ? white : top;
+}
+
+static double from_lab(double t) { return t > 6 / 29.0 ? t * t * t : 3 * (6 / 29.0) * (6 / 29.0) * (t - 4 / 29.0); }
+
+static void lab_to_rgb(double l, double a, double b, uint8_t rgb[3])
+{
+  static const double matrix[3][3] = { { 3.1338561, -1.6168667, -0.4906146 }, { -0.9787684, 1.9161415, 0.0334540 },
+                                       { 0.0719453, -0.2289914, 1.4052427 } };
+  const double f = (l + 16) / 116, x = 0.96422 * from_lab(f + a / 500), y = from_lab(f), z = 0.82521 * from_lab(f - b / 200);
+  for (int c = 0; c < 3; c++) {
+    const double v = matrix[c][0] * x + matrix[c][1] * y + matrix[c][2] * z;
+    const double screen = v <= 0.0031308 ? 12.92 * v : 1.055 * pow(v, 1 / 2.4) - 0.055;
+    rgb[c] = (uint8_t)(screen <= 0 ? 0 : screen >= 1 ? 255 : screen * 255 + 0.5);
+  }
+}
+
+static void lab_pixel(const tiff_page *p, const uint16_t v[3], uint8_t rgb[3])
+{
+  const bool wide = p->bits == 16, icc = p->photometric == PHOTOMETRIC_ICCLAB;
+  double ab[2];
+  for (int k = 0; k < 2; k++) {
+    const int u = v[k + 1], s = wide ? (int16_t)u : (int8_t)u;
+    ab[k] = (icc ? u - (wide ? 32768 : 128) : s) / (wide ? 256.0 : 1);
+  }
+  lab_to_rgb(v[0] * 100.0 / (!wide ? 255 : icc ? 65280 : 65535), ab[0], ab[1], rgb);
+}
+
+static bool is_lab(const tiff_page *p) { return p->photometric == PHOTOMETRIC_CIELAB || p->photometric == PHOTOMETRIC_ICCLAB; }
+
+/* v (H, W, n) as RGB, n = 1 or 3 */
+static bool colour_samples(const tiff_page *p, const uint16_t *v, int n, int white, image_how *how, image *out, char why[256])
+{
+  const size_t pixels = (size_t)out->h * (size_t)out->w;
+  const bool is_signed = p->format == SAMPLEFORMAT_INT;
+  int least = 0, most = 0;
+  for (size_t i = 0; i < pixels; i++) {
+    uint8_t *rgb = out->rgb + 3 * i;
+    if (is_lab(p)) { lab_pixel(p, v + 3 * i, rgb); continue; }
+    for (int c = 0; c < 3; c++) {
+      const int u = v[(size_t)n * i + (size_t)(n == 3 ? c : 0)], s = !is_signed ? u : p->bits == 16 ? (int16_t)u : (int8_t)u;
+      if (s < least) least = s;
+      if (s > most) most = s;
+      const int light = p->photometric == PHOTOMETRIC_MINISWHITE ? white - s : s;
+      rgb[c] = n == 1 && white == 65535 ? (uint8_t)(light >> 8) : scaled(light, white);
+    }
+  }
+  if (least < 0 && !how->white) {
+    how->hint = "--white N reads them: N becomes white, and what is below 0 black";
+    return fail(why, "signed samples from %d to %d: what is below 0 has no colour", least, most);
+  }
+  if (p->bits != 16 || (white != 65535 && white != 32767) || p->photometric == PHOTOMETRIC_MINISWHITE) return true;
+  return in_range((unsigned)most, how, why);
+}
+
+/* read a TIFF */
+/* What nobody can say the colours of; NULL when there is nothing of the kind. */
+static const char *strange(const tiff_page *p, image_how *how)
+{
+  const bool grey = p->photometric == PHOTOMETRIC_MINISBLACK || p->photometric == PHOTOMETRIC_MINISWHITE;
+  how->hint = "save it with 8 or 16 bits a sample";
+  if (p->format == SAMPLEFORMAT_IEEEFP) return say("a TIFF of %d-bit floating-point samples", p->bits);
+  if (p->format > SAMPLEFORMAT_VOID) return "a TIFF of complex samples";
+  if (p->bits > 16) return say("a TIFF of %d-bit samples", p->bits);
+  if (p->format == SAMPLEFORMAT_INT && p->bits != 8 && p->bits != 16) return say("a TIFF of signed %d-bit samples", p->bits);
+  how->hint = "save it as RGB";
+  if (grey && (p->samples > 3 || (p->samples == 2 && !p->alpha)))
+    return say("a TIFF of %d channels, and no word on which are red, green and blue", p->samples);
+  if (is_lab(p) && (p->samples < 3 || (p->bits != 8 && p->bits != 16)))
+    return say("CIELab of %d samples with %d bits", p->samples, p->bits);
+  how->hint = NULL;
+  return NULL;
+}
+
+/* Must the samples be unpacked here? */
+static bool is_ours(const tiff_page *p, int planes, int white)
+{
+  const bool odd = p->bits != 1 && p->bits != 2 && p->bits != 4 && p->bits != 8 && p->bits != 16;
+  return planes == 3 || odd || p->format == SAMPLEFORMAT_INT || is_lab(p) || (p->bits == 16 && white != 65535)
+      || (p->photometric <= PHOTOMETRIC_RGB && !p->alpha && (p->bits == 16 || (p->samples == 3 && p->photometric < PHOTOMETRIC_RGB)));
+}
+static bool read_samples(TIFF *t, const tiff_page *p, const int chosen[3], int planes, int white, image_how *how, image *out,
+                         char why[256])
+{
+  const int n = planes == 3 || p->samples >= 3 ? 3 : 1;
+  if (p->photometric > PHOTOMETRIC_RGB && !is_lab(p))
+    return fail(why, "a TIFF of %d-bit samples that are neither grey, RGB nor CIELab", p->bits);
+  if (p->alpha) return fail(why, "a TIFF of %d-bit samples with alpha; save it without", p->bits);
+  uint16_t *v = NEW(uint16_t, (size_t)out->h * (size_t)out->w * (size_t)n);
+  bool good = true;
+  for (int c = 0; good && c < planes; c++)
+    good = planes == 1 ? unpack_samples(t, p, n, n, v, why)
+         : TIFFSetDirectory(t, (tdir_t)chosen[c]) ? unpack_samples(t, p, 1, 3, v + c, why)
+         : fail(why, "a damaged TIFF: %s", tiff_complaint);
+  good = good && colour_samples(p, v, n, white, how, out, why);
+  free(v);
+  return good;
+}
+
+static bool read_page(TIFF *t, const tiff_page *p, const int chosen[3], int planes, const told *d, image_how *how, image *out,
+                      char why[256])
+{
+  const char *odd = strange(p, how);
+  if (odd) return fail(why, "%s", odd);
+  if ((TIFFIsTiled(t) ? TIFFTileSize64(t) : TIFFStripSize64(t)) > (uint64_t)16 * IMAGE_MAX_PIXELS)
+    return fail(why, "a TIFF with strips or tiles larger than any image that is read");
+  if (!start_image(p->h, p->w, out, why)) return false;
+  const int white = white_of(t, p, d, how);
+  if (is_ours(p, planes, white)) {
+    if (!read_samples(t, p, chosen, planes, white, how, out, why)) return false;
+  } else if (!decode_tiff(t, p->h, p->w, out, why)) return false;
+  orient(out, p->orientation);
   return true;
 }
 
-static bool read_tiff(const uint8_t *p, size_t n, image *out, char why[256])
+static bool read_tiff(const uint8_t *p, size_t n, image_how *how, image *out, char why[256])
 {
   memory_file f = { p, n, 0 };
   tiff_complaint[0] = 0, tiff_cut_off = false;
@@ -285,14 +632,22 @@ static bool read_tiff(const uint8_t *p, size_t n, image *out, char why[256])
                            memory_size, memory_map,
                            memory_unmap);
   if (!t) return fail(why, "a damaged TIFF: %s", tiff_complaint);
-  bool good = tiff_cut_off ? fail(why, "a damaged TIFF: %s", tiff_complaint) : decode_tiff(t, out, why);
+  const char *text = NULL;
+  TIFFGetField(t, TIFFTAG_IMAGEDESCRIPTION, &text);
+  const told d = hear_description(text);
+  int pages, chosen[3] = {0};
+  tiff_page *page = look_at_pages(t, &pages, why);
+  const int planes = pages ? choose_pages(page, pages, &d, how, chosen, why) : 0;
+  bool good = planes && (TIFFSetDirectory(t, (tdir_t)chosen[0]) || fail(why, "a damaged TIFF: %s", tiff_complaint));
+  good = good && read_page(t, &page[chosen[0]], chosen, planes, &d, how, out, why);
   TIFFClose(t);
+  free(page);
   return good;
 }
 #else
-static bool read_tiff(const uint8_t *p, size_t n, image *out, char why[256])
+static bool read_tiff(const uint8_t *p, size_t n, image_how *how, image *out, char why[256])
 {
-  (void)p, (void)n, (void)out;
+  (void)p, (void)n, (void)how, (void)out;
   return fail(why, "a TIFF other than uncompressed RGB, and this build has no libtiff");
 }
 #endif
@@ -300,8 +655,7 @@ static bool read_tiff(const uint8_t *p, size_t n, image *out, char why[256])
 #if HAVE_PNG
 #include <png.h>
 #include <setjmp.h>
-typedef struct { const uint8_t *p; size_t left; char *why; image *out; uint8_t *rgba,
-                 **row; } png_reading;
+typedef struct { const uint8_t *p; size_t left; char *why; image *out; image_how *how; uint8_t *rgba, **row; } png_reading;
 
 static void on_png_error(png_structp png, png_const_charp message)
 {
@@ -319,28 +673,45 @@ static void png_take(png_structp png, png_bytep to, png_size_t n)
 }
 
 /* decode with libpng */
+/* rgba, 8 or 16 bits a sample, laid over white; false with the reason when white is not known. */
+static bool lay_over_white(const uint8_t *rgba, int bytes, image_how *how, image *out, char why[256])
+{
+  const size_t pixels = (size_t)out->h * (size_t)out->w;
+  const int white = how->white ? how->white : 65535;
+  unsigned most = 0;
+  for (size_t i = 0; i < pixels; i++) {
+    const uint8_t *p = rgba + 4 * (size_t)bytes * i;
+    const unsigned alpha = bytes == 1 ? p[3] : scaled(p[6] << 8 | p[7], 65535);
+    for (int c = 0; c < 3; c++) {
+      const unsigned v = bytes == 1 ? p[c] : (unsigned)(p[2 * c] << 8 | p[2 * c + 1]);
+      if (v > most && alpha) most = v;
+      out->rgb[3 * i + (size_t)c] = over_white(bytes == 1 ? v : scaled((int)v, white), alpha);
+    }
+  }
+  return bytes == 1 || in_range(most, how, why);
+}
+
 static void decode_png(png_structp png, png_infop info, png_reading *r)
 {
   png_read_info(png, info);
   uint32_t w = png_get_image_width(png, info), h = png_get_image_height(png, info);
+  const int bytes = png_get_bit_depth(png, info) == 16 ? 2 : 1;
   if (!start_image(h, w, r->out, r->why)) png_longjmp(png, 1);
-  png_set_expand(png), png_set_scale_16(png), png_set_gray_to_rgb(png),
-    png_set_add_alpha(png, 255, PNG_FILLER_AFTER);
+  png_set_expand(png), png_set_gray_to_rgb(png), png_set_add_alpha(png, bytes == 2 ? 65535 : 255, PNG_FILLER_AFTER);
   png_set_interlace_handling(png);
   png_read_update_info(png, info);
-  if (png_get_rowbytes(png, info) != (size_t)w * 4) png_error(png, "rows of an unknown form");
-  r->rgba = NEW(uint8_t, (size_t)w * h * 4), r->row = NEW(uint8_t *, h);
-  for (size_t y = 0; y < h; y++) r->row[y] = r->rgba + y * w * 4;
+  const size_t row = (size_t)w * 4 * (size_t)bytes;
+  if (png_get_rowbytes(png, info) != row) png_error(png, "rows of an unknown form");
+  r->rgba = NEW(uint8_t, row * h), r->row = NEW(uint8_t *, h);
+  for (size_t y = 0; y < h; y++) r->row[y] = r->rgba + y * row;
   png_read_image(png, r->row);
   png_read_end(png, NULL);
-  for (size_t i = 0; i < (size_t)w * h; i++)
-    for (size_t c = 0; c < 3; c++)
-      r->out->rgb[3 * i + c] = over_white(r->rgba[4 * i + c], r->rgba[4 * i + 3]);
+  if (!lay_over_white(r->rgba, bytes, r->how, r->out, r->why)) png_longjmp(png, 1);
 }
 
-static bool read_png(const uint8_t *p, size_t n, image *out, char why[256])
+static bool read_png(const uint8_t *p, size_t n, image_how *how, image *out, char why[256])
 {
-  png_reading r = { p, n, why, out, NULL, NULL };
+  png_reading r = { p, n, why, out, how, NULL, NULL };
   png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, on_png_error, on_png_warning);
   png_infop info = png ? png_create_info_struct(png) : NULL;
   volatile bool good = false;
@@ -354,9 +725,9 @@ static bool read_png(const uint8_t *p, size_t n, image *out, char why[256])
   return good;
 }
 #else
-static bool read_png(const uint8_t *p, size_t n, image *out, char why[256])
+static bool read_png(const uint8_t *p, size_t n, image_how *how, image *out, char why[256])
 {
-  (void)p, (void)n, (void)out;
+  (void)p, (void)n, (void)how, (void)out;
   return fail(why, "a PNG, and this build has no libpng");
 }
 #endif
@@ -518,20 +889,25 @@ static bool read_bmp(const uint8_t *p, size_t n, image *out, char why[256])
   return true;
 }
 /* image: tell the format and read */
-bool image_read_bytes(const void *bytes, size_t n, image *out, char why[256])
+bool image_read_as(const void *bytes, size_t n, image_how *how, image *out, char why[256])
 {
   const uint8_t *p = bytes;
   bool good;
-  *out = (image){0}, why[0] = 0;
+  *out = (image){0}, why[0] = 0, how->note[0] = 0, how->hint = NULL;
   if (n >= 4 && ((p[0] == 'I' && p[1] == 'I' && p[3] == 0)
                  || (p[0] == 'M' && p[1] == 'M' && p[2] == 0)))
-    good = read_baseline_tiff(p, n, out, why) || (!why[0] && read_tiff(p, n, out, why));
-  else if (n >= 8 && !memcmp(p, "\x89PNG\r\n\x1a\n", 8)) good = read_png(p, n, out, why);
+    good = read_baseline_tiff(p, n, out, why) || (!why[0] && read_tiff(p, n, how, out, why));
+  else if (n >= 8 && !memcmp(p, "\x89PNG\r\n\x1a\n", 8)) good = read_png(p, n, how, out, why);
   else if (n >= 3 && !memcmp(p, "\xff\xd8\xff", 3)) good = read_jpeg(p, n, out, why);
   else if (n >= 2 && p[0] == 'B' && p[1] == 'M') good = read_bmp(p, n, out, why);
   else good = fail(why, n ? "neither TIFF, PNG, JPEG nor BMP" : "an empty file");
   if (!good) image_free(out);
   return good;
+}
+
+bool image_read_bytes(const void *bytes, size_t n, image *out, char why[256])
+{
+  return image_read_as(bytes, n, &(image_how){0}, out, why);
 }
 
 char *image_file(const char *path, size_t *n, char why[256])
@@ -545,9 +921,11 @@ char *image_file(const char *path, size_t *n, char why[256])
 bool image_read(const char *path, image *out, char why[256])
 {
   size_t n;
+  image_how how = {0};
   *out = (image){0};
   char *bytes = image_file(path, &n, why);
-  const bool good = bytes && image_read_bytes(bytes, n, out, why);
+  const bool good = bytes && image_read_as(bytes, n, &how, out, why);
+  if (good && how.note[0]) warn(path, how.note, NULL);
   free(bytes);
   return good;
 }

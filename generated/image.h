@@ -12,13 +12,21 @@ typedef struct { int h, w; uint8_t *rgb; /* (H, W, 3) */ } image;
 /* Larger images are refused on reading: 64 million pixels are 192 MB. */
 #define IMAGE_MAX_PIXELS (64 * 1000 * 1000)
 
+/* image: how files are read */
+/* What a file may leave open, and what reading it found. white: the sample that becomes 255, where a sample has
+   more than 8 bits (0: what the file says, else the largest that fits). page: which of a TIFF's images (from 1; 0: the
+   only one). note: read, but something is odd; "" when not. hint: what helps after a refusal; NULL when nothing
+   better is known than another file. */
+typedef struct { int white, page; char note[256]; const char *hint; } image_how;
+
 /* Read a TIFF, PNG, JPEG or BMP, told by its first bytes and not by its name. 16 bits become 8 by
    rounding v * 255 / 65535 (of a 16-bit grey TIFF the high byte, as libtiff does); grey and palettes
-   become RGB; alpha is laid over white (BMP's fourth byte is ignored); a TIFF's orientation is obeyed;
-   of several pages the first is read. Returns false, with one line in why, for anything that is not a
-   whole image; never prints, never dies on content. */
+   become RGB; alpha is laid over white (BMP's fourth byte is ignored); a TIFF's orientation is obeyed.
+   Returns false, with one line in why, for anything that is not a whole image of which it is known what its
+   numbers mean; never prints, never dies on content. image_read warns of what is odd. */
 bool image_read(const char *path, image *out, char why[256]);
 bool image_read_bytes(const void *bytes, size_t n, image *out, char why[256]);
+bool image_read_as(const void *bytes, size_t n, image_how *how, image *out, char why[256]);
 /* The bytes of an image's file, for image_read_bytes; NULL with the reason; free() them. */
 char *image_file(const char *path, size_t *n, char why[256]);
 

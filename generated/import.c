@@ -12,7 +12,7 @@
 typedef struct {
   cell_source from;
   const char *conflicts, *duplicates, *groups, *name, *take;
-  int size, crop;
+  int size, crop, white, page;
   double same;
   bool replace, skip_bad, synthetic;
 } import_options;
@@ -35,10 +35,13 @@ static bool cut_cell(const found_cell *c, const import_options *o, image *pictur
   return true;
 }
 
+enum { NOTES_MOST = 5 };
+
 /* Reads, checks, cuts and resizes one cell; false with the reason. */
 static bool decode_cell(found_cell *c, const import_options *o, char why[256])
 {
   image picture = {0}, window = {0};
+  image_how how = { .white = o->white, .page = o->page };
   char hex[65];
   size_t n;
   char *bytes = image_file(c->path, &n, why);
@@ -46,8 +49,10 @@ static bool decode_cell(found_cell *c, const import_options *o, char why[256])
   if (good && c->source_sha[0]) sha256_of(bytes, n, hex), good = !strcmp(hex, c->source_sha);
   if (bytes && !good)
     snprintf(why, 256, "sha256 %.12s..., not %.12s... as in the table", hex, c->source_sha);
-  good = good && image_read_bytes(bytes, n, &picture, why) && cut_cell(c, o, &picture, &window, why);
+  good = good && image_read_as(bytes, n, &how, &picture, why) && cut_cell(c, o, &picture, &window, why);
+  c->hint = how.hint;
   if (good) {
+    if (how.note[0]) c->note = copy_text(how.note);
     sha256 s;
     sha256_start(&s);
     sha256_add(&s, (int[2]){ window.h, window.w }, 2 * sizeof(int));
@@ -64,6 +69,15 @@ static void stop_if_asked(void)
   if (!stop_requested) return;
   fprintf(stderr, "wbcsnet: import: stopped; nothing was written\n");
   exit(EXIT_STOPPED);
+}
+
+/* What was read but is odd; a whole set from one camera says it a few times, not a thousand. */
+static void warn_of_notes(const finding *f)
+{
+  int told = 0;
+  for (int i = 0; i < f->n; i++)
+    if (f->cell[i].note && ++told <= NOTES_MOST) warn(f->cell[i].path, f->cell[i].note, NULL);
+  if (told > NOTES_MOST) warn("import", say("%d more of such images", told - NOTES_MOST), NULL);
 }
 
 static void decode_cells(finding *f, const import_options *o)
@@ -84,12 +98,13 @@ static void decode_cells(finding *f, const import_options *o)
   }
   progress_end(&bar);
   stop_if_asked();
+  warn_of_notes(f);
   for (int i = 0; i < f->n; i++) {
-    if (!f->cell[i].left_out) continue;
+    const found_cell *c = &f->cell[i];
+    if (!c->left_out) continue;
     if (!o->skip_bad)
-      die(EXIT_DATA, f->cell[i].path, why[i], "a readable image",
-          "repair or remove it, or give --skip-bad");
-    warn(f->cell[i].path, why[i], NULL);
+      die(EXIT_DATA, c->path, why[i], "a readable image", c->hint ? c->hint : "repair or remove it, or give --skip-bad");
+    warn(c->path, why[i], NULL);
     f->unreadable++;
   }
   free(why);
@@ -399,6 +414,7 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
       "height and width of the cells written (the layout's, above; else 70)" },
     { "crop", OPTION_INT, &o->crop, "N",
       "cut N x N pixels first; 0: the largest square (the layout's window, else 0)" },
+    /* import: flags about classes and groups */
     { "skip-classes", OPTION_TEXT, &o->from.skip, "A,B", "leave out these class folders or names" },
     { "classes", OPTION_TEXT, &o->from.classes, "A,B,C",
       "other classes than the five, by their folders' names" },
@@ -413,6 +429,10 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
     { "take", OPTION_TEXT, &o->take, "N,N,...",
       "take at most so many cells of each class, those whose names have the least sha256" },
     { "skip-bad", OPTION_FLAG, &o->skip_bad, NULL, "leave out images that cannot be read" },
+    /* import: flags about odd images */
+    { "white", OPTION_INT, &o->white, "V",
+      "the sample that is white, in images of more than 8 bits (what the file says, else the largest number)" },
+    { "page", OPTION_INT, &o->page, "N", "which image of a TIFF that holds several, from 1 (else they are refused)" },
     { "synthetic", OPTION_FLAG, &o->synthetic, NULL,
       "the pictures show no real cells: say so in the set and in every result" },
     { "name", OPTION_TEXT, &o->name, "TEXT", "the set's name (the last part of OUT)" },
@@ -443,6 +463,8 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
   if (o->size < 8 || o->size > 1024) die(EXIT_USAGE, "--size", say("%d", o->size), "8 to 1024", NULL);
   if (o->crop < 0 || (o->crop > 0 && o->crop < 8))
     die(EXIT_USAGE, "--crop", say("%d", o->crop), "0, or at least 8", NULL);
+  if (o->white < 0 || o->white > 65535) die(EXIT_USAGE, "--white", say("%d", o->white), "1 to 65535", "4095 for a camera of 12 bits");
+  if (o->page < 0) die(EXIT_USAGE, "--page", say("%d", o->page), "1 for the first", NULL);
   if (o->same > 1) die(EXIT_USAGE, "--same", say("%g", o->same), "0 to 1", NULL);
   if (!o->from.skip && !o->from.classes) o->from.skip = as->skip;
   else if (*as->skip && !o->from.classes) o->from.skip = join("%s,%s", o->from.skip, as->skip);
