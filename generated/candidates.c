@@ -15,6 +15,8 @@ const candidate_row candidate_table[CANDIDATES] = {
                                 { 0, 3.6, 2.2 }, { 0, 2.58, 1.69 } },
   [CANDIDATE_SWIZZLE] = { "swizzle", "tiles without padding, their pieces exchanged", IN_FP32 | IN_TF32 | IN_BF16, 0,
                           { 9.6, 3.6, 2.2 }, { 9.6, 3.5, 2.1 } },
+  [CANDIDATE_FC1_SPLIT] = { "fc1-split", "fully connected layers forward by slices of our own", IN_FP32 | IN_TF32 | IN_BF16, 0,
+                            { 9.6, 3.6, 2.2 }, { 9.56, 3.56, 2.16 } },
 };
 
 /* candidates: read the variable */

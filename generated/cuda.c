@@ -128,8 +128,8 @@ struct cuda_engine {
   int pieces; size_t largest;
   float *factor, *class_weight, *ones;               /* (params), (classes), (classes) of 1 */
   float *kept_factor, *kept_class_weight;            /* what the device holds, on the host */
-  void *conv_room; float *dx, *staging;              /* shared: weight gradients; FC's dx, and put and get,
-                                                        as float */
+  void *room; float *dx, *staging;                   /* shared: partial sums; FC's dx, and put and get, as
+                                                        float */
   uint8_t *pixels; int *label; float *mean;          /* the cells; cell_room: bytes of each */
   size_t cell_room[3]; bool labelled, centred;
   char *block; size_t block_bytes; cuda_result *result;
@@ -424,6 +424,14 @@ static void run_fc(const here *h)
   cuda_fc_finish(h->n, out, h->y, h->bias, h->s->relu, h->y, h->stream);
 }
 static const verb fc_alone = { "product (cuBLAS), bias", run_fc };
+
+/* The candidate fc1-split, where it serves. */
+static void run_fc_split(const here *h)
+{
+  if (!cuda_fc_split(h->n, inputs_of(h), h->l->out.c, fc_input(h), h->weight, h->bias, h->s->relu, h->e->room, h->y, h->stream))
+    run_fc(h);
+}
+static const verb fc_split = { "product in slices, bias", run_fc_split };
 /* cuda.c: launch the steps backward */
 static void run_mask(const here *h)
 {
@@ -444,7 +452,7 @@ static void run_conv_weights(const here *h)
 {
   for (int k = 0; k < h->l->groups; k++) {
     const group g = group_at(h, k);
-    cuda_conv_weight_gradient(h->p, g.s, g.x, g.dy, h->e->conv_room, g.dweight, h->stream);
+    cuda_conv_weight_gradient(h->p, g.s, g.x, g.dy, h->e->room, g.dweight, h->stream);
   }
 }
 static const verb conv_weights = { "gradient of the weights", run_conv_weights };
@@ -672,7 +680,7 @@ static void list_forward(launches *l, const step *s, int i, const ties *t, bool 
   case STEP_POOL: if (t->gives[POOL] < 0) then(l, &pool_alone, i); break;
   case STEP_FC:
     if (widen) then(l, &fc_widen, i);
-    then(l, &fc_alone, i);
+    then(l, candidate_on(CANDIDATE_FC1_SPLIT) ? &fc_split : &fc_alone, i);
     break;
   default: then(l, verbs_of[s->kind].forward, i);
   }
@@ -955,11 +963,13 @@ static void wish_work(cuda_engine *e)
     if (s->kind == STEP_CONV || s->kind == STEP_FC)
       wish_floats(e, &e->work[i].column, "sums of columns", tiles * (size_t)l->out.c);
     if (s->kind == STEP_POOL) wish_for(e, &e->work[i].place, "places of maxima", count_of(e, s->y), false);
+    if (s->kind == STEP_FC && candidate_on(CANDIDATE_FC1_SPLIT))
+      room = larger(room, fc_split_room(p->batch, (int)shape_floats(l->in), l->out.c));
     if (s->kind != STEP_FC || precision_of(e, s->x) != BF16) continue;
     wish_floats(e, &e->work[i].x, "an FC's input", count_of(e, s->x));
     dx = larger(dx, count_of(e, s->x));
   }
-  wish_for(e, &e->conv_room, "sums of weight gradients", room, false);
+  wish_for(e, &e->room, "partial sums", room, false);
   wish_floats(e, &e->dx, "an FC's gradient", dx);
 }
 

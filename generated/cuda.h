@@ -103,6 +103,11 @@ void cuda_dropout(precision, int n, int m, double p, int index, const cuda_args 
 /* cuda.h: fully connected layers and the loss */
 /* Fully connected and beyond: these tensors are float whatever the precision. y (n, out) = relu?(sum + bias) */
 void cuda_fc_finish(int n, int out, const float *sum, const float *bias, bool relu, float *y, cudaStream_t);
+/* The product too, y = relu?(x w' + bias), x (n, in), w (out, in), in slices that are added in order; room: fc_split_room() bytes, 0
+   for a shape that it does not serve. False: nothing was done, the shape or an address is none that it serves. */
+size_t fc_split_room(int n, int in, int out);
+bool cuda_fc_split(int n, int in, int out, const float *x, const float *w, const float *bias, bool relu, void *room, float *y,
+                   cudaStream_t);
 /* One pass over the weights w (out, in) and velocities v: dx (n, in) from the old w (dx NULL: none; add: +=), and the update
    v = momentum v - rate factor (dy' x + l2 decay w), w += v. x (n, in), dy (n, out) float. factor: this tensor's, device memory. */
 void cuda_fc_update(int n, int in, int out, const float *x, const float *dy, const cuda_args *, const float *factor, float decay,

@@ -345,10 +345,9 @@ WORD void finish(const gather &g, const ending &e, float sum[4][4][4], unsigned 
 }
 /* convolution: the kernel */
 template <precision P, int BM, int BN, int CHUNK, bool PLAIN, bool SWIZZLE>
-__global__ __launch_bounds__(BM * BN / 64, 32768 / (BM * BN)) void conv_tiles(gather g, ending e)
+WORD void tile_product(const gather &g, const ending &e, unsigned char *room)
 {
   typedef tile<P, BM, BN, SWIZZLE> T;
-  SHARED_ROOM(room);
   place *table = (place *)(room + STAGES * T::STAGE);
   int across = (g.columns + BN - 1) / BN, m0 = (int)blockIdx.x / across, n0 = (int)blockIdx.x % across * BN;
   int warp = threadIdx.x / 32, down = warp / T::ACROSS * 64, right = warp % T::ACROSS * 32;
@@ -382,6 +381,13 @@ __global__ __launch_bounds__(BM * BN / 64, 32768 / (BM * BN)) void conv_tiles(ga
   }
   __syncthreads();
   finish<P, BM, BN>(g, e, sum, room, m0, n0);
+}
+
+template <precision P, int BM, int BN, int CHUNK, bool PLAIN, bool SWIZZLE>
+__global__ __launch_bounds__(BM * BN / 64, 32768 / (BM * BN)) void conv_tiles(gather g, ending e)
+{
+  SHARED_ROOM(room);
+  tile_product<P, BM, BN, CHUNK, PLAIN, SWIZZLE>(g, e, room);
 }
 /* convolution: which tile */
 #ifndef ENOUGH_BLOCKS
@@ -565,4 +571,71 @@ void cuda_conv_plain(precision p, conv_shape s, bool gradient, const act *from, 
   if (p == FP32) start_plain<FP32>(g, e, stream);
   else if (p == TF32) start_plain<TF32>(g, e, stream);
   else start_plain<BF16>(g, e, stream);
+}
+/* convolution: a fully connected layer */
+enum { FC_ROWS = 128, FC_COLUMNS = 32, FC_BLOCKS = 528, FC_LEAST = 8 };
+typedef tile<FP32, FC_ROWS, FC_COLUMNS, true> fc_tile;
+
+/* partial (slices, out, n); slice blockIdx.y takes `each` tiles of K. g: rows of weights as pixels, columns images */
+__global__ __launch_bounds__(fc_tile::THREADS, 8) void fc_slices(gather g, ending e, int each)
+{
+  SHARED_ROOM(room);
+  const int first = (int)blockIdx.y * each;
+  g.source = (const float *)g.source + first * fc_tile::K, g.weight = (const float *)g.weight + first * fc_tile::K;
+  g.depth = g.depth - first < each ? g.depth - first : each;
+  e.target = (float *)e.target + (size_t)blockIdx.y * (size_t)g.rows * (size_t)g.columns;
+  tile_product<FP32, FC_ROWS, FC_COLUMNS, 16, true, true>(g, e, room);
+}
+
+enum { SLICE_WIDE = 32, SLICE_ROWS = 8 };
+
+/* y (n, out) = relu?(bias + the sum over slices of from (slices, out, n)) */
+__global__ void fc_add_slices(int slices, int n, int out, const float *from, const float *bias, bool relu, float *y)
+{
+  SHARED_ROOM(room);
+  float *part = (float *)room, sum = 0;
+  const int count = n * out, i = (int)blockIdx.x * SLICE_WIDE + (int)threadIdx.x, o = i / n;
+#pragma unroll 4
+  for (int s = (int)threadIdx.y; s < slices && i < count; s += SLICE_ROWS) sum += from[(size_t)s * (size_t)count + (size_t)i];
+  part[threadIdx.y * SLICE_WIDE + threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.y || i >= count) return;
+  for (int r = 1; r < SLICE_ROWS; r++) sum += part[r * SLICE_WIDE + threadIdx.x];
+  if (bias) sum += bias[o];
+  y[(size_t)(i - o * n) * (size_t)out + (size_t)o] = relu ? fmaxf(sum, 0) : sum;
+}
+
+typedef struct { int each, slices; } fc_deal;
+
+static fc_deal deal_of(int in, int out)
+{
+  const int depth = in / fc_tile::K, tiles = (out + FC_ROWS - 1) / FC_ROWS;
+  int slices = FC_BLOCKS / tiles;
+  if (slices > depth / FC_LEAST) slices = depth / FC_LEAST;
+  if (slices < 1) slices = 1;
+  fc_deal d = { (depth + slices - 1) / slices, 0 };
+  d.slices = (depth + d.each - 1) / d.each;
+  return d;
+}
+
+size_t fc_split_room(int n, int in, int out)
+{
+  if (in % fc_tile::K || (double)in * (out + 16) >= 2147483648.0) return 0;
+  return (size_t)deal_of(in, out).slices * (size_t)out * (size_t)n * sizeof(float);
+}
+
+bool cuda_fc_split(int n, int in, int out, const float *x, const float *w, const float *bias, bool relu, void *room, float *y,
+                   cudaStream_t stream)
+{
+  if (!fc_split_room(n, in, out) || ((uintptr_t)x | (uintptr_t)w) % 16) return false;
+  const fc_deal d = deal_of(in, out);
+  const int count = n * out;
+  gather g = { w, x, 1, 1, in, in, out, 1, 1, n, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0 };
+  const ending e = { room, n, false, false, n % 4 == 0, NULL, NULL, NULL, NULL };
+  split_depth(FP32, &g);
+  const dim3 grid((unsigned)blocks(&g, FC_ROWS, FC_COLUMNS), (unsigned)d.slices);
+  LAUNCH_BIG((fc_slices), grid, fc_tile::THREADS, fc_tile::BYTES, stream, g, e, d.each);
+  LAUNCH((fc_add_slices), (unsigned)((count + SLICE_WIDE - 1) / SLICE_WIDE), dim3(SLICE_WIDE, SLICE_ROWS),
+         SLICE_WIDE * SLICE_ROWS * sizeof(float), stream, d.slices, n, out, (const float *)room, bias, relu, y);
+  return true;
 }

@@ -7,7 +7,7 @@ use JSON::PP;
 
 my $B = $ENV{WBCSNET_B} // 'build';
 my $plugin = abs_path("$B/emu/libwbcsnet_cuda.so") // '';
-my $bench = 'bench --net experiments/nets/wbcsnet2.net --set size=16,f1=16,f2=16,f3=16,fc1=16 --batch 1 --repeat 1';
+my $bench = 'bench --net experiments/nets/wbcsnet2.net --set size=8,f1=8,f2=16,f3=16,fc1=16 --batch 1 --repeat 1';
 my @names = map { /\{ "([\w-]+)", "/ ? $1 : () } split /^/, read_file("$FindBin::Bin/../generated/candidates.c");
 $ENV{ASAN_OPTIONS} = 'detect_leaks=0';
 delete $ENV{WBCSNET_CANDIDATES};
@@ -24,7 +24,7 @@ ok($code == 2 && $err =~ /--candidates: found --device cpu; expected cuda/, 'the
 
 # ---- what a run is: on the processor nothing changes ----
 make_set(tmp('set'), 12, [4, 4, 4, 4, 4]);
-write_file(tmp('n.net'), "name n\ntitle N\ninput 12 12 3\nconv c filters 4 kernel 3\nrelu r\nmaxpool p size 2 stride 2\nfc f units classes\nsoftmax loss\n");
+write_file(tmp('n.net'), "name n\ntitle N\ninput 12 12 3\nconv c filters 16 kernel 3\nbn b\nrelu r\nconv d filters 16 kernel 5\nrelu s\nmaxpool p size 2 stride 2\nfc f units classes\nsoftmax loss\n");
 write_file(tmp('r.conf'), "batch 4\nepochs 1\n");
 sub train { my ($names, $folder, $device) = @_; return with($names, job(out => $folder, net => tmp('n.net'), recipe => tmp('r.conf'), device => $device)) }
 sub config { read_file(tmp("$_[0]/config.json")) }
@@ -41,6 +41,13 @@ ok(config('some') =~ /"device": "cuda-tf32", "candidates": "\Q$in_tf32\E"}/ && r
 ($code, $out, $err) = train($names[0], 'plain', 'cuda-tf32');
 ok($code == 3 && $err =~ /candidates = absent/, 'another run: not gone on with in the same folder') or print "# $code $err";
 
+# ---- what a run learns: the same but for rounding ----
+for my $device ('cuda', 'cuda-tf32', 'cuda-bf16') {
+    my ($none, $all) = map { train($_ eq 'none' ? 'none' : join(',', @names), "$device-$_", $device); [map { $_->[2] } log_rows(tmp("$device-$_/log.csv"))] } 'none', 'all';
+    my $far = grep { !(abs($none->[$_] / $all->[$_] - 1) < ($device eq 'cuda' ? 1e-4 : 2e-2)) } 0 .. $#$none;
+    ok(@$none > 2 && @$none == @$all && !$far, "$device: a run with every candidate has the losses of one without") or print "# @$none\n# @$all\n";
+}
+
 # ---- a device that cannot ----
 {
     local $ENV{EMU_ARCH} = 80;
@@ -55,11 +62,12 @@ my @off = $out =~ /^  (\S+)\s+touches nothing in cuda-bf16$/mg;
 ok($code == 0 && keys(%row) + @off == @names && $row{groups}, 'bench: every candidate has its row') or print "# $code $err$out";
 ok(!grep({ $_->[1] <= 0 || $_->[2] <= 0 || abs($_->[1] / $_->[2] - $_->[3]) > 0.01 + 0.02 * $_->[3] } values %row), 'bench: times, and their ratio') or print "# $out";
 ok(abs($row{groups}[0] - 2.2 / 1.7) < 0.01, 'bench: the prediction is the table\'s');
-($code, $out, $err) = do { local $ENV{EMU_ARCH} = 80; run(split ' ', "$bench --device cuda-tf32 --candidates --json") };
+($code, $out, $err) = do { local $ENV{EMU_ARCH} = 80; run(split ' ', "$bench --device cuda --candidates --json") };
 my $json = eval { decode_json($out) } // {};
 ok($code == 0 && @{ $json->{candidates} // [] } == @names && !grep({ !$_->{off} && !($_->{ratio} > 0 && $_->{predicted_ratio} > 0) } @{ $json->{candidates} }),
     'bench --json can be read') or print "# $code $err$out";
-ok((grep { $_->{name} eq 'groups' } @{ $json->{candidates} })[0]{off} =~ /compute capability 9\.0/, 'and says what the device lacks');
+($code, $out, $err) = do { local $ENV{EMU_ARCH} = 80; run(split ' ', "$bench --device cuda-bf16 --candidates") };
+ok($out =~ /^  groups +needs a GPU of compute capability 9\.0, this one has 8\.0$/m, 'bench says what the device lacks') or print "# $out";
 ($code, $out, $err) = with('groups', split ' ', "$bench --device cuda-bf16 --candidates");
 ok($code == 2 && $err =~ /each candidate is measured by itself/, 'bench refuses candidates that are on already') or print "# $code $err";
 done_testing();

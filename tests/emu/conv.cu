@@ -110,7 +110,7 @@ static bool gaps_kept(const floats &got, const floats &before, int pitch, int c)
 
 /* ---- one case ---- */
 static const char *const precision_name[] = { "fp32", "tf32", "bf16" };
-static const char *const candidate_name[CANDIDATES] = { "tf32-wgrad", "tiles", "groups", "swizzle" };
+static const char *name_of(candidate c) { return c == CANDIDATE_TILES ? "tiles" : "swizzle"; }
 static const char *const tile_name[] = { "128x128", "128x64", "64x64", "8 bytes", "general", "single" };
 static bool close_to(double a, double b, double size) { return fabs(a - b) <= 1e-5 * size + 1e-7; }
 
@@ -223,12 +223,12 @@ static void try_candidates(precision p, const conv_shape &s, const floats &x, co
 {
   const gather ahead = forward_gather(p, s), back = backward_gather(p, s);
   cuda_multiprocessors = 3;
-  for (unsigned c : { CANDIDATE_TILES, CANDIDATE_SWIZZLE }) {
+  for (candidate c : { CANDIDATE_TILES, CANDIDATE_SWIZZLE }) {
     const tile_kind was[] = { which_tile(p, &ahead), which_tile(p, &back) };
     cuda_candidates = 1u << c;
     const bool moves = c == CANDIDATE_SWIZZLE, forward = moves ? was[0] <= TILE_64_64 : which_tile(p, &ahead) != was[0];
     const bool backward = moves ? !forward && was[1] <= TILE_64_64 : which_tile(p, &back) != was[1];
-    if (forward || backward) printf("# with %s\n", candidate_name[c]);
+    if (forward || backward) printf("# with %s\n", name_of(c));
     if (forward) try_forward(p, s, x, w, true, false);
     if (backward) try_gradient(p, s, w, TAIL);
     cuda_candidates = 0;
@@ -256,6 +256,27 @@ static const struct { int n, h, w, c, c_pitch, o, o_pitch, kernel, stride, pad[4
   { 1, 6, 5, 1, 1, 1, 1, 3, 1, { 4, 0, 0, 4 } },                     /* more padding than kernel */
 };
 
+/* ---- the candidate fc1-split ---- */
+static void try_fc(int n, int in, int out, bool relu)
+{
+  const floats x = drawn(FP32, (size_t)(n * in)), w = drawn(FP32, (size_t)(out * in)), b = drawn(FP32, (size_t)out);
+  on_device dx(FP32, x), dw(FP32, w), db(FP32, b), dy(FP32, (size_t)(n * out)), room(FP32, fc_split_room(n, in, out) / 4);
+  const bool ran = cuda_fc_split(n, in, out, (float *)dx.at, (float *)dw.at, (float *)db.at, relu, room.at, (float *)dy.at, NULL);
+  const floats y = dy.back();
+  sums t = { doubles((size_t)(n * out)), doubles((size_t)(n * out)) };
+  for (int i = 0; i < n; i++)
+    for (int o = 0; o < out; o++) {
+      double v = b[(size_t)o], size = fabs(v);
+      for (int k = 0; k < in; k++) {
+        const double d = (double)x[(size_t)(i * in + k)] * w[(size_t)(o * in + k)];
+        v += d, size += fabs(d);
+      }
+      t.v[(size_t)(i * out + o)] = relu && v < 0 ? 0 : v, t.size[(size_t)(i * out + o)] = size;
+    }
+  const double d = misfit(FP32, y, out, t, out);
+  ok(ran && d <= 1, "fully connected in %d slices, %d images, %d inputs, %d outputs: error %.2g of what is allowed", deal_of(in, out).slices, n, in, out, d);
+}
+
 /* ---- the candidate tiles: its choice by hand, rows x columns on so many multiprocessors ---- */
 static void try_choices()
 {
@@ -281,6 +302,8 @@ static void try_choices()
 int main(int argc, char **argv)
 {
   capability_or_bail();
+  try_fc(32, 1168, 136, true), try_fc(5, 272, 7, false), try_fc(33, 144, 130, true), try_fc(1, 16, 1, false);
+  ok(!fc_split_room(3, 24, 5), "fully connected: 24 inputs are no whole tiles");
   try_choices(), try_banks<false>(2), try_banks<true>(1);
   for (int i = 0; i < (int)(sizeof cases / sizeof *cases); i++) {
     auto k = cases[i];
