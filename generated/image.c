@@ -202,6 +202,14 @@ static inline void orient(image *m, int orientation)
   image_free(m);
   *m = r;
 }
+/* read an orientation from EXIF */
+/* The orientation in EXIF's little TIFF; 1, as it lies, where there is none. */
+static inline int exif_orientation(const uint8_t *p, size_t n)
+{
+  const tiff_file t = { p, n, n && p[0] == 'M' };
+  return n < 8 || get16(p + 2, t.big) != 42 ? 1 : (int)one_value(&t, 274, 1);
+}
+
 /* hold a picture against its range */
 /* most: the largest sample of what was read as bits of 16; false with the reason when all are near black. */
 static inline bool in_range(unsigned most, image_how *how, char why[256])
@@ -709,6 +717,16 @@ static void decode_png(png_structp png, png_infop info, png_reading *r)
   if (!lay_over_white(r->rgba, bytes, r->how, r->out, r->why)) png_longjmp(png, 1);
 }
 
+static int png_orientation(const uint8_t *p, size_t n)
+{
+  for (size_t at = 8, length; n - at >= 12; at += length + 12) {
+    length = get32(p + at, true);
+    if (length > n - at - 12) break;
+    if (!memcmp(p + at + 4, "eXIf", 4)) return exif_orientation(p + at + 8, length);
+  }
+  return 1;
+}
+
 static bool read_png(const uint8_t *p, size_t n, image_how *how, image *out, char why[256])
 {
   png_reading r = { p, n, why, out, how, NULL, NULL };
@@ -722,6 +740,7 @@ static bool read_png(const uint8_t *p, size_t n, image_how *how, image *out, cha
   if (!setjmp(png_jmpbuf(png))) decode_png(png, info, &r), good = true;
   png_destroy_read_struct(&png, &info, NULL);
   free(r.rgba), free(r.row);
+  if (good) orient(out, png_orientation(p, n));
   return good;
 }
 #else
@@ -736,7 +755,7 @@ static bool read_png(const uint8_t *p, size_t n, image_how *how, image *out, cha
 #include <jpeglib.h>
 #include <jerror.h>
 #include <setjmp.h>
-typedef struct { struct jpeg_error_mgr base; jmp_buf back; char *why; uint8_t *row; } jpeg_errors;
+typedef struct { struct jpeg_error_mgr base; jmp_buf back; char *why; uint8_t *row; bool no_end; } jpeg_errors;
 
 static void on_jpeg_error(j_common_ptr j)
 {
@@ -749,8 +768,8 @@ static void on_jpeg_error(j_common_ptr j)
 static void on_jpeg_message(j_common_ptr j, int level)
 {
   int code = j->err->msg_code;
-  if (level < 0 && (code == JWRN_JPEG_EOF || code == JWRN_HIT_MARKER || code == JWRN_HUFF_BAD_CODE
-                    || code == JWRN_BOGUS_PROGRESSION))
+  if (level < 0 && code == JWRN_JPEG_EOF) ((jpeg_errors *)j->err)->no_end = true;
+  if (level < 0 && (code == JWRN_HIT_MARKER || code == JWRN_HUFF_BAD_CODE || code == JWRN_BOGUS_PROGRESSION))
     on_jpeg_error(j);
 }
 static void print_nothing(j_common_ptr j) { (void)j; }
@@ -761,9 +780,31 @@ static void on_jpeg_progress(j_common_ptr j)
 }
 
 /* decode with libjpeg */
-static void decode_jpeg(struct jpeg_decompress_struct *j, image *out, jpeg_errors *e)
+static void check_end(j_decompress_ptr j, jpeg_errors *e)
 {
+  bool whole = j->progressive_mode ? j->coef_bits != NULL : !jpeg_has_multiple_scans(j);
+  if (!e->no_end) return;
+  for (int c = 0; whole && j->progressive_mode && c < j->num_components; c++)
+    for (int k = 0; k < DCTSIZE2; k++) whole = whole && j->coef_bits[c][k] == 0;
+  if (whole) return;
+  fail(e->why, "a damaged JPEG: it ends before its last scan");
+  longjmp(e->back, 1);
+}
+
+/* How the camera was held, by the first EXIF segment. */
+static int jpeg_orientation(j_decompress_ptr j)
+{
+  for (jpeg_saved_marker_ptr m = j->marker_list; m; m = m->next)
+    if (m->marker == JPEG_APP0 + 1 && m->data_length > 6 && !memcmp(m->data, "Exif\0", 6))
+      return exif_orientation(m->data + 6, m->data_length - 6);
+  return 1;
+}
+
+static void decode_jpeg(struct jpeg_decompress_struct *j, image_how *how, image *out, jpeg_errors *e)
+{
+  jpeg_save_markers(j, JPEG_APP0 + 1, 65535);
   jpeg_read_header(j, TRUE);
+  const int turned = jpeg_orientation(j);
   if (!start_image(j->image_height, j->image_width, out, e->why)) longjmp(e->back, 1);
   bool four = j->num_components == 4;
   j->out_color_space = four ? JCS_CMYK : JCS_RGB;
@@ -781,10 +822,13 @@ static void decode_jpeg(struct jpeg_decompress_struct *j, image *out, jpeg_error
                                    : (255 - ink) * (255 - black) / 255);
       }
   }
+  check_end(j, e);
   jpeg_finish_decompress(j);
+  if (e->no_end) snprintf(how->note, sizeof how->note, "a JPEG without its end marker: all of its pixels are there, and it was read");
+  orient(out, turned);
 }
 
-static bool read_jpeg(const uint8_t *p, size_t n, image *out, char why[256])
+static bool read_jpeg(const uint8_t *p, size_t n, image_how *how, image *out, char why[256])
 {
   struct jpeg_decompress_struct j = {0};
   struct jpeg_progress_mgr watch = { .progress_monitor = on_jpeg_progress };
@@ -797,7 +841,7 @@ static bool read_jpeg(const uint8_t *p, size_t n, image *out, char why[256])
     jpeg_create_decompress(&j);
     j.progress = &watch;
     jpeg_mem_src(&j, (uint8_t *)(uintptr_t)p, n);
-    decode_jpeg(&j, out, &e);
+    decode_jpeg(&j, how, out, &e);
     good = true;
   }
   jpeg_destroy_decompress(&j);
@@ -805,9 +849,9 @@ static bool read_jpeg(const uint8_t *p, size_t n, image *out, char why[256])
   return good;
 }
 #else
-static bool read_jpeg(const uint8_t *p, size_t n, image *out, char why[256])
+static bool read_jpeg(const uint8_t *p, size_t n, image_how *how, image *out, char why[256])
 {
-  (void)p, (void)n, (void)out;
+  (void)p, (void)n, (void)how, (void)out;
   return fail(why, "a JPEG, and this build has no libjpeg");
 }
 #endif
@@ -837,8 +881,8 @@ static bool read_bmp_header(const uint8_t *p, size_t n, bmp_header *b, char why[
     if (n < 66 || (b->bits != 16 && b->bits != 32))
       return fail(why, "a damaged BMP: bit fields of %u bits", b->bits);
     for (int c = 0; c < 3; c++) b->mask[c] = get32(p + 54 + 4 * c, 0);
-  } else if (b->compression) return fail(why, "a BMP with compression %u; save it uncompressed",
-                                         b->compression);
+  } else if (b->compression && !(b->compression == 1 && b->bits == 8 && !b->top_down) && !(b->compression == 2 && b->bits == 4 && !b->top_down))
+    return fail(why, "a BMP with compression %u; save it uncompressed", b->compression);
   if (b->bits != 1 && b->bits != 4 && b->bits != 8 && b->bits != 16 && b->bits != 24 && b->bits != 32)
     return fail(why, "a damaged BMP: %u bits a pixel", b->bits);
   return true;
@@ -869,11 +913,55 @@ static void bmp_pixel(const uint8_t *file, const bmp_header *b, const uint8_t *r
   for (int c = 0; c < 3; c++) rgb[c] = i < b->colours ? e[2 - c] : 0;
 }
 
+/* The runs as indices, a byte each, (H, W) from the bottom up; false when they leave the picture or end early. */
+static bool unpack_runs(const uint8_t *p, const uint8_t *end, const bmp_header *b, uint8_t *to)
+{
+  const bool half = b->bits == 4;
+  int y = 0, x = 0;
+  while (y < b->h && end - p >= 2) {
+    int n = p[0], what = p[1];
+    const uint8_t *colours = p + 1;
+    p += 2;
+    if (!n && what == 0) { y++, x = 0; continue; }
+    if (!n && what == 1) return true;
+    if (!n && what == 2) {
+      if (end - p < 2) return false;
+      x += p[0], y += p[1], p += 2;
+      continue;
+    }
+    const bool run = n > 0;
+    if (!run) n = what, colours = p, p += ((half ? (n + 1) / 2 : n) + 1) & ~1;
+    if (p > end || x + n > b->w) return false;
+    for (int i = 0; i < n; i++) {
+      const int byte = colours[run ? 0 : half ? i / 2 : i];
+      to[(size_t)y * (size_t)b->w + (size_t)x++] = (uint8_t)(!half ? byte : i % 2 ? byte & 15 : byte >> 4);
+    }
+  }
+  return y >= b->h;
+}
+
+static bool read_runs(const uint8_t *p, size_t n, const bmp_header *b, image *out, char why[256])
+{
+  const size_t palette_end = b->palette + (size_t)b->entry * b->colours, pixels = (size_t)b->h * (size_t)b->w;
+  const size_t start = b->pixels < 26 || b->pixels >= n ? palette_end : b->pixels;
+  if (palette_end > n) return fail(why, "a damaged BMP: the palette is cut off");
+  uint8_t *index = new_bytes(pixels);
+  const bool good = unpack_runs(p + start, p + n, b, index);
+  for (size_t i = 0; good && i < pixels; i++) {
+    const size_t y = (size_t)b->h - 1 - i / (size_t)b->w, x = i % (size_t)b->w;
+    for (size_t c = 0; c < 3; c++)
+      out->rgb[3 * (y * (size_t)b->w + x) + c] = index[i] < b->colours ? p[b->palette + (size_t)b->entry * index[i] + 2 - c] : 0;
+  }
+  free(index);
+  return good || fail(why, "a damaged BMP: its runs leave the picture, or end before it");
+}
+
 static bool read_bmp(const uint8_t *p, size_t n, image *out, char why[256])
 {
   bmp_header b = {0};
   if (!read_bmp_header(p, n, &b, why) || !start_image((uint64_t)b.h, (uint64_t)b.w, out, why))
     return false;
+  if (b.compression == 1 || b.compression == 2) return read_runs(p, n, &b, out, why);
   size_t palette_end = b.palette + (b.bits <= 8 ? (size_t)b.entry * b.colours : 0), start = b.pixels;
   size_t stride = ((size_t)b.w * b.bits + 31) / 32 * 4, last = ((size_t)b.w * b.bits + 7) / 8,
     need = stride * ((size_t)b.h - 1) + last;
@@ -889,6 +977,39 @@ static bool read_bmp(const uint8_t *p, size_t n, image *out, char why[256])
   return true;
 }
 /* image: tell the format and read */
+static const struct { const char *what; int at; const char *bytes; int n; bool ours; } kinds[] = {
+  { "TIFF", 0, "II*\0", 4, true }, { "TIFF", 0, "MM\0*", 4, true }, { "TIFF", 0, "II+\0", 4, true }, { "TIFF", 0, "MM\0+", 4, true },
+  { "PNG", 0, "\x89PNG\r\n\x1a\n", 8, true }, { "JPEG", 0, "\xff\xd8\xff", 3, true },
+  { "WebP", 8, "WEBP", 4, false }, { "JPEG 2000", 4, "jP  \r\n", 6, false }, { "JPEG 2000", 0, "\xff\x4f\xff\x51", 4, false },
+  { "JPEG XL", 4, "JXL \r\n", 6, false }, { "JPEG XL", 0, "\xff\x0a", 2, false }, { "JPEG XR", 0, "II\xbc", 3, false },
+  { "HEIC", 4, "ftyphei", 7, false }, { "HEIC", 4, "ftypmif1", 8, false }, { "AVIF", 4, "ftypavi", 7, false },
+  { "GIF", 0, "GIF8", 4, false }, { "Photoshop", 0, "8BPS", 4, false }, { "DICOM", 128, "DICM", 4, false },
+  { "Zeiss CZI", 0, "ZISRAWFILE", 10, false } };
+
+const char *image_kind(const void *bytes, size_t n, bool *ours)
+{
+  const uint8_t *p = bytes;
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    if (n >= (size_t)(kinds[i].at + kinds[i].n) && !memcmp(p + kinds[i].at, kinds[i].bytes, (size_t)kinds[i].n)) {
+      *ours = kinds[i].ours;
+      return kinds[i].what;
+    }
+  /* two letters begin many a text: a BMP must have a header of a known size, too */
+  const uint32_t head = n >= 26 && p[0] == 'B' && p[1] == 'M' ? get32(p + 14, false) : 0;
+  *ours = head == 12 || (head >= 40 && head <= 124);
+  return *ours ? "BMP" : NULL;
+}
+
+static bool refuse_kind(const uint8_t *p, size_t n, image_how *how, char why[256])
+{
+  bool ours;
+  const char *what = image_kind(p, n, &ours);
+  if (!n) return fail(why, "an empty file");
+  if (!what || ours) return fail(why, "neither TIFF, PNG, JPEG nor BMP");
+  how->hint = "save it as PNG or TIFF; --skip-bad leaves it out";
+  return fail(why, "%s, which is not read (TIFF, PNG, JPEG and BMP are)", what);
+}
+
 bool image_read_as(const void *bytes, size_t n, image_how *how, image *out, char why[256])
 {
   const uint8_t *p = bytes;
@@ -898,9 +1019,9 @@ bool image_read_as(const void *bytes, size_t n, image_how *how, image *out, char
                  || (p[0] == 'M' && p[1] == 'M' && p[2] == 0)))
     good = read_baseline_tiff(p, n, out, why) || (!why[0] && read_tiff(p, n, how, out, why));
   else if (n >= 8 && !memcmp(p, "\x89PNG\r\n\x1a\n", 8)) good = read_png(p, n, how, out, why);
-  else if (n >= 3 && !memcmp(p, "\xff\xd8\xff", 3)) good = read_jpeg(p, n, out, why);
+  else if (n >= 3 && !memcmp(p, "\xff\xd8\xff", 3)) good = read_jpeg(p, n, how, out, why);
   else if (n >= 2 && p[0] == 'B' && p[1] == 'M') good = read_bmp(p, n, out, why);
-  else good = fail(why, n ? "neither TIFF, PNG, JPEG nor BMP" : "an empty file");
+  else good = refuse_kind(p, n, how, why);
   if (!good) image_free(out);
   return good;
 }

@@ -27,6 +27,9 @@ typedef struct { int white, page; char note[256]; const char *hint; } image_how;
 bool image_read(const char *path, image *out, char why[256]);
 bool image_read_bytes(const void *bytes, size_t n, image *out, char why[256]);
 bool image_read_as(const void *bytes, size_t n, image_how *how, image *out, char why[256]);
+/* "TIFF", "WebP", ...: what the first bytes of a file (132 are enough) say it is, and whether it is read here; NULL when it
+   is no image that is known. */
+const char *image_kind(const void *bytes, size_t n, bool *ours);
 /* The bytes of an image's file, for image_read_bytes; NULL with the reason; free() them. */
 char *image_file(const char *path, size_t *n, char why[256]);
 

@@ -60,12 +60,30 @@ bool is_folder(const char *path)
   return file_exists(path) && !stat(path, &st) && S_ISDIR(st.st_mode);
 }
 
+static bool is_plain_file(const char *path)
+{
+  struct stat st;
+  return !stat(path, &st) && S_ISREG(st.st_mode);
+}
+
 static bool is_image_name(const char *name)
 {
-  static const char *const known[] = { ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".jpe", NULL };
+  static const char *const known[] = { ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".jpe", ".jfif", ".dib", NULL };
   const char *dot = strrchr(name, '.');
   for (int i = 0; dot && known[i]; i++) if (!strcasecmp(dot, known[i])) return true;
   return false;
+}
+
+/* By its name or, under any other, by its first bytes; also of kinds that are not read, so that reading says so. */
+static bool is_image(const char *path)
+{
+  uint8_t start[132];
+  bool ours;
+  if (is_image_name(path)) return true;
+  FILE *f = is_plain_file(path) ? fopen(path, "rb") : NULL;
+  const size_t n = f ? fread(start, 1, sizeof start, f) : 0;
+  if (f) fclose(f);
+  return n && image_kind(start, n, &ours);
 }
 
 /* Is what a listing named a folder? What cannot be looked at, such as a link to nothing, might have
@@ -145,7 +163,7 @@ static void find_below(const cell_source *from, finding *f, const char *folder, 
     char *path = join("%s/%s", folder, l.name[i]),
       *deeper = *below ? join("%s/%s", below, l.name[i]) : copy_text(l.name[i]);
     if (holds_more(path)) find_below(from, f, path, deeper, label);
-    else if (!is_image_name(l.name[i])) f->not_images++;
+    else if (!is_image(path)) f->not_images++;
     else {
       char *name = cell_name(deeper);
       add_found(f, path, name, label, "");
@@ -305,7 +323,7 @@ static void find_in_lisc(const cell_source *from, finding *f)
     else f->other_classes++;
     for (int k = 0; k < files.n; k++) {
       char *field = join("%s/%s", folder, files.name[k]), *stem = cell_name(files.name[k]);
-      char *mask = is_image_name(files.name[k])
+      char *mask = is_image(field)
         && mask_folder ? find_mask(mask_folder, stem, &f->hidden) : NULL;
       if (mask) find_in_field(f, field, mask, l.name[i], stem, label);
       else f->no_mask++;
@@ -360,7 +378,7 @@ static void find_in_boxed(finding *f, const char *folder)
       *stem = cell_name(l.name[i]);
     char *boxes = labels ? join("%s/%s.txt", labels, stem) : NULL;
     if (holds_more(path)) find_in_boxed(f, path);
-    else if (images && boxes && is_image_name(l.name[i]) && file_exists(boxes))
+    else if (images && boxes && is_image(path) && file_exists(boxes))
       find_in_boxes(f, path, boxes, stem);
     else f->not_images++;
     free(path), free(stem), free(boxes);

@@ -276,11 +276,173 @@ static void test_png(void)
 static void test_png(void) { skip("built without libpng"); }
 #endif
 
+/* ---------- turned photographs, and JPEGs without their end ---------- */
+/* A picture as it is stored, and the bytes of its file; with is what goes in at `place`. */
+static uint8_t *file;
+static size_t length;
+static void load(const char *path) { free(file), file = (uint8_t *)file_load(path, &length, why); }
+static bool read_with(const void *with, size_t n, size_t place, size_t cut)
+{
+  uint8_t *b = malloc(length + n - cut);                             /* exact size: a read past the end is seen by the sanitizer */
+  memcpy(b, file, place), memcpy(b + place, with, n), memcpy(b + place + n, file + place, length - cut - place);
+  how = (image_how){0};
+  const bool good = image_read_as(b, length + n - cut, &how, &m, why);
+  free(b);
+  return good;
+}
+
+/* Is m the picture `plain` as EXIF's orientation says: which edge the first row and the first column are? */
+static bool turned(const image *plain, int o)
+{
+  const bool across = o > 4;
+  bool same = m.h == (across ? plain->w : plain->h) && m.w == (across ? plain->h : plain->w);
+  for (int y = 0; same && y < m.h; y++)
+    for (int x = 0; same && x < m.w; x++) {
+      const int v = o == 3 || o == 4 || o == 7 || o == 8 ? m.h - 1 - y : y, u = o == 2 || o == 3 || o == 6 || o == 7 ? m.w - 1 - x : x;
+      same = !memcmp(m.rgb + 3 * (y * m.w + x), plain->rgb + 3 * (across ? u * plain->w + v : v * plain->w + u), 3);
+    }
+  return same;
+}
+
+static const uint8_t exif[] = "MM\0*\0\0\0\10\0\1\1\22\0\3\0\0\0\1\0\0\0\0\0\0\0\0";    /* one tag, its value at 18 and 19 */
+enum { EXIF = 26 };
+static void test_turned(const char *what, const uint8_t *head, size_t heads, size_t tail, size_t place, void (*seal)(uint8_t *, size_t))
+{
+  image plain;
+  if (!read_with("", 0, place, 0)) { ok(0, "%s: %s", what, why); return; }
+  plain = m;
+  for (int o = 0; o <= 9; o++) {
+    uint8_t b[60] = {0};
+    memcpy(b, head, heads), memcpy(b + heads, exif, EXIF), b[heads + 19] = (uint8_t)o;
+    if (seal) seal(b, heads + EXIF);
+    const bool good = read_with(b, heads + EXIF + tail, place, 0);
+    ok(good && turned(&plain, o < 1 || o > 8 ? 1 : o), "%s, EXIF orientation %d", what, o);
+    image_free(&m);
+  }
+  image_free(&plain);
+}
+
+#if !defined HAVE_PNG || HAVE_PNG
+static void put_crc(uint8_t *chunk, size_t n)
+{
+  uint32_t c = 0xffffffff;
+  for (size_t i = 4; i < n; i++) {
+    c ^= chunk[i];
+    for (int k = 0; k < 8; k++) c = c & 1 ? c >> 1 ^ 0xedb88320 : c >> 1;
+  }
+  for (int k = 0; k < 4; k++) chunk[n + (size_t)k] = (uint8_t)(~c >> (24 - 8 * k));
+}
+static void test_turned_png(void)
+{
+  load(png16(65535, 0));
+  test_turned("PNG", (const uint8_t *)"\0\0\0\32eXIf", 8, 4, 33, put_crc);
+}
+#else
+static void test_turned_png(void) { skip("built without libpng"); }
+#endif
+
+#if !defined HAVE_JPEG || HAVE_JPEG
+#include <jpeglib.h>
+static void write_jpeg(int scans)                                    /* 1: baseline; 3: a scan for each colour; 0: progressive */
+{
+  struct jpeg_compress_struct j = {0};
+  struct jpeg_error_mgr e;
+  static const jpeg_scan_info apart[3] = { { 1, { 0 }, 0, 63, 0, 0 }, { 1, { 1 }, 0, 63, 0, 0 }, { 1, { 2 }, 0, 63, 0, 0 } };
+  const char *path = at("j.jpg");
+  FILE *f = fopen(path, "wb");
+  j.err = jpeg_std_error(&e);
+  jpeg_create_compress(&j);
+  jpeg_stdio_dest(&j, f);
+  j.image_width = 40, j.image_height = 24, j.input_components = 3, j.in_color_space = JCS_RGB;
+  jpeg_set_defaults(&j);
+  if (scans == 0) jpeg_simple_progression(&j);
+  if (scans == 3) j.scan_info = apart, j.num_scans = 3;
+  jpeg_start_compress(&j, TRUE);
+  for (int y = 0; y < 24; y++) {
+    uint8_t row[120], *p = row;
+    for (int i = 0; i < 120; i++) row[i] = (uint8_t)value(y, i / 3, i % 3);
+    jpeg_write_scanlines(&j, &p, 1);
+  }
+  jpeg_finish_compress(&j);
+  jpeg_destroy_compress(&j);
+  fclose(f);
+  load(path);
+}
+
+static void test_jpeg(void)
+{
+  write_jpeg(1);
+  test_turned("JPEG", (const uint8_t *)"\xff\xe1\0\42Exif\0", 10, 0, 2, NULL);
+  static const struct { const char *what; int scans; } kind[] = { { "baseline", 1 }, { "progressive", 0 }, { "a scan for each colour", 3 } };
+  for (int i = 0; i < 3; i++) {
+    write_jpeg(kind[i].scans);
+    image whole = {0};
+    if (read_with("", 0, 2, 0)) whole = m;
+    ok(whole.rgb && !how.note[0], "JPEG, %s", kind[i].what);
+    const bool good = read_with("", 0, 2, 2);
+    if (i < 2) ok(good && strstr(how.note, "end marker") && !memcmp(m.rgb, whole.rgb, 40 * 24 * 3), "... without its end marker: %s", good ? how.note : why);
+    else ok(!good && strstr(why, "last scan"), "... without its end marker, where nobody can know that all scans are there: %s", why);
+    image_free(&m);
+    ok(!read_with("", 0, 2, 12) && strstr(why, "damaged JPEG"), "... without its last 12 bytes: %s", why);
+    size_t last = length;
+    while (last > 2 && (file[last - 2] != 0xff || file[last - 1] != 0xda)) last--;
+    if (i) ok(!read_with("", 0, 2, length - last + 2) && strstr(why, "last scan"), "... without its last scan: %s", why);
+    image_free(&m), image_free(&whole);
+  }
+}
+#else
+static void test_jpeg(void) { skip("built without libjpeg"); }
+#endif
+
+/* ---------- run lengths of BMP, and what is not read ---------- */
+static void test_runs(void)
+{
+  static const uint8_t eight[] = "BM\0\0\0\0\0\0\0\0\106\0\0\0" "\50\0\0\0\5\0\0\0\3\0\0\0\1\0\10\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0"
+    "\0\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0"                               /* blue 0 to 3; four colours */
+    "\3\1\2\2\0\0" "\0\3\3\2\1\0\2\3\0\0" "\1\2\0\2\1\0\1\1\0\1";     /* 11122 | 321 33 | 2, skip one, 1, the end */
+  static const uint8_t want[3][5] = { { 2, 0, 1, 0, 0 }, { 3, 2, 1, 3, 3 }, { 1, 1, 1, 2, 2 } };
+  how = (image_how){0};
+  bool good = image_read_as(eight, sizeof eight - 1, &how, &m, why) && m.h == 3 && m.w == 5;
+  for (int i = 0; good && i < 15; i++) good = m.rgb[3 * i] == 0 && m.rgb[3 * i + 2] == want[i / 5][i % 5];
+  ok(good, "a BMP of run lengths: runs, colours as they are, pixels skipped");
+  image_free(&m);
+  uint8_t four[sizeof eight], silent = 0;
+  memcpy(four, eight, sizeof eight);
+  four[28] = 4, four[30] = 2;
+  memcpy(four + 70, "\5\22\0\0\0\5\43\22\60\0\0\0\0\1", 14);           /* 12121 | 23123 and padding | the end: the first row is skipped */
+  static const uint8_t want4[3][5] = { { 0, 0, 0, 0, 0 }, { 2, 3, 1, 2, 3 }, { 1, 2, 1, 2, 1 } };
+  good = image_read_as(four, sizeof eight - 1, &how, &m, why);
+  for (int i = 0; good && i < 15; i++) good = m.rgb[3 * i + 2] == want4[i / 5][i % 5];
+  ok(good, "... of four bits");
+  image_free(&m);
+  for (unsigned k = 0, r = 1; k < 20000; k++) {
+    uint8_t *b = malloc(sizeof eight - 1);
+    memcpy(b, k % 2 ? four : eight, sizeof eight - 1);
+    for (int n = 0; n < 3; n++, r = r * 1664525u + 1013904223u) b[54 + (r >> 8) % (sizeof eight - 55)] = (uint8_t)(r >> 24);
+    silent |= !image_read_as(b, sizeof eight - 1 - k % 7, &how, &m, why) && !why[0];
+    image_free(&m), free(b);
+  }
+  ok(!silent, "... damaged: always a reason");
+}
+
+static void test_kinds(void)
+{
+  static const struct { const char *what, *bytes; size_t n; } kind[] = { { "WebP", "RIFF....WEBPVP8 ", 16 }, { "JPEG 2000", "\0\0\0\14jP  \r\n\x87\n", 12 }, { "JPEG 2000", "\xff\x4f\xff\x51\0\0", 6 },
+    { "HEIC", "\0\0\0\30ftypheic\0\0\0\0", 16 }, { "AVIF", "\0\0\0\30ftypavif\0\0\0\0", 16 }, { "GIF", "GIF89a", 6 }, { "Photoshop", "8BPS\0\1", 6 }, { "JPEG XL", "\xff\x0a\0\0", 4 } };
+  for (size_t i = 0; i < sizeof kind / sizeof *kind; i++) {
+    how = (image_how){0};
+    refused(kind[i].what, image_read_as(kind[i].bytes, kind[i].n, &how, &m, why), say("%s, which is not read", kind[i].what), "PNG or TIFF");
+  }
+  bool ours;
+  ok(!image_kind("BMI,age\n21.5,30\nand so on, a table\n", 34, &ours), "a text that begins like a BMP is none");
+}
+
 int main(void)
 {
   snprintf(folder, sizeof folder, "%s/odd-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
   if (!mkdtemp(folder)) return 1;
-  test_tiff(), test_png();
+  test_tiff(), test_png(), test_turned_png(), test_jpeg(), test_runs(), test_kinds();
+  free(file);
   if (system(say("rm -rf '%s'", folder))) return 1;
   return done_testing();
 }

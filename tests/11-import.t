@@ -3,46 +3,11 @@
 use strict;
 use warnings;
 use Test::More;
-use File::Temp qw(tempdir);
+use FindBin;
+use lib $FindBin::Bin;
 use File::Path qw(make_path);
-use File::Basename qw(dirname);
 use Digest::SHA qw(sha256_hex);
-
-my $wbcsnet = $ENV{WBCSNET} || 'build/wbcsnet';
-my $dir = tempdir(CLEANUP => 1);
-my $count = 0;
-
-sub spit { my ($path, $text) = @_; make_path(dirname $path); open my $f, '>:raw', $path or die "$path: $!"; print $f $text; close $f }
-sub slurp { my $path = shift; open my $f, '<:raw', $path or die "$path: $!"; local $/; <$f> }
-
-# A 24-bit BMP, its header's file size wrong as in LISC; colour(y, x) gives (r, g, b).
-sub bmp {
-    my ($path, $h, $w, $colour) = @_;
-    my $pad = "\0" x (-3 * $w % 4);
-    my $rows = join '', map { my $y = $_; join('', map { pack 'C3', reverse $colour->($y, $_) } 0 .. $w - 1) . $pad } reverse 0 .. $h - 1;
-    spit($path, 'BM' . pack('VvvV VVVvvVVVVVV', 7, 0, 0, 54, 40, $w, $h, 1, 24, 0, 0, 0, 0, 0, 0) . $rows);
-}
-# A small picture of its own kind: number n gives its colours.
-sub cell { my ($path, $n, $side) = @_; $side ||= 12; bmp($path, $side, $side, sub { my ($y, $x) = @_; (($n * 7 + $x * 3) % 256, ($n * 13 + $y * 5) % 256, ($n + ($n >> 8) * 37 + $x * $y) % 256) }) }
-
-# Runs wbcsnet; returns (exit code, stdout and stderr).
-sub run {
-    my @command = map { my $s = $_; $s =~ s/'/'\\''/g; "'$s'" } @_;
-    my $said = `$wbcsnet @command 2>&1`;
-    return ($? >> 8, $said);
-}
-sub fails {
-    my ($what, $code, $like, @command) = @_;
-    my ($got, $said) = run(@command);
-    ok($got == $code && $said =~ $like, "$what: exit $code and a message") or diag "exit $got: $said";
-    my @left = glob("$dir/out*.tmp.*");
-    is(scalar @left, 0, "$what: nothing half written is left") or diag "@left";
-}
-sub out { return "$dir/out" . ++$count }
-sub counts { my $json = slurp("$_[0]/dataset.json"); return $json =~ /"counts": \[([^\]]*)\]/ ? $1 : 'none' }
-sub rows { my @l = split /\n/, slurp("$_[0]/labels.csv"); shift @l; return @l }
-# The pixels of a TIFF of ours: behind the 180 bytes of its frame.
-sub pixel { my ($tiff, $side, $y, $x) = @_; return join ' ', unpack 'C3', substr slurp($tiff), 180 + 3 * ($y * $side + $x), 3 }
+use Import;
 
 # ---- folders ----
 my %alias = (NEU => 'neutrophil', Eosinophils => 'eosinophil', baso => 'basophil', Lymph => 'lymphocyte', MONOCYTE => 'monocyte');
@@ -337,7 +302,7 @@ fails('a damaged dataset.json', 3, qr/dataset\.json/, 'data', do { spit("$second
 
 # ---- a full disk ----
 $o = out();
-$said = `sh -c "trap '' XFSZ; ulimit -f 8; exec '$wbcsnet' import --size 70 '$source' '$o'" 2>&1`;
+$said = `sh -c "trap '' XFSZ; ulimit -f 8; exec '$Import::wbcsnet' import --size 70 '$source' '$o'" 2>&1`;
 ok($? >> 8 == 1 && $said =~ /cannot write: File too large/, 'a disk that takes no more: exit 1 and a message') or diag $said;
 ok(!-e $o && !glob("$o.tmp.*"), '... and nothing is left');
 
@@ -347,7 +312,7 @@ cell("$many/neu/c$_.bmp", $_) for 1 .. 1500;
 cell("$many/eos/c1.bmp", 5000);
 $o = out();
 my $pid = fork;
-if (!$pid) { open STDOUT, '>', "$dir/said"; open STDERR, '>&', \*STDOUT; exec $wbcsnet, 'import', '--size', 32, '--same', 0.999, $many, $o }
+if (!$pid) { open STDOUT, '>', "$dir/said"; open STDERR, '>&', \*STDOUT; exec $Import::wbcsnet, 'import', '--size', 32, '--same', 0.999, $many, $o }
 sleep 1;
 kill INT => $pid;
 waitpid $pid, 0;
