@@ -79,6 +79,8 @@ $(foreach e,$(filter $(TAKEN) fig%,$(CLAIMS)),$(error experiments/$(e).conf: fou
 EXPERIMENT_GOALS := paper begin scratch pretrain cv transfer claims $(CLAIMS) transfer-curve cost features samples diagrams figures plan runs
 ifneq ($(filter $(EXPERIMENT_GOALS) $(WORK)/% $(PAPER),$(MAKECMDGOALS)),)
 
+$(shell tools/product sweep $(RESULTS) $(FIGURES) $(SHEETS))
+
 # Side by side without being asked: JOBS jobs at a time, unless the user gave -j.
 ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(JOBS)

@@ -82,7 +82,11 @@ sed 's/^/# /' "$tmp/storm.txt" | tail -12
 # What one command made together is made anew together.
 r=$tmp/results/smoke/synthetic
 rm "$r/transfer/scores.dat" "$r/cv/results.tex" "$r/verdict/findings.txt" "$f/fig9/conv3.png"
-paper "$tmp/again.pdf" "$tmp/fourth.txt" && cmp -s "$tmp/paper.pdf" "$tmp/again.pdf" && diff -rx '*.with' "$tmp/kept/results" "$tmp/results" >"$tmp/out" && diff -rx '*.with' "$tmp/kept/figures" "$tmp/figures" >"$tmp/out"
+mkdir "$f/fig6.tex.new.99999999" "$r/cv/results.json.new.$$" && touch -d '1 hour ago' "$f/fig6.tex.new.99999999" "$r/cv/results.json.new.$$"
+find "$tmp/results" "$tmp/figures" -name '*.new.*' -type d -empty -mmin -5 -exec rmdir {} +      # what a kill just behind the last move left
+paper "$tmp/again.pdf" "$tmp/fourth.txt"; c=$?
+[ ! -e "$f/fig6.tex.new.99999999" ] && rmdir "$r/cv/results.json.new.$$"; ok $? 'what a stopped make left empty is swept, what a running one holds is not'
+[ $c = 0 ] && cmp -s "$tmp/paper.pdf" "$tmp/again.pdf" && diff -rx '*.with' "$tmp/kept/results" "$tmp/results" >"$tmp/out" && diff -rx '*.with' "$tmp/kept/figures" "$tmp/figures" >"$tmp/out"
 c=$?; ok $c 'files that are gone though their sisters stand are made again'
 [ $c = 0 ] || { tail -5 "$tmp/fourth.txt"; cat "$tmp/out"; } | sed 's/^/# /'
 
