@@ -204,8 +204,8 @@ static void find_in_folders(const cell_source *from, finding *f)
     for (int i = 0; i < l.n; i++) if (holds_more(say("%s/%s", source, l.name[i]))) folders++, only = i;
     enter = folders == 1 && class_of(l.name[only]) < 0 && !in_list(from->skip, l.name[only])
       && !in_list(from->classes, l.name[only]);
-    char *inner = join("%s/%s", source, l.name[only]);
     step_into(source, NULL, &here);
+    char *inner = enter ? join("%s/%s", source, l.name[only]) : NULL;
     if (!enter || !step_into(inner, &here, &(trail){0})) { free(inner); break; }
     free(source), source = inner, free_listing(&l);
   }
