@@ -361,6 +361,7 @@ static description read_description(dataset *ds, const char *folder, int *h, int
   const int height = required_count(required(j, d.path, "height", JSON_NUMBER), d.path, 1, 4096),
     width = required_count(required(j, d.path, "width", JSON_NUMBER), d.path, 1, 4096);
   refuse_altered(j, text, d.path);
+  ds->disk_h = height, ds->disk_w = width;
   if (!*h) *h = height, *w = width;
   json_free(j), free(text);
   return d;

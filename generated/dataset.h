@@ -41,6 +41,7 @@ char *command_line(int argc, char **argv);
 /* A data set in memory, rows in the order of labels.csv. */
 typedef struct {
   int n, h, w, c, classes;                           /* cells, height, width, channels (3 or 1), classes */
+  int disk_h, disk_w;                                /* height and width on the disk */
   uint8_t *pixels;                                   /* (N, H, W, C) */
   int *label;                                        /* (N), 0 .. classes-1 */
   int *group; /* (N), 0 .. groups-1 in the order of their names; -1 unknown */

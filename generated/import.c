@@ -11,27 +11,31 @@
 /* what an import is asked for */
 typedef struct {
   cell_source from;
-  const char *conflicts, *duplicates, *groups, *name, *take;
+  const char *conflicts, *duplicates, *groups, *name, *take, *pad;
   int size, crop, white, page;
   double same;
   bool replace, skip_bad, synthetic;
 } import_options;
 
 /* decode the cells */
-static bool cut_cell(const found_cell *c, const import_options *o, image *picture, image *out,
+/* Where a window of `side` around `centre` (-1: the middle) begins in an image of n pixels. */
+static int window_start(int centre, int side, int n)
+{
+  const int start = centre < 0 || side > n ? (n - side) / 2 : centre - side / 2;
+  return side > n ? start : start < 0 ? 0 : start > n - side ? n - side : start;
+}
+
+static bool cut_cell(const found_cell *c, const import_options *o, image *picture, image_how *how, image *out,
                      char why[256])
 {
   int side = o->crop ? o->crop : picture->h < picture->w ? picture->h : picture->w;
-  int y = c->y < 0 ? (picture->h - side) / 2 : c->y - side / 2,
-    x = c->x < 0 ? (picture->w - side) / 2 : c->x - side / 2;
-  if (side > picture->h || side > picture->w) {
+  if ((side > picture->h || side > picture->w) && !o->pad) {
     snprintf(why, 256, "an image of %d x %d, smaller than the window of %d (--crop)", picture->w,
              picture->h, side);
+    how->hint = "--pad edge repeats the border's pixels; --crop 0 takes the largest square that fits";
     return false;
   }
-  if (y > picture->h - side) y = picture->h - side;
-  if (x > picture->w - side) x = picture->w - side;
-  *out = image_crop(picture, y < 0 ? 0 : y, x < 0 ? 0 : x, side, side);
+  *out = image_crop(picture, window_start(c->y, side, picture->h), window_start(c->x, side, picture->w), side, side);
   return true;
 }
 
@@ -49,9 +53,10 @@ static bool decode_cell(found_cell *c, const import_options *o, char why[256])
   if (good && c->source_sha[0]) sha256_of(bytes, n, hex), good = !strcmp(hex, c->source_sha);
   if (bytes && !good)
     snprintf(why, 256, "sha256 %.12s..., not %.12s... as in the table", hex, c->source_sha);
-  good = good && image_read_as(bytes, n, &how, &picture, why) && cut_cell(c, o, &picture, &window, why);
+  good = good && image_read_as(bytes, n, &how, &picture, why) && cut_cell(c, o, &picture, &how, &window, why);
   c->hint = how.hint;
   if (good) {
+    c->window = window.h;
     if (how.note[0]) c->note = copy_text(how.note);
     sha256 s;
     sha256_start(&s);
@@ -322,6 +327,19 @@ static dataset_writer *write_cells(const finding *f, const import_options *o, co
 
 static void print_left_out(const char *what, int n) { if (n) printf("  %6d %s\n", n, what); }
 
+/* A cell of 28 pixels does not become one of 70 by being written so. */
+static void report_enlarged(const finding *f, const import_options *o)
+{
+  int n = 0, least = o->size;
+  for (int i = 0; i < f->n; i++) {
+    const found_cell *c = &f->cell[i];
+    if (c->left_out || 2 * c->window >= o->size) continue;
+    n++;
+    if (c->window < least) least = c->window;
+  }
+  if (n) printf("  %d cells were enlarged more than twice (the smallest from %d to %d pixels): no detail is gained; --size\n", n, least, o->size);
+}
+
 static void report(const finding *f, const import_options *o, const char *out, const layout *as,
                    int dropped)
 {
@@ -338,6 +356,7 @@ static void report(const finding *f, const import_options *o, const char *out, c
   if (grouped)
     printf("  groups are known for %d cells: folds will keep each group together\n", grouped);
   else printf("  no groups: folds cannot keep cells of one patient or slide together\n");
+  report_enlarged(f, o);
   int left = dropped + f->unreadable + f->not_images + f->hidden + f->other_classes + f->no_mask
            + f->not_taken;
   if (left) printf("left out:\n");
@@ -375,6 +394,20 @@ static void name_classes(cell_source *from)
   }
   if (from->class_count < 2)
     die(EXIT_USAGE, "--classes", say("'%s'", from->classes), "at least two names, with commas", NULL);
+}
+
+/* Does, or would, path lie in folder, links followed? */
+static bool is_within(const char *path, const char *folder)
+{
+  char *whole = realpath(folder, NULL), *above = copy_text(path), *real = NULL;
+  while (*above && !(real = realpath(above, NULL))) {
+    char *slash = strrchr(above, '/');
+    if (slash == above) slash[1] = 0; else if (slash) *slash = 0; else strcpy(above, ".");
+  }
+  const size_t n = whole ? strlen(whole) : 0;
+  const bool within = n && real && !strncmp(real, whole, n) && (!real[n] || real[n] == '/' || whole[n - 1] == '/');
+  free(whole), free(above), free(real);
+  return within && strcmp(path, folder);
 }
 
 static const char *one_of(const char *flag, const char *value, const char *a, const char *b)
@@ -432,6 +465,7 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
     /* import: flags about odd images */
     { "white", OPTION_INT, &o->white, "V",
       "the sample that is white, in images of more than 8 bits (what the file says, else the largest number)" },
+    { "pad", OPTION_TEXT, &o->pad, "edge", "where a window is larger than its image, repeat the border's pixels (else an error)" },
     { "page", OPTION_INT, &o->page, "N", "which image of a TIFF that holds several, from 1 (else they are refused)" },
     { "synthetic", OPTION_FLAG, &o->synthetic, NULL,
       "the pictures show no real cells: say so in the set and in every result" },
@@ -454,8 +488,12 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
   if (!is_folder(o->from.folder))
     die(EXIT_DATA, o->from.folder, file_exists(o->from.folder) ? "not a folder" : "no such folder",
         "a folder of images", NULL);
+  if (!o->from.csv && !file_exists(say("%s/labels.csv", o->from.folder)) && is_within(*out, o->from.folder))
+    die(EXIT_USAGE, *out, say("a place within %s", o->from.folder), "a place outside of it",
+        "the next import would take the set's own cells for images of yours");
   one_of("--keep-conflicts", o->conflicts, "drop", "first"),
     one_of("--duplicates", o->duplicates, "keep", "drop");
+  if (o->pad && strcmp(o->pad, "edge")) die(EXIT_USAGE, "--pad", say("'%s'", o->pad), "edge", NULL);
   const layout *as = choose_layout(&o->from);
   if (o->size == -1) o->size = as->size;
   if (o->crop == -1) o->crop = as->crop;

@@ -74,6 +74,23 @@ static bool is_image_name(const char *name)
   return false;
 }
 
+/* The folders that a search has come through: a link may lead back to one of them, and three cells would become a hundred. */
+typedef struct trail { dev_t device; ino_t number; const struct trail *up; } trail;
+
+/* Steps into a folder; false, with a warning, when the search is in it already. */
+static bool step_into(const char *folder, const trail *up, trail *here)
+{
+  struct stat st = {0};
+  stat(folder, &st);
+  *here = (trail){ st.st_dev, st.st_ino, up };
+  for (; up; up = up->up)
+    if (up->device == st.st_dev && up->number == st.st_ino) {
+      warn(folder, "a link to a folder that holds it", "it was not followed: its images are there already");
+      return false;
+    }
+  return true;
+}
+
 /* By its name or, under any other, by its first bytes; also of kinds that are not read, so that reading says so. */
 static bool is_image(const char *path)
 {
@@ -156,13 +173,15 @@ static char *find_entry(const char *folder, const char *want)
 
 /* find cells: folders */
 static void find_below(const cell_source *from, finding *f, const char *folder, const char *below,
-                       int label)
+                       int label, const trail *up)
 {
+  trail here;
+  if (!step_into(folder, up, &here)) return;
   listing l = list_folder(folder, &f->hidden);
   for (int i = 0; i < l.n; i++) {
     char *path = join("%s/%s", folder, l.name[i]),
       *deeper = *below ? join("%s/%s", below, l.name[i]) : copy_text(l.name[i]);
-    if (holds_more(path)) find_below(from, f, path, deeper, label);
+    if (holds_more(path)) find_below(from, f, path, deeper, label, &here);
     else if (!is_image(path)) f->not_images++;
     else {
       char *name = cell_name(deeper);
@@ -178,14 +197,16 @@ static void find_in_folders(const cell_source *from, finding *f)
 {
   char *source = copy_text(from->folder);
   listing l;
+  trail here;
   int folders = 0, only = 0;
   for (bool enter = true; enter;) {
     l = list_folder(source, &f->hidden), folders = 0;
     for (int i = 0; i < l.n; i++) if (holds_more(say("%s/%s", source, l.name[i]))) folders++, only = i;
     enter = folders == 1 && class_of(l.name[only]) < 0 && !in_list(from->skip, l.name[only])
       && !in_list(from->classes, l.name[only]);
-    if (!enter) break;
-    char *inner = join("%s/%s", source, l.name[only]);
+    step_into(source, NULL, &here);
+    char *inner = enter ? join("%s/%s", source, l.name[only]) : NULL;
+    if (!enter || !step_into(inner, &here, &(trail){0})) { free(inner); break; }
     free(source), source = inner, free_listing(&l);
   }
   /* find cells in each class folder */
@@ -197,7 +218,7 @@ static void find_in_folders(const cell_source *from, finding *f)
     if (!holds_more(path)) f->not_images++;
     else {
       int c = need_class(from, l.name[i], path);
-      if (c >= 0) find_below(from, f, path, "", c);
+      if (c >= 0) find_below(from, f, path, "", c, &here);
       else f->other_classes++;
     }
     free(path);
@@ -257,14 +278,16 @@ static int mask_regions(const image *m, region *out, int max)
   return n;
 }
 
-static char *find_mask(const char *folder, const char *stem, int *junk)
+static char *find_mask(const char *folder, const char *stem, int *junk, const trail *up)
 {
   char *found = NULL;
   size_t n = strlen(stem);
+  trail here;
+  if (!step_into(folder, up, &here)) return NULL;
   listing l = list_folder(folder, junk);
   for (int i = 0; i < l.n && !found; i++) {
     char *path = join("%s/%s", folder, l.name[i]);
-    if (holds_more(path)) found = find_mask(path, stem, junk);
+    if (holds_more(path)) found = find_mask(path, stem, junk, &here);
     else if (is_image_name(l.name[i]) && !strncmp(l.name[i], stem, n)
              && (l.name[i][n] == '_' || l.name[i][n] == '.')) found = copy_text(path);
     free(path);
@@ -324,7 +347,7 @@ static void find_in_lisc(const cell_source *from, finding *f)
     for (int k = 0; k < files.n; k++) {
       char *field = join("%s/%s", folder, files.name[k]), *stem = cell_name(files.name[k]);
       char *mask = is_image(field)
-        && mask_folder ? find_mask(mask_folder, stem, &f->hidden) : NULL;
+        && mask_folder ? find_mask(mask_folder, stem, &f->hidden, NULL) : NULL;
       if (mask) find_in_field(f, field, mask, l.name[i], stem, label);
       else f->no_mask++;
       free(field), free(stem), free(mask);
@@ -369,15 +392,17 @@ static void find_in_boxes(finding *f, const char *picture, const char *boxes, co
 }
 
 /* Pictures in .../images/ with boxes in .../labels/, at any depth. */
-static void find_in_boxed(finding *f, const char *folder)
+static void find_in_boxed(finding *f, const char *folder, const trail *up)
 {
+  trail here;
+  if (!step_into(folder, up, &here)) return;
   char *images = find_entry(folder, "images"), *labels = find_entry(folder, "labels");
   listing l = list_folder(images && labels ? images : folder, &f->hidden);
   for (int i = 0; i < l.n; i++) {
     char *path = join("%s/%s", images && labels ? images : folder, l.name[i]),
       *stem = cell_name(l.name[i]);
     char *boxes = labels ? join("%s/%s.txt", labels, stem) : NULL;
-    if (holds_more(path)) find_in_boxed(f, path);
+    if (holds_more(path)) find_in_boxed(f, path, &here);
     else if (images && boxes && is_image(path) && file_exists(boxes))
       find_in_boxes(f, path, boxes, stem);
     else f->not_images++;
@@ -419,7 +444,7 @@ static bool like_folders(const char *source, const char *labels) { (void)source,
 
 static void find_chula(const cell_source *from, finding *f, const char *labels)
 {
-  if (labels) find_in_csv(from, f, labels, "split_group"); else find_in_boxed(f, from->folder);
+  if (labels) find_in_csv(from, f, labels, "split_group"); else find_in_boxed(f, from->folder, NULL);
 }
 static void find_table(const cell_source *from, finding *f, const char *labels)
 {

@@ -18,6 +18,7 @@ typedef struct {
   /* Filled in later, by import: */
   char pixels_sha[65]; /* of the cut pixels */
   image cell; /* as it is written */
+  int window; /* its side before it was resized */
   char *note; /* what was odd on reading, or NULL */
   const char *hint; /* what helps against a refusal, or NULL */
   bool left_out;

@@ -497,6 +497,10 @@ static void read_inputs(job *j)
         NULL);
   j->ds = dataset_load(j->data, in.h, in.w);
   dataset_channels(j->ds, in.c);
+  enum { SMALL = 48 };                               /* pixels; granules are lost below */
+  if (!j->quiet && j->ds->disk_h < SMALL && in.h >= 2 * j->ds->disk_h)
+    warn(j->data, say("cells of %d x %d, and the net looks at %d x %d: they are enlarged, and no detail is gained", j->ds->disk_w,
+                      j->ds->disk_h, in.w, in.h), NULL);
   if (j->ds->classes != j->net->classes) {
     net_free(j->net);
     j->net = net_load(j->net_path, j->set, j->ds->classes);

@@ -26,4 +26,54 @@ $o = out();
 ($code, $said) = run('import', '--skip-bad', '--size', 12, $odd, $o);
 ok($code == 0 && counts($o) eq '5, 1, 0, 0, 0' && $said =~ /1 images that cannot be read/, '--skip-bad leaves it out') or diag $said;
 
+# ---- links ----
+my $links = "$dir/links";
+cell("$links/neu/$_.bmp", $_) for 1 .. 3;
+cell("$links/eos/deep/4.bmp", 4);
+symlink '.', "$links/neu/here";
+symlink '../..', "$links/eos/deep/up";
+symlink '../neu', "$links/eos/other";
+unlink "$links/eos/other";
+$o = out();
+($code, $said) = run('import', '--size', 12, $links, $o);
+ok($code == 0 && counts($o) eq '3, 1, 0, 0, 0', 'links that lead back are not followed') or diag $said;
+my @back = $said =~ /warning: (\S+): a link to a folder that holds it/g;
+is(join(' ', map { s{.*/links/}{}r } @back), 'eos/deep/up neu/here', '... and said');
+make_path("$dir/a"), cell("$dir/ring/neu/1.bmp", 1), cell("$dir/ring/eos/2.bmp", 2);
+make_path("$dir/ring2");
+symlink "$dir/ring2", "$dir/ring/neu/to";
+symlink "$dir/ring/neu", "$dir/ring2/back";
+$o = out(), run('import', '--size', 12, "$dir/ring", $o);
+is(counts($o), '1, 1, 0, 0, 0', 'a ring of two links');
+make_path("$dir/self"), symlink('.', "$dir/self/x");
+fails('a folder that holds itself alone', 3, qr/class 'x'/, 'import', "$dir/self", out());
+
+# ---- the place ----
+my $place = "$dir/place";
+cell("$place/neu/1.bmp", 1), cell("$place/eos/2.bmp", 2);
+for my $within ("$place/set", "$place/neu/deeper/set", "$dir/elsewhere/../place/set") {
+    make_path("$dir/elsewhere");
+    fails("OUT at $within", 2, qr/found a place within .*place; expected a place outside of it.*the next import/s, 'import', '--size', 12, $place, $within);
+}
+is((run('import', '--size', 12, $place, "$place-set"))[0], 0, 'beside it, with a name that begins alike');
+spit("$place/labels.csv", "file,class\nneu/1.bmp,neu\neos/2.bmp,eo\n");
+is((run('import', '--size', 12, $place, "$place/set"))[0], 0, 'a table says which cells, so OUT may lie anywhere');
+
+# ---- windows and sizes ----
+my $small = "$dir/small";
+bmp("$small/neu/1.bmp", 10, 14, sub { my ($y, $x) = @_; ($y * 10, $x * 10, 7) });
+cell("$small/eos/2.bmp", 2, 20);
+fails('a window larger than the image', 3, qr/14 x 10, smaller than the window of 20.*--pad edge/s, 'import', '--crop', 20, '--size', 20, $small, out());
+fails('another way to pad', 2, qr/--pad: found 'zero'; expected edge/, 'import', '--pad', 'zero', '--crop', 20, $small, out());
+$o = out();
+($code, $said) = run('import', '--pad', 'edge', '--crop', 20, '--size', 20, $small, $o);
+is($code, 0, '--pad edge') or diag $said;
+my @corner = map { pixel("$o/neutrophil/1.tif", 20, @$_) } [0, 0], [5, 3], [9, 12], [19, 19], [0, 10];
+is("@corner", '0 0 7 0 0 7 40 90 7 90 130 7 0 70 7', '... repeats the border around the picture in the middle');
+is(pixel("$o/eosinophil/2.tif", 20, 7, 9), '41 61 65', '... and leaves a picture that is large enough as it is');
+$o = out();
+$said = (run('import', '--size', 70, $small, $o))[1];
+like($said, qr/2 cells were enlarged more than twice \(the smallest from 10 to 70 pixels\)/, 'cells that were much smaller are told');
+unlike((run('import', '--size', 20, $small, out()))[1], qr/enlarged/, '... and others not');
+
 done_testing;

@@ -108,6 +108,11 @@ for my $size ('12 20', '20 12') {
 }
 ($code, $out, $err) = run(job(out => 'oblong', net => tmp('oblong.net')));
 ok($code == 0, 'a net that is not square learns without turns, in the same folder') or print "# $code $err\n";
+write_file(tmp('large.net'), "name large\ntitle Large\ninput 16 16 3\nfc fc1 units classes\nsoftmax loss\n");
+($code, $out, $err) = run(job(out => 'large', net => tmp('large.net'), with => 'epochs=1'));
+ok($code == 0 && $err =~ /warning: .*cells of 8 x 8, and the net looks at 16 x 16: they are enlarged/, 'cells much smaller than the net\'s input: a word') or print "# $code $err\n";
+($code, $out, $err) = run(job(out => 'large2', net => tmp('large.net'), with => 'epochs=1', quiet => 1));
+ok($code == 0 && $err eq '', '... not where --quiet asks for none') or print "# $code $err\n";
 
 # --- a class of which there are none, or fewer than folds ---
 make_set(tmp('four'), 8, [8, 8, 0, 8, 8]), make_set(tmp('thin'), 8, [8, 8, 3, 8, 8]);
