@@ -23,6 +23,16 @@ else
     for i in 1 2 3 4; do n=$((n + 1)); echo "ok $n # SKIP no noweb here"; done
 fi
 
+# Tables of the book say what is there.
+[ "$(sed -n '/^subcommand & does/,/bottomrule/p' src.nw | cut -d'&' -f1 | grep -o '\[\[[a-z]*\]\]' | tr -d '[]' | LC_ALL=C sort)" = "$(sed -n 's/^SUBCOMMAND(\([a-z]*\),.*/\1/p' generated/commands.h | LC_ALL=C sort)" ]
+ok $? 'the table of subcommands names each, and no other'
+make --no-print-directory help 2>/dev/null | awk '{ print $1 }' >"$tmp/targets"
+for t in $(sed -n '/^item & what & published & target/,/bottomrule/p' src.nw | awk -F'&' 'NF > 4 { print $4 }' | grep -v target | tr -d '[] '); do grep -qx "$t" "$tmp/targets" || echo "$t"; done >"$tmp/unknown"
+! [ -s "$tmp/unknown" ]; ok $? "what there is to reproduce has targets that make knows $(tr '\n' ' ' <"$tmp/unknown")"
+map=$(sed -n '/^The picture is the way that a cell goes/,/end{tikzpicture}/p' src.nw)
+for c in $(sed -n 's/^\\label{\(ch:[a-z]*\)}.*/\1/p' src.nw); do case $c,$map in ch:claims,*|ch:conventions,*|*"$c"*"$c"*) ;; *) echo "$c" ;; esac; done >"$tmp/unknown"
+! [ -s "$tmp/unknown" ]; ok $? "the map names every chapter $(tr '\n' ' ' <"$tmp/unknown")"
+
 # arrows FOLDER: which file, without its ending, includes which
 arrows() { for f in "$1"/*.[ch] "$1"/*.cu; do b=${f##*/}; sed -n 's/^ *#include "\(.*\)\.h".*/\1/p' "$f" | sed "s/^/${b%.*} /"; done | awk '$1 != $2' | sort -u; }
 arrows generated >"$tmp/arrows"
