@@ -189,6 +189,36 @@ char *file_load(const char *path, size_t *size, char why[256])
   return bytes;
 }
 
+static void put_utf8(char **out, unsigned u)
+{
+  if (u < 0x80) *(*out)++ = (char)u;
+  else if (u < 0x800) *(*out)++ = (char)(0xc0 | u >> 6), *(*out)++ = (char)(0x80 | (u & 63));
+  else {
+    if (u < 0x10000) *(*out)++ = (char)(0xe0 | u >> 12);
+    else *(*out)++ = (char)(0xf0 | u >> 18), *(*out)++ = (char)(0x80 | (u >> 12 & 63));
+    *(*out)++ = (char)(0x80 | (u >> 6 & 63)), *(*out)++ = (char)(0x80 | (u & 63));
+  }
+}
+
+/* Letters of two bytes as UTF-8, and their length in *n; NULL when there is no such mark. */
+static char *from_utf16(const char *path, const char *text, size_t *n)
+{
+  const uint8_t *p = (const uint8_t *)text;
+  const bool big = *n >= 2 && p[0] == 0xfe && p[1] == 0xff;
+  if (!big && (*n < 2 || p[0] != 0xff || p[1] != 0xfe)) return NULL;
+  if (*n % 2) die(EXIT_DATA, path, "half a letter at the end of UTF-16", "two bytes for each", "the file is cut short");
+  char *utf8 = new_bytes(*n / 2 * 3 + 1), *to = utf8;
+  for (size_t i = 2; i < *n; i += 2) {
+    uint32_t c = big ? p[i] << 8 | p[i + 1] : p[i + 1] << 8 | p[i];
+    const uint32_t low = i + 3 >= *n ? 0 : big ? p[i + 2] << 8 | p[i + 3] : p[i + 3] << 8 | p[i + 2];
+    if (c >= 0xd800 && c < 0xdc00 && low >= 0xdc00 && low < 0xe000)
+      c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00), i += 2;
+    put_utf8(&to, c);
+  }
+  *n = (size_t)(to - utf8);
+  return utf8;
+}
+
 static void plain_text(const char *path, char *text, size_t n)
 {
   const char *zero = memchr(text, 0, n);
@@ -196,7 +226,7 @@ static void plain_text(const char *path, char *text, size_t n)
   for (const char *s = text; zero && s < zero; s++) line += *s == '\n';
   if (zero)
     die(EXIT_DATA, say("%s:%d", path, line), "a zero byte", "plain text",
-        "save it as UTF-8, not as UTF-16 or \"Unicode\"; or the file is damaged");
+        "save it as UTF-8; or the file is damaged");
   if (n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) memmove(text, text + 3, n - 2);
 }
 
@@ -206,8 +236,10 @@ char *file_read(const char *path, size_t *size, const char *hint)
   size_t n;
   char *text = file_load(path, &n, why);
   if (!text) die(EXIT_DATA, path, why, "a readable file", hint);
-  if (size) *size = n;
-  else plain_text(path, text, n);
+  if (size) { *size = n; return text; }
+  char *utf8 = from_utf16(path, text, &n);
+  if (utf8) free(text), text = utf8;
+  plain_text(path, text, n);
   return text;
 }
 
@@ -427,17 +459,6 @@ static _Noreturn void json_bad(json_cursor *c, const char *expected)
 
 static void json_space(json_cursor *c) { c->s += strspn(c->s, " \t\r\n"); }
 
-static void put_utf8(char **out, unsigned u)
-{
-  if (u < 0x80) *(*out)++ = (char)u;
-  else if (u < 0x800) *(*out)++ = (char)(0xc0 | u >> 6), *(*out)++ = (char)(0x80 | (u & 63));
-  else {
-    if (u < 0x10000) *(*out)++ = (char)(0xe0 | u >> 12);
-    else *(*out)++ = (char)(0xf0 | u >> 18), *(*out)++ = (char)(0x80 | (u >> 12 & 63));
-    *(*out)++ = (char)(0x80 | (u >> 6 & 63)), *(*out)++ = (char)(0x80 | (u & 63));
-  }
-}
-
 static unsigned hex4(const char *s)                  /* the number behind \u, or 0 */
 {
   char digits[5] = "";
@@ -611,7 +632,27 @@ bool is_sealed(const char *text, size_t n, const char *key)
   return good;
 }
 
-static char *csv_field(char **at, char *closing)
+/* What the first line has most of, outside of quotes: a comma, a semicolon or a tab. */
+static char csv_between(const char *s)
+{
+  int count[128] = {0};
+  for (bool quoted = false; *s && (quoted || *s != '\n'); s++) {
+    if (*s == '"') quoted = !quoted;
+    else if (!quoted && (*s == ',' || *s == ';' || *s == '\t')) count[(int)*s]++;
+  }
+  const char most = count[';'] > count['\t'] ? ';' : '\t';
+  return count[(int)most] > count[','] ? most : ',';
+}
+
+/* A word without the white space around it, in its place. */
+static char *trimmed(char *s)
+{
+  s += strspn(s, " \t");
+  for (size_t n = strlen(s); n && (s[n - 1] == ' ' || s[n - 1] == '\t'); n--) s[n - 1] = 0;
+  return s;
+}
+
+static char *csv_field(char **at, char between, char *closing)
 {
   char *s = *at, *out = s, *start = s;
   if (*s == '"') {
@@ -621,7 +662,7 @@ static char *csv_field(char **at, char *closing)
     }
     if (*s) s++;
   }
-  while (*s && *s != ',' && *s != '\n') *out++ = *s++;
+  while (*s && *s != between && *s != '\n') *out++ = *s++;
   if (out > start && out[-1] == '\r') out--;
   *closing = *s;
   *at = *s ? s + 1 : s;
@@ -634,13 +675,14 @@ csv *csv_read(const char *path, const char *hint)
   csv *c = NEW(csv, 1);
   c->path = copy_text(path);
   c->text = file_read(path, NULL, hint);
-  char *s = c->text, closing = ',';
+  const char between = csv_between(c->text);
+  char *s = c->text, closing = between;
   int room = 0, line = 1;
-  while (closing == ',') {
+  while (closing == between) {
     c->header = grow(c->header, sizeof(char *) * (size_t)(c->columns + 1));
-    c->header[c->columns++] = csv_field(&s, &closing);
+    c->header[c->columns++] = trimmed(csv_field(&s, between, &closing));
   }
-  if (!c->header[0][0]) die(EXIT_DATA, path, "no header line", "column names in the first line", hint);
+  if (c->columns == 1 && !c->header[0][0]) die(EXIT_DATA, path, "no header line", "column names in the first line", hint);
   /* read the CSV's rows */
   while (*s) {
     line++;
@@ -649,10 +691,10 @@ csv *csv_read(const char *path, const char *hint)
       room = room ? 2 * room : 256;
       c->cell = grow(c->cell, sizeof(char *) * (size_t)room * (size_t)c->columns);
     }
-    closing = ',';
+    closing = between;
     int n = 0;
-    for (; closing == ','; n++) {
-      char *field = csv_field(&s, &closing);
+    for (; closing == between; n++) {
+      char *field = csv_field(&s, between, &closing);
       if (n < c->columns) c->cell[(size_t)c->rows * (size_t)c->columns + (size_t)n] = field;
     }
     if (n != c->columns)
@@ -664,9 +706,13 @@ csv *csv_read(const char *path, const char *hint)
 
 int csv_column(const csv *c, const char *name)
 {
-  for (int i = 0; i < c->columns; i++)
-    if (!strcmp(c->header[i], name)) return i;
-  return -1;
+  int found = -1;
+  for (int i = 0; i < c->columns; i++) {
+    if (strcmp(c->header[i], name)) continue;
+    if (found >= 0) die(EXIT_DATA, c->path, say("columns %d and %d both named '%s'", found + 1, i + 1, name), "one of them", "rename the other");
+    found = i;
+  }
+  return found;
 }
 
 int csv_need(const csv *c, const char *name)

@@ -52,8 +52,8 @@ void build(builder *b, const char *format, ...) __attribute__((format(printf, 2,
 void build_json(builder *b, const char *s);          /* adds "s" with quotes and JSON's escapes */
 void build_list(builder *b, const char *s);          /* adds s, behind a comma if it is not the first */
 char *built(builder *b, size_t *length);             /* the text, never NULL: free() it; *length may be NULL. b is empty again. */
-/* Read a whole file; a zero byte is put behind it. Without a size the file is text: a byte-order mark is dropped, and a zero
-   byte inside is an error. Dies with EXIT_DATA when it cannot. free() it. */
+/* Read a whole file; a zero byte is put behind it. Without a size the file is text: UTF-16 becomes UTF-8 where a byte-order
+   mark says so, that of UTF-8 is dropped, and a zero byte inside is an error. Dies with EXIT_DATA when it cannot. free() it. */
 char *file_read(const char *path, size_t *size, const char *hint);
 /* The same for any bytes, where the caller goes on without them (and in threads, where nobody may die): NULL with the reason. */
 char *file_load(const char *path, size_t *size, char why[256]);
@@ -97,10 +97,11 @@ void build_value(builder *b, const json *v);                       /* adds any v
 /* The last line of an object that bears the SHA-256 of its own text before that line, under this key; does it still? */
 void build_seal(builder *b, const char *key);
 bool is_sealed(const char *text, size_t n, const char *key);
-/* A CSV file: cell(row, column) with row 0 the first after the header. Quoted fields and CRLF are understood. */
+/* A CSV file: cell(row, column) with row 0 the first after the header. Quoted fields and CRLF are understood; fields may be
+   parted by semicolons or tabs. */
 typedef struct { char *path, *text; int rows, columns; char **cell, **header; } csv;
 csv *csv_read(const char *path, const char *hint);   /* dies with EXIT_DATA: unreadable, no header, a row of another length */
-int csv_column(const csv *c, const char *name);      /* -1 when absent */
+int csv_column(const csv *c, const char *name);      /* -1 when absent; dies with EXIT_DATA when there are two */
 int csv_need(const csv *c, const char *name);        /* dies with EXIT_DATA naming the columns there are */
 static inline const char *csv_cell(const csv *c, int row, int column) { return c->cell[(size_t)row * (size_t)c->columns + (size_t)column]; }
 void csv_free(csv *c);

@@ -226,10 +226,38 @@ static void find_in_folders(const cell_source *from, finding *f)
   free_listing(&l), free(source);
 }
 /* find cells: CSV */
+static const char *const file_words[] = { "file", "filename", "file_name", "path", "filepath", "image", "image_path", NULL };
+static const char *const class_words[] = { "class", "label", "class_name", "category", "cell_type", NULL };
+
+/* The column words[0], or the only one that is called by another of them, in any case; -1: none. Dies when there are two. */
+static int column_called(const csv *t, const char *const *words)
+{
+  int found = csv_column(t, words[0]);
+  for (int i = 0; found < 0 && i < t->columns; i++) {
+    for (int w = 0; words[w]; w++) {
+      if (strcasecmp(t->header[i], words[w])) continue;
+      for (int k = i + 1; k < t->columns; k++)
+        for (int v = 0; words[v]; v++)
+          if (!strcasecmp(t->header[k], words[v]))
+            die(EXIT_DATA, t->path, say("columns '%s' and '%s'", t->header[i], t->header[k]), say("a column '%s'", words[0]),
+                say("rename the one that is meant to %s", words[0]));
+      found = i;
+      break;
+    }
+  }
+  return found;
+}
+
+static int need_called(const csv *t, const char *const *words)
+{
+  const int found = column_called(t, words);
+  return found >= 0 ? found : csv_need(t, words[0]);
+}
+
 static void find_in_csv(const cell_source *from, finding *f, const char *path, const char *group_column)
 {
   csv *t = csv_read(path, "columns file, class and, if known, group");
-  int file = csv_need(t, "file"), class = csv_need(t, "class"), sha = csv_column(t, "sha256");
+  int file = need_called(t, file_words), class = need_called(t, class_words), sha = csv_column(t, "sha256");
   int group = *group_column ? csv_need(t, group_column) : csv_column(t, "group");
   const char *slash = strrchr(path, '/');
   for (int i = 0; i < t->rows; i++) {
@@ -438,7 +466,14 @@ static bool like_pbc(const char *source, const char *labels)
   const bool extra = there(find_entry(inner ? inner : source, "erythroblast"));
   return there(inner) || extra || csv_has(labels, "subtype");
 }
-static bool like_csv(const char *source, const char *labels) { (void)source; return csv_has(labels, "class"); }
+static bool like_csv(const char *source, const char *labels)
+{
+  (void)source;
+  csv *t = file_exists(labels) ? csv_read(labels, NULL) : NULL;
+  const bool is = t && column_called(t, class_words) >= 0;
+  if (t) csv_free(t);
+  return is;
+}
 static bool like_lisc(const char *source, const char *labels) { (void)labels; return there(lisc_folder(source, "Main Dataset")); }
 static bool like_folders(const char *source, const char *labels) { (void)source, (void)labels; return true; }
 

@@ -76,4 +76,42 @@ $said = (run('import', '--size', 70, $small, $o))[1];
 like($said, qr/2 cells were enlarged more than twice \(the smallest from 10 to 70 pixels\)/, 'cells that were much smaller are told');
 unlike((run('import', '--size', 20, $small, out()))[1], qr/enlarged/, '... and others not');
 
+# ---- tables of other programs ----
+my $table = "$dir/table";
+cell("$table/pics/$_.bmp", ord $_) for 'a' .. 'e';
+my @class = qw(neu eo ba lym mono);
+my @line = map { [ "pics/$_.bmp", shift @class ] } 'a' .. 'e';
+sub wide { my ($big, $text) = @_; join '', map { $big ? pack 'n', $_ : pack 'v', $_ } 0xfeff, map { my $c = ord; $c < 65536 ? $c : (0xd800 + ($c - 65536 >> 10), 0xdc00 + ($c - 65536 & 1023)) } split //, $text }
+my $n = 0;
+sub table { my ($text) = @_; my $path = "$table/t" . ++$n . '.csv'; spit($path, $text); return $path }
+sub reads {
+    my ($what, $text) = @_;
+    my $set = out();
+    my ($code, $said) = run('import', '--csv', table($text), '--size', 12, $table, $set);
+    ok($code == 0 && counts($set) eq '1, 1, 1, 1, 1', $what) or diag "$code $said";
+    return $set;
+}
+sub lines { my ($between, @more) = @_; join '', map { join($between, @$_, @more) . "\n" } @line }
+reads('an unnamed first column, as pandas writes', ",file,class\n" . join '', map { "$_," . join(',', @{$line[$_]}) . "\n" } 0 .. 4);
+reads('semicolons', "file;class\n" . lines(';'));
+my $kept = reads('... with commas within', "file;class;group\n" . lines(';', 'slide 1, left'));
+is((split /"/, (rows($kept))[0])[1], 'slide 1, left', '... which stay');
+reads('tabs', "file\tclass\n" . lines("\t"));
+reads('blanks about the names', "file , class\n" . lines(','));
+reads('UTF-16, as Windows writes', wide(0, "file\tclass\r\n" . lines("\t")));
+reads('UTF-16, the other order', wide(1, "file,class\n" . lines(',')));
+$kept = reads('UTF-16 with letters of two, three and four bytes', wide(0, "file,class,group\n" . lines(',', "\x{e9}\x{20ac}\x{1f52c}")));
+is((split /,/, (rows($kept))[0])[2], "\xc3\xa9\xe2\x82\xac\xf0\x9f\x94\xac", '... which become UTF-8');
+reads('filename,label', "filename,label\n" . lines(','));
+reads('Image_Path,Category, beside an index', ",Category,Image_Path\n" . join '', map { "$_,$line[$_][1],$line[$_][0]\n" } 0 .. 4);
+reads('names of ours go before others', "file,class,filename,label\n" . lines(',', 'x', 'y'));
+reads('a column that nobody asks for, twice', "x,file,class,x\n" . join '', map { '1,' . join(',', @$_) . ",2\n" } @line);
+fails('the class twice', 3, qr/columns 2 and 3 both named 'class'.*rename the other/s, 'import', '--csv', table("file,class,class\n" . lines(',', 'neu')), $table, out());
+fails('two names that may be the file', 3, qr/columns 'filename' and 'path'; expected a column 'file'.*rename/s, 'import', '--csv', table("filename,class,path\n" . lines(',', 'x')), $table, out());
+fails('no header', 3, qr/no header line/, 'import', '--csv', table("\npics/a.bmp\n"), $table, out());
+fails('half a letter', 3, qr/half a letter/, 'import', '--csv', table(wide(0, "file,class\n") . 'x'), $table, out());
+my $twice = out();
+($code, $said) = run('import', '--csv', table("file,class\n" . lines(',') . "pics/a.bmp,neu\n"), '--size', 12, $table, $twice);
+ok($code == 0 && counts($twice) eq '1, 1, 1, 1, 1' && $said =~ /listed twice/, 'the same row twice is one cell, and told') or diag $said;
+
 done_testing;

@@ -19,7 +19,7 @@ my %want = (learning_rate => '0.002', momentum => '0.9', l2 => '0.5', batch => 4
 ok(json_value(tmp('a/config.json'), $_) eq $want{$_}, "the record says $_ = $want{$_}") for sort keys %want;
 ok(json_value(tmp('a/config.json'), 'with') eq '"shuffle=epoch,l2=0.5"', 'and what was replaced');
 
-# What Notepad makes of a recipe and a net: a byte-order mark, carriage returns. The record is the same; UTF-16 is told.
+# What Notepad makes of a recipe and a net: a byte-order mark, carriage returns; or UTF-16. The record is the same.
 my ($recipe, $net) = (read_file(tmp('tiny.conf')), read_file(tmp('tiny.net')));
 sub as_notepad { return "\xef\xbb\xbf" . ($_[0] =~ s/\r?\n/\r\n/gr) }
 write_file(tmp('notepad/tiny.conf'), as_notepad($recipe)), write_file(tmp('notepad/tiny.net'), as_notepad($net)) if mkdir tmp('notepad');
@@ -31,8 +31,8 @@ ok($too == 2 && $why =~ /a name of 80 letters; expected at most 63/ && !-e tmp('
 ok($code == 0 && read_file(tmp('notepad/a/config.json')) eq read_file(tmp('a/config.json')), 'a recipe and a net as Notepad saves them are the same run') or print "# $code $err\n";
 for my $file ('conf', 'net') {
     write_file(tmp("wide.$file"), "\xff\xfe" . join '', map { "$_\0" } split //, $file eq 'conf' ? $recipe : $net);
-    ($code, $out, $err) = run(job(out => 'wide', $file eq 'conf' ? 'recipe' : 'net', tmp("wide.$file")));
-    ok($code == 3 && $err =~ /wide\.$file:1: found a zero byte.*UTF-16/s, "a $file in UTF-16 is told") or print "# $code $err\n";
+    ($code, $out, $err) = run(job(out => "wide-$file", $file eq 'conf' ? 'recipe' : 'net', tmp("wide.$file")));
+    ok($code == 0, "a $file in UTF-16 is read") or print "# $code $err\n";
 }
 
 # The experiments' confs go through the same hands.
