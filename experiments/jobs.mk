@@ -72,7 +72,7 @@ $(if $(PRETRAINED),$(if $(GIVEN),,$(error PRETRAINED=$(PRETRAINED): found none o
 OWN := begin scratch pretrain cv transfer
 CLAIMS := $(filter-out $(OWN),$(patsubst experiments/%.conf,%,$(wildcard experiments/*.conf)))
 TAKEN := help all deps again data test book tangle clean distclean storm fresh bench paper claims transfer-curve cost features samples diagrams figures plan cells runs places verdict pool \
-  gpu-check gpu-bundle gpu-kit gpu-paper gpu-tests pack-runs restore-runs verify
+  gpu-check gpu-bundle gpu-kit gpu-paper gpu-tests pack-runs restore-runs status verify
 $(foreach e,$(filter $(TAKEN) fig%,$(CLAIMS)),$(error experiments/$(e).conf: found the name $(e), expected one that make has no other use for))
 .PHONY: paper begin scratch pretrain cv transfer claims $(CLAIMS) transfer-curve cost features samples diagrams figures plan data-drawn runs cells
 
@@ -284,6 +284,14 @@ endif
 ## plan: say which jobs are left at this SCALE and how long they take here (3 min; for full it goes before paper)
 plan: | $(SET1)/dataset.json $(SET2)/dataset.json $(SET3)/dataset.json $(WBCSNET)
 	@SEED=$(SEED) SEEDS=$(SEEDS) GIVEN='$(GIVEN)' ONLY='$(ONLY)' DEVICE=$(DEVICE) RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/plan $(SCALE) $(WBCSNET) $(JOBS) $(THREADS) $(SET1) $(SET2) $(SET3)
+
+## status: what is done, running, stopped and left at this SCALE, and how long the rest takes; build/status.html shows it too (a second)
+.PHONY: status
+seen = SEED='$(SEED)' SEEDS='$(SEEDS)' GIVEN='$(GIVEN)' ONLY='$(ONLY)' RUNS1='$(RUNS1)' RUNS2='$(RUNS2)' RUNS3='$(RUNS3)' experiments/status
+status: $(WORK)/status.html
+	@$(seen) $(if $(JSON),--json) $(SCALE)
+$(WORK)/status.html: always
+	@$(begin) $(seen) --html $(SCALE) >$(new)/$(@F) $(keep)
 
 # N runs of the record trained again, when DATA1 or DATA2 bring its cells (PICK=1 picks others); else the runs that are here held against the
 # list of the default paper's.
