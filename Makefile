@@ -13,6 +13,7 @@
 #   SEEDS=          how many seeds each experiment runs, from SEED on, where its own number is smaller
 #   ONLY=           experiments or EXPERIMENT/ARM, e.g. ONLY=cv,transfer: the paper of a part; what was not run is a dash
 #   RUNS=           an archive of finished runs, as gpu-paper leaves it: the paper is made from them, nothing is trained
+#   LAUNCH=         words in front of each training job, as LAUNCH='srun --exclusive -c4' with make -j200 runs
 #   TIME_LIMIT=     seconds after which gpu-paper stops; the same command goes on
 #   JOBS=           how many processes run side by side (default: one per core)
 #   THREADS=        threads of one training job (default: cores / JOBS)
