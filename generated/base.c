@@ -644,8 +644,7 @@ static char csv_between(const char *s)
   return count[(int)most] > count[','] ? most : ',';
 }
 
-/* A word without the white space around it, in its place. */
-static char *trimmed(char *s)
+char *trimmed(char *s)
 {
   s += strspn(s, " \t");
   for (size_t n = strlen(s); n && (s[n - 1] == ' ' || s[n - 1] == '\t'); n--) s[n - 1] = 0;

@@ -104,6 +104,7 @@ csv *csv_read(const char *path, const char *hint);   /* dies with EXIT_DATA: unr
 int csv_column(const csv *c, const char *name);      /* -1 when absent; dies with EXIT_DATA when there are two */
 int csv_need(const csv *c, const char *name);        /* dies with EXIT_DATA naming the columns there are */
 static inline const char *csv_cell(const csv *c, int row, int column) { return c->cell[(size_t)row * (size_t)c->columns + (size_t)column]; }
+char *trimmed(char *s);                              /* a word without the white space around it, in its place */
 void csv_free(csv *c);
 void csv_put(FILE *f, const char *s);                /* writes a field, quoted where it must be */
 /* The processor's name from files like /proc/cpuinfo and /proc/device-tree/model; free() it. */

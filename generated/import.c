@@ -340,6 +340,20 @@ static void report_enlarged(const finding *f, const import_options *o)
   if (n) printf("  %d cells were enlarged more than twice (the smallest from %d to %d pixels): no detail is gained; --size\n", n, least, o->size);
 }
 
+/* Nets are trained on every class of a set, so a set of four needs to be told. */
+static void report_missing(const finding *f, const import_options *o)
+{
+  int *count = NEW(int, o->from.class_count), there = 0;
+  builder have = {0};
+  for (int i = 0; i < f->n; i++) count[f->cell[i].label] += !f->cell[i].left_out;
+  for (int c = 0; c < o->from.class_count; c++)
+    if (count[c]) build(&have, "%s%s", there++ ? "," : "", o->from.class_name[c]);
+  if (there < o->from.class_count && there > 1)
+    printf("  %d of %d classes have cells, and training needs cells of each: --classes %s makes a set of these\n", there,
+           o->from.class_count, have.text);
+  free(built(&have, NULL)), free(count);
+}
+
 static void report(const finding *f, const import_options *o, const char *out, const layout *as,
                    int dropped)
 {
@@ -357,6 +371,7 @@ static void report(const finding *f, const import_options *o, const char *out, c
     printf("  groups are known for %d cells: folds will keep each group together\n", grouped);
   else printf("  no groups: folds cannot keep cells of one patient or slide together\n");
   report_enlarged(f, o);
+  report_missing(f, o);
   int left = dropped + f->unreadable + f->not_images + f->hidden + f->other_classes + f->no_mask
            + f->not_taken;
   if (left) printf("left out:\n");
@@ -449,6 +464,8 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
       "cut N x N pixels first; 0: the largest square (the layout's window, else 0)" },
     /* import: flags about classes and groups */
     { "skip-classes", OPTION_TEXT, &o->from.skip, "A,B", "leave out these class folders or names" },
+    { "map", OPTION_TEXT, &o->from.map, "A=B,C=D",
+      "what the source's words for classes mean, such as LYT=lymphocyte; or a file of such lines" },
     { "classes", OPTION_TEXT, &o->from.classes, "A,B,C",
       "other classes than the five, by their folders' names" },
     { "groups", OPTION_TEXT, &o->groups, "FILE",
@@ -509,6 +526,7 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
   const char *slash = strrchr(*out, '/');
   if (!o->name) o->name = copy_text(slash && slash[1] ? slash + 1 : *out);
   name_classes(&o->from);
+  read_map(&o->from);
   o->synthetic = o->synthetic || is_declared_synthetic(o->from.folder);
   return as;
 }

@@ -30,20 +30,106 @@ static bool in_list(const char *list, const char *word)
   return false;
 }
 
-/* The class of a word, or -1 when the user skips it; dies when it is unknown. */
-static int need_class(const cell_source *from, const char *word, const char *where)
+static bool is_mapped(const cell_source *from, const char *word)
 {
-  if (in_list(from->skip, word)) return -1;
-  int c = 0;
-  while (c < from->class_count && strcasecmp(from->class_name[c], word)) c++;
-  if (c == from->class_count) c = from->classes ? -1 : class_of(word);
-  if (c >= 0) return c;
+  for (int i = 0; i < from->maps; i++) if (!strcmp(from->mapped[i].word, word)) return true;
+  return false;
+}
+
+/* The class of a word by its own name or a usual alias; -1: none. */
+static int known_class(const cell_source *from, const char *word)
+{
+  const int usual = class_of(word);
+  for (int c = 0; c < from->class_count; c++) if (!strcasecmp(from->class_name[c], word)) return c;
+  for (int c = 0; c < from->class_count && usual >= 0; c++) if (!strcmp(from->class_name[c], class_names[usual])) return c;
+  return -1;
+}
+
+static const char *class_list(const cell_source *from)
+{
   builder all = {0};
   for (int i = 0; i < from->class_count; i++) build_list(&all, from->class_name[i]);
-  const char *near = nearest(word, from->class_name);
-  die(EXIT_DATA, where, say("class '%s'", word), built(&all, NULL),
-      near ? say("did you mean %s? rename it, or leave it out with --skip-classes %s", near, word)
-           : say("leave it out with --skip-classes '%s', or name other classes with --classes", word));
+  return built(&all, NULL);
+}
+
+/* One pair WORD=CLASS */
+static void add_pair(cell_source *from, char *pair, const char *where)
+{
+  char *is = strrchr(pair, '='), *word = trimmed(pair);
+  if (!is || is == pair) die(EXIT_USAGE, where, say("'%s'", pair), "WORD=CLASS", "such as LYT=lymphocyte");
+  *is = 0, word = trimmed(pair);
+  const char *class = trimmed(is + 1), *near = nearest(class, from->class_name);
+  const int c = known_class(from, class);
+  if (c < 0)
+    die(EXIT_USAGE, where, say("'%s' for '%s'", class, word), class_list(from),
+        near ? say("did you mean %s?", near) : "--classes names other ones");
+  if (is_mapped(from, word)) die(EXIT_USAGE, where, say("'%s' twice", word), "each word once", NULL);
+  from->mapped = grow(from->mapped, sizeof *from->mapped * (size_t)(from->maps + 1));
+  from->mapped[from->maps++] = (mapped_word){ copy_text(word), c, false };
+}
+
+void read_map(cell_source *from)
+{
+  if (!from->map) return;
+  const bool pairs = strchr(from->map, '=') != NULL;
+  char *text = pairs ? copy_text(from->map) : file_read(from->map, NULL, "--map takes WORD=CLASS,... or a file of such lines");
+  char *at = text, *line;
+  for (int n = 1; (line = strsep(&at, pairs ? "," : "\n")); n++) {
+    if (!pairs) line[strcspn(line, "\r#")] = 0;
+    if (line[strspn(line, " \t")]) add_pair(from, line, pairs ? "--map" : say("%s:%d", from->map, n));
+  }
+  free(text);
+}
+
+static void note_unknown(finding *f, const char *word, const char *where)
+{
+  for (int i = 0; i < f->unknowns; i++)
+    if (!strcmp(f->unknown[i].word, word)) { f->unknown[i].times++; return; }
+  f->unknown = grow(f->unknown, sizeof *f->unknown * (size_t)(f->unknowns + 1));
+  f->unknown[f->unknowns++] = (unknown_word){ copy_text(word), copy_text(where), 1 };
+}
+
+/* The class of a word, or -1 when its cells are left out, or unknown: find_cells dies of those in the end. */
+static int need_class(const cell_source *from, finding *f, const char *name, const char *where)
+{
+  char *room = copy_text(name), *word = trimmed(room);
+  int c = -1, i = 0;
+  while (i < from->maps && strcmp(from->mapped[i].word, word)) i++;
+  if (i < from->maps) c = from->mapped[i].label, from->mapped[i].used = true;
+  else if (in_list(from->skip, word)) f->other_classes++;
+  else if ((c = known_class(from, word)) < 0) note_unknown(f, word, where);
+  free(room);
+  return c;
+}
+
+/* A word as a shell takes it within a flag of several, or NULL when no flag can hold it. */
+static bool is_plain_word(const char *word) { return *word && !word[strcspn(word, ",='\" \t$&;|<>()*?[]#~`\\!{}")]; }
+
+static const char *mapping_hint(const cell_source *from, const finding *f)
+{
+  builder map = {0}, skip = {0};
+  bool plain = true;
+  for (int i = 0; i < f->unknowns; i++) {
+    const char *word = f->unknown[i].word, *near = nearest(word, from->class_name);
+    plain = plain && is_plain_word(word);
+    build(&map, "%s%s=%s", i ? "," : "", word, near ? near : "CLASS"), build(&skip, "%s%s", i ? "," : "", word);
+  }
+  const char *near = f->unknowns > 1 ? NULL : nearest(f->unknown[0].word, from->class_name), *quote = plain ? "" : "'";
+  const char *pairs = built(&map, NULL), *words = built(&skip, NULL);
+  return say("%s--map %s%s%s%s; or leave %s out with --skip-classes %s%s%s%s", near ? say("did you mean %s? ", near) : "",
+             quote, pairs, quote, strstr(pairs, "=CLASS") ? ", with one of those for CLASS" : "", f->unknowns > 1 ? "them" : "it",
+             quote, words, quote, near ? "" : "; or name other classes with --classes");
+}
+
+static void settle_classes(const cell_source *from, const finding *f)
+{
+  builder all = {0};
+  for (int i = 0; i < from->maps; i++)
+    if (!from->mapped[i].used) warn("--map", say("'%s' is the class of no cell", from->mapped[i].word), NULL);
+  for (int i = 0; i < f->unknowns; i++)
+    build(&all, "%s'%s'%s", i ? ", " : "", f->unknown[i].word, f->unknown[i].times > 1 ? say(" (%d times)", f->unknown[i].times) : "");
+  if (f->unknowns)
+    die(EXIT_DATA, f->unknown[0].where, say("class%s %s", f->unknowns > 1 ? "es" : "", built(&all, NULL)), class_list(from), mapping_hint(from, f));
 }
 
 /* list folders */
@@ -203,7 +289,7 @@ static void find_in_folders(const cell_source *from, finding *f)
     l = list_folder(source, &f->hidden), folders = 0;
     for (int i = 0; i < l.n; i++) if (holds_more(say("%s/%s", source, l.name[i]))) folders++, only = i;
     enter = folders == 1 && class_of(l.name[only]) < 0 && !in_list(from->skip, l.name[only])
-      && !in_list(from->classes, l.name[only]);
+      && !in_list(from->classes, l.name[only]) && !is_mapped(from, l.name[only]);
     step_into(source, NULL, &here);
     char *inner = enter ? join("%s/%s", source, l.name[only]) : NULL;
     if (!enter || !step_into(inner, &here, &(trail){0})) { free(inner); break; }
@@ -217,9 +303,8 @@ static void find_in_folders(const cell_source *from, finding *f)
     char *path = join("%s/%s", source, l.name[i]);
     if (!holds_more(path)) f->not_images++;
     else {
-      int c = need_class(from, l.name[i], path);
+      int c = need_class(from, f, l.name[i], path);
       if (c >= 0) find_below(from, f, path, "", c, &here);
-      else f->other_classes++;
     }
     free(path);
   }
@@ -263,8 +348,8 @@ static void find_in_csv(const cell_source *from, finding *f, const char *path, c
   for (int i = 0; i < t->rows; i++) {
     const char *name = csv_cell(t, i, file), *base = strrchr(name, '/'), *word = csv_cell(t, i, class);
     if ((base ? base[1] : name[0]) == '.') { f->hidden++; continue; }
-    int c = need_class(from, word, say("%s:%d", path, i + 2));
-    if (c < 0) { f->other_classes++; continue; }
+    int c = need_class(from, f, word, say("%s:%d", path, i + 2));
+    if (c < 0) continue;
     char *full = name[0] == '/' ? copy_text(name) : slash
       ? join("%.*s/%s", (int)(slash - path), path, name) : copy_text(name);
     size_t n = strlen(word); /* class folders are not repeated in the name */
@@ -368,10 +453,11 @@ static void find_in_lisc(const cell_source *from, finding *f)
   listing l = list_folder(fields, &f->hidden);
   for (int i = 0; i < l.n; i++) {
     char *folder = join("%s/%s", fields, l.name[i]), *mask_folder = find_entry(masks, l.name[i]);
-    int label = holds_more(folder) ? need_class(from, l.name[i], folder) : -1;
+    int label = -1;
     listing files = {0};
-    if (label >= 0) files = list_folder(folder, &f->hidden);
+    if (holds_more(folder)) label = need_class(from, f, l.name[i], folder);
     else f->other_classes++;
+    if (label >= 0) files = list_folder(folder, &f->hidden);
     for (int k = 0; k < files.n; k++) {
       char *field = join("%s/%s", folder, files.name[k]), *stem = cell_name(files.name[k]);
       char *mask = is_image(field)
@@ -536,6 +622,7 @@ void find_cells(const cell_source *from, const layout *as, finding *f)
   char *labels = from->csv ? copy_text(from->csv) : join("%s/labels.csv", from->folder);
   as->find(from, f, from->csv || file_exists(labels) ? labels : NULL);
   free(labels);
+  settle_classes(from, f);
   if (!f->n)
     die(EXIT_DATA, from->folder, "no images of cells", say("the layout '%s'", as->name),
         "wbcsnet import --help describes the layouts");

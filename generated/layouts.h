@@ -3,11 +3,13 @@
 #define LAYOUTS_H
 #include "image.h"
 
-/* Where to look and for what; layout, csv, skip and classes are flags of import, NULL where not given. */
+/* Where to look and for what; layout, csv, skip, classes and map are flags of import, NULL where not given. */
+typedef struct { char *word; int label; bool used; } mapped_word;
 typedef struct {
-  const char *folder, *layout, *csv, *skip, *classes;
-  int class_count;
+  const char *folder, *layout, *csv, *skip, *classes, *map;
+  int class_count, maps;
   const char **class_name;
+  mapped_word *mapped;                               /* (maps) by read_map */
 } cell_source;
 
 /* One cell: where its pixels are and what is known of it. */
@@ -24,8 +26,13 @@ typedef struct {
   bool left_out;
 } found_cell;
 
+/* A word that should be a class and is none: how often, and where first. */
+typedef struct { char *word, *where; int times; } unknown_word;
+
 typedef struct {
   found_cell *cell;
+  unknown_word *unknown;
+  int unknowns;
   int n, room, not_images, hidden, other_classes, no_mask, unreadable, not_taken;
 } finding;
 
@@ -45,6 +52,9 @@ char *layout_names(void);                            /* "chula, pbc, csv, lisc o
 
 /* The layout that is asked for, or the first that the source looks like; dies with EXIT_USAGE on an unknown name. */
 const layout *choose_layout(const cell_source *);
+
+/* Reads --map into from->mapped, once the classes are named; dies with EXIT_USAGE on what is no pair, or no class. */
+void read_map(cell_source *from);
 
 /* Adds all cells of the source; dies with EXIT_DATA where there is none, or with what is wrong. */
 void find_cells(const cell_source *, const layout *, finding *);

@@ -114,4 +114,40 @@ my $twice = out();
 ($code, $said) = run('import', '--csv', table("file,class\n" . lines(',') . "pics/a.bmp,neu\n"), '--size', 12, $table, $twice);
 ok($code == 0 && counts($twice) eq '1, 1, 1, 1, 1' && $said =~ /listed twice/, 'the same row twice is one cell, and told') or diag $said;
 
+# ---- names of other laboratories ----
+my $lab = "$dir/lab";
+cell("$lab/$_->[0]/1.bmp", $_->[1]) for ['NGS', 1], ['NGB', 2], ['EOS', 3], ['BAS', 4], ['LYT', 5], ['MON', 6], ['PMO', 7];
+fails('all unknown classes at once, with the flags that mend it', 3,
+      qr/classes 'LYT', 'NGB', 'NGS', 'PMO'; expected neutrophil, .*hint: --map LYT=CLASS,NGB=CLASS,NGS=CLASS,PMO=CLASS, with one.*--skip-classes LYT,NGB,NGS,PMO/s, 'import', '--size', 12, $lab, out());
+$o = out();
+my @map = ('--map', 'LYT=lymphocyte,NGS=neutrophil, NGB = neu');
+($code, $said) = run('import', @map, '--skip-classes', 'PMO', '--size', 12, $lab, $o);
+ok($code == 0 && counts($o) eq '2, 1, 1, 1, 1' && $said =~ /1 folders or rows of other classes/, '--map: two words may mean one class, a class may go by its alias') or diag $said;
+my $kept_labels = slurp("$o/labels.csv");
+spit("$dir/map.txt", "\xef\xbb\xbf# Munich's names\r\nNGS = neutrophil\r\nNGB=neutrophil  # bands\r\n\r\nLYT=lymphocyte\r\n");
+$o = out();
+($code, $said) = run('import', '--map', "$dir/map.txt", '--skip-classes', 'PMO', '--size', 12, $lab, $o);
+ok($code == 0 && slurp("$o/labels.csv") eq $kept_labels, '... or stand in a file') or diag $said;
+fails('a map to no class', 2, qr/--map: found 'limphocyte' for 'LYT'; expected neutrophil, .*did you mean lymphocyte/s, 'import', '--map', 'LYT=limphocyte', $lab, out());
+fails('a map without =', 2, qr/map2\.txt:2: found 'NGS neutrophil'; expected WORD=CLASS/, 'import', '--map', do { spit("$dir/map2.txt", "LYT=lym\nNGS neutrophil\n"); "$dir/map2.txt" }, $lab, out());
+fails('a map that is no file', 3, qr/map3\.txt: found No such file.*WORD=CLASS,\.\.\. or a file/s, 'import', '--map', "$dir/map3.txt", $lab, out());
+fails('a word mapped twice', 2, qr/'LYT' twice/, 'import', '--map', 'LYT=lym,LYT=neu', $lab, out());
+$said = (run('import', @map, '--map', 'NGS=neu,NGB=neu,LYT=lym,XYZ=neu', '--skip-classes', 'PMO', '--size', 12, $lab, out()))[1];
+like($said, qr/warning: --map: 'XYZ' is the class of no cell/, 'a word that nothing has is told');
+fails('numbers for classes', 3, qr/t\d+\.csv:2: found classes '0' \(2 times\), '1'; .*--map 0=CLASS,1=CLASS/s, 'import', '--csv', table("file,class\npics/a.bmp,0\npics/b.bmp,1\npics/c.bmp,0\n"), $table, out());
+$o = out();
+run('import', '--map', '0=basophil,1=eosinophil', '--csv', table("file,label\npics/a.bmp,0\npics/b.bmp,1\npics/c.bmp,0\n"), '--size', 12, $table, $o);
+is(counts($o), '0, 1, 2, 0, 0', '--map: numbers mean classes');
+fails('a word that a shell would part', 3, qr/--map 'band cell=CLASS'/, 'import', '--csv', table("file,class\npics/a.bmp,band cell\n"), $table, out());
+
+# ---- fewer than five classes ----
+my $four = "$dir/four";
+cell("$four/$_->[0]/1.bmp", $_->[1]) for ['NEU', 1], ['Eos', 3], ['LYM', 5], ['MON', 6];
+$said = (run('import', '--size', 12, $four, out()))[1];
+my ($classes) = $said =~ /4 of 5 classes have cells, .*--classes (\S+) makes/;
+is($classes, 'neutrophil,eosinophil,lymphocyte,monocyte', 'a set of four classes is told, with the way out') or diag $said;
+$o = out();
+($code, $said) = run('import', '--classes', $classes // '', '--size', 12, $four, $o);
+ok($code == 0 && counts($o) eq '1, 1, 1, 1' && $said !~ /classes have cells/, '... which understands the same names of folders') or diag $said;
+
 done_testing;
