@@ -17,6 +17,7 @@ const candidate_row candidate_table[CANDIDATES] = {
                           { 9.6, 3.6, 2.2 }, { 9.6, 3.5, 2.1 } },
   [CANDIDATE_FC1_SPLIT] = { "fc1-split", "fully connected layers forward by slices of our own", IN_FP32 | IN_TF32 | IN_BF16, 0,
                             { 9.6, 3.6, 2.2 }, { 9.56, 3.56, 2.16 } },
+  [CANDIDATE_WINOGRAD] = { "winograd", "convolutions by Winograd's transforms", IN_FP32, 0, { 9.6, 0, 0 }, { 6.0, 0, 0 } },
 };
 
 /* candidates: read the variable */

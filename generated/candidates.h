@@ -4,7 +4,7 @@
 
 /* the candidates' numbers */
 typedef enum { CANDIDATE_TF32_WGRAD, CANDIDATE_TILES, CANDIDATE_GROUPS, CANDIDATE_GROUPS_FLIGHT, CANDIDATE_SWIZZLE, CANDIDATE_FC1_SPLIT,
-               CANDIDATES } candidate;
+               CANDIDATE_WINOGRAD, CANDIDATES } candidate;
 enum { IN_FP32 = 1, IN_TF32 = 2, IN_BF16 = 4 };
 
 /* precisions: those whose results it may touch; capability: of the one kind of device that has it, 10 major + minor, or 0: any;

@@ -298,7 +298,7 @@ static void run_conv(const here *h)
   float *statistics = norm >= 0 ? h->e->work[norm].partial : NULL;
   for (int k = 0; k < h->l->groups; k++) {
     const group g = group_at(h, k);
-    cuda_conv_forward(h->p, g.s, g.x, g.packed, g.bias, h->s->relu, g.y, statistics, h->stream);
+    cuda_conv_forward(h->p, g.s, g.x, g.packed, g.bias, h->s->relu, g.y, statistics, h->e->room, h->stream);
   }
 }
 static const verb conv = { "convolution", run_conv };
@@ -464,7 +464,7 @@ static void run_conv_input(const here *h)
     : (norm_tail){ act_of(h->e, step_of(h->e, i)->x), h->e->work[i].coef, h->e->work[i].partial };
   for (int k = 0; k < h->l->groups; k++) {
     const group g = group_at(h, k);
-    cuda_conv_input_gradient(h->p, g.s, g.dy, g.packed, h->s->add_dx, g.dx, i < 0 ? NULL : &tail, h->stream);
+    cuda_conv_input_gradient(h->p, g.s, g.dy, g.packed, h->s->add_dx, g.dx, i < 0 ? NULL : &tail, h->e->room, h->stream);
   }
 }
 static const verb conv_input = { "gradient of the input", run_conv_input };
@@ -944,7 +944,8 @@ static void wish_conv_work(cuda_engine *e, int i, size_t *room)
 {
   const step *s = step_of(e, i);
   for (e->n = 1; e->n <= e->base.plan->batch; e->n++)
-    *room = larger(*room, conv_room(precision_of(e, s->y), conv_of(e, i)));
+    *room = larger(*room, larger(conv_room(precision_of(e, s->y), conv_of(e, i)),
+                                 conv_product_room(precision_of(e, s->y), conv_of(e, i))));
   e->n = e->base.plan->batch;
   wish_for(e, &e->work[i].packed, "packed weights", (size_t)s->layer->groups * packed_bytes(e, i), false);
 }

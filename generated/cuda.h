@@ -141,17 +141,19 @@ typedef struct { int n, h, w, c, c_pitch, oh, ow, o, o_pitch, kernel, stride, pa
    What else is in there (padding) is the kernels' business. conv_packed: bytes. */
 size_t conv_packed(precision, conv_shape);
 void cuda_conv_pack(precision, conv_shape, const float *w, void *packed, cudaStream_t);
+/* The bytes of room that forward and input gradient need, 0 for most shapes: NULL will do for these. */
+size_t conv_product_room(precision, conv_shape);
 /* y = relu?(conv(x) + bias). statistics: partials of what was stored in y, tiles of conv_tile_rows rows, or NULL. */
 int conv_tile_rows(precision, conv_shape);
 void cuda_conv_forward(precision, conv_shape, const act *x, const void *packed, const float *bias, bool relu, act *y,
-                       float *statistics, cudaStream_t);
+                       float *statistics, void *room, cudaStream_t);
 /* dx = (or +=) the input gradient. tail, or NULL: dx is the gradient of y = relu(x a + b), a NORM's output, and no other
    step adds to it: mask it (z * a + b > 0, the expression of cuda_norm_apply) and leave the gradient sums of cuda_norm_sums in partial
    (conv_dx_tiles, 2, c). z (n, h, w, c): the NORM's input. */
 typedef struct { const act *z; const float *coef; float *partial; } norm_tail;
 int conv_dx_tiles(precision, conv_shape);
 void cuda_conv_input_gradient(precision, conv_shape, const act *dy, const void *packed, bool add, act *dx, const norm_tail *tail,
-                              cudaStream_t);
+                              void *room, cudaStream_t);
 /* Either, one thread an output element: slow, a second answer for tests. bias may be NULL. */
 void cuda_conv_plain(precision, conv_shape, bool gradient, const act *from, const void *packed, const float *bias, act *to,
                      cudaStream_t);

@@ -389,12 +389,77 @@ __global__ __launch_bounds__(BM * BN / 64, 32768 / (BM * BN)) void conv_tiles(ga
   SHARED_ROOM(room);
   tile_product<P, BM, BN, CHUNK, PLAIN, SWIZZLE>(g, e, room);
 }
+/* convolution: Winograd's tiles */
+typedef float vec;
+#define INLINE WORD
+WORD vec splat(float x) { return x; }
+WORD vec fma_of(float a, vec b, vec c) { return fmaf(a, b, c); }
+/* Winograd's transforms of a line */
+INLINE void window_of(vec x[8])
+{
+  vec e1 = fma_of(-4.25f, x[4], x[2] + x[6]), o1 = fma_of(-4.25f, x[3], x[1] + x[5]);
+  vec e2 = fma_of(-1.25f, x[4], fma_of(0.25f, x[2], x[6]));
+  vec o2 = fma_of(-2.5f, x[3], fma_of(0.5f, x[1], x[5] + x[5]));
+  vec e3 = fma_of(-5, x[4], fma_of(4, x[2], x[6]));
+  vec o3 = fma_of(-2.5f, x[3], fma_of(0.5f, x[5], x[1] + x[1]));
+  x[0] = fma_of(5.25f, x[4] - x[2], x[0] - x[6]), x[7] = fma_of(5.25f, x[3] - x[5], x[7] - x[1]);
+  x[1] = e1 + o1, x[2] = e1 - o1;
+  x[3] = e2 + o2, x[4] = e2 - o2;
+  x[5] = e3 + o3, x[6] = e3 - o3;
+}
+
+INLINE void values_of(const int r, const vec g[6], vec u[8])
+{
+  const vec zero = {0}, g3 = r > 3 ? g[3] : zero, g4 = r > 4 ? g[4] : zero, g5 = r > 5 ? g[5] : zero;
+  const vec n1 = splat(-2 / 9.0f), n2 = splat(1 / 90.0f), n3 = splat(32 / 45.0f);
+  vec e1 = g[0] + g[2] + g4, o1 = g[1] + g3 + g5;
+  vec e2 = fma_of(16, g4, fma_of(4, g[2], g[0])), o2 = fma_of(32, g5, fma_of(8, g3, g[1] + g[1]));
+  vec e3 = fma_of(0.0625f, g4, fma_of(0.25f, g[2], g[0]));
+  vec o3 = fma_of(0.03125f, g5, fma_of(0.125f, g3, splat(0.5f) * g[1]));
+  u[0] = g[0], u[7] = g[r - 1];
+  u[1] = n1 * (e1 + o1), u[2] = n1 * (e1 - o1);
+  u[3] = n2 * (e2 + o2), u[4] = n2 * (e2 - o2);
+  u[5] = n3 * (e3 + o3), u[6] = n3 * (e3 - o3);
+}
+
+INLINE void sums_of(const int m, const vec x[8], vec y[6])
+{
+  vec s1 = x[1] + x[2], d1 = x[1] - x[2], s2 = x[3] + x[4], d2 = x[3] - x[4];
+  vec s3 = x[5] + x[6], d3 = x[5] - x[6];
+  y[0] = x[0] + s1 + s2 + s3;
+  y[1] = fma_of(0.5f, d3, fma_of(2, d2, d1));
+  y[2] = fma_of(0.25f, s3, fma_of(4, s2, s1));
+  if (m > 3) y[3] = fma_of(0.125f, d3, fma_of(8, d2, d1));
+  if (m > 4) y[4] = fma_of(0.0625f, s3, fma_of(16, s2, s1));
+  if (m > 5) y[5] = fma_of(0.03125f, d3, fma_of(32, d2, d1));
+  y[m - 1] += x[7];
+}
+
+#undef INLINE
+
+/* Tiles of m x m targets in rows and columns of an image; count: of all images */
+enum { POINTS = 64, WINOGRAD_THREADS = 128 };
+typedef struct { int m, rows, columns, count; } tiling;
+
+static tiling tiling_of(const gather *g)
+{
+  const int m = 9 - g->kernel, rows = (g->u + m - 1) / m, columns = (g->v + m - 1) / m;
+  const tiling t = { m, rows, columns, g->rows / (g->u * g->v) * rows * columns };
+  return t;
+}
+
+static bool winograd_fits(precision p, const gather *g)
+{
+  if (p != FP32 || !candidate_on(CANDIDATE_WINOGRAD) || (g->kernel != 3 && g->kernel != 5) || g->a != 1 || g->d != 1) return false;
+  return g->c % 16 == 0 && g->columns % 16 == 0 && (double)(tiling_of(g).count + 16) * g->c < 2147483648.0;
+}
+
 /* convolution: which tile */
 #ifndef ENOUGH_BLOCKS
 #define ENOUGH_BLOCKS 264                            /* tests are content with fewer */
 #endif
 typedef enum {
-  TILE_128_128, TILE_128_64, TILE_64_64, TILE_8_BYTES, TILE_GENERAL, TILE_SINGLE, TILE_GROUP
+  TILE_128_128, TILE_128_64, TILE_64_64, TILE_8_BYTES, TILE_GENERAL, TILE_SINGLE, TILE_GROUP, TILE_WINOGRAD
 } tile_kind;
 
 static int blocks(const gather *g, int bm, int bn)
@@ -424,6 +489,7 @@ static tile_kind which_tile(precision p, const gather *g)
   double images = (double)g->rows / g->u / g->v, size = (images * g->h + 16) * (g->w + 16) * g->pitch;
   bool plain = g->d == 1 && g->kernel <= 15 && size < 2147483648.0;
   if (group_fits(p, g)) return TILE_GROUP;
+  if (winograd_fits(p, g)) return TILE_WINOGRAD;
   if (odd % 16) return plain && p == BF16 && odd % 8 == 0 ? TILE_8_BYTES : TILE_SINGLE;
   if (!plain) return TILE_GENERAL;
   if (p == FP32 && candidate_on(CANDIDATE_TILES)) return least_tile(g);
@@ -433,7 +499,7 @@ static tile_kind which_tile(precision p, const gather *g)
 
 static int tile_rows(tile_kind t)
 {
-  if (t == TILE_GROUP) return NORM_ROWS;
+  if (t == TILE_GROUP || t == TILE_WINOGRAD) return NORM_ROWS;
   return t == TILE_128_128 || t == TILE_128_64 || t == TILE_8_BYTES ? 128 : 64;
 }
 template <precision P, int BM, int BN, int CHUNK, bool PLAIN, bool SWIZZLE = false>
@@ -450,7 +516,9 @@ template <precision P, int BM, int BN> static void start_pieces(const gather *g,
   else start<P, BM, BN, 16, true>(g, e, stream);
 }
 
-template <precision P> static void start_tile(const gather *g, const ending *e, cudaStream_t stream)
+static void winograd_start(const gather *, const ending *, float *room, cudaStream_t);
+
+template <precision P> static void start_tile(const gather *g, const ending *e, void *room, cudaStream_t stream)
 {
   enum { ONE = sizeof(typename stored<P>::word) };
   switch (which_tile(P, g)) {
@@ -461,16 +529,154 @@ template <precision P> static void start_tile(const gather *g, const ending *e, 
   case TILE_GENERAL: start<P, 64, 64, 16, false>(g, e, stream); break;
   case TILE_SINGLE: start<P, 64, 64, ONE, false>(g, e, stream); break;
   case TILE_GROUP: group_start(P, g, e, stream); break;
+  case TILE_WINOGRAD: winograd_start(g, e, (float *)room, stream); break;
   }
 }
 
-static void start_product(precision p, gather g, ending e, cudaStream_t stream)
+static void start_product(precision p, gather g, ending e, void *room, cudaStream_t stream)
 {
   e.wide = (g.columns | e.pitch) % 4 == 0;
   if (g.rows <= 0) return;
-  if (p == FP32) start_tile<FP32>(&g, &e, stream);
-  else if (p == TF32) start_tile<TF32>(&g, &e, stream);
-  else start_tile<BF16>(&g, &e, stream);
+  if (p == FP32) start_tile<FP32>(&g, &e, room, stream);
+  else if (p == TF32) start_tile<TF32>(&g, &e, room, stream);
+  else start_tile<BF16>(&g, &e, room, stream);
+}
+/* convolution: Winograd's transforms */
+/* v (64, tiles, c) */
+__global__ __launch_bounds__(WINOGRAD_THREADS) void winograd_windows(gather g, tiling t, float *v)
+{
+  const size_t i = (size_t)blockIdx.x * WINOGRAD_THREADS + threadIdx.x, step = (size_t)t.count * (size_t)g.c;
+  if (i >= step) return;
+  const int tile = (int)(i / (size_t)g.c), image = tile / (t.rows * t.columns), rest = tile - image * t.rows * t.columns;
+  const int y = rest / t.columns * t.m - g.pad_top, x = rest % t.columns * t.m - g.pad_left;
+  const float *from = (const float *)g.source + (size_t)image * (size_t)(g.h * g.w) * (size_t)g.pitch + i % (size_t)g.c;
+  vec r[8][8], s[8];
+#pragma unroll
+  for (int k = 0; k < 8; k++) {
+#pragma unroll
+    for (int j = 0; j < 8; j++) {
+      const bool inside = (unsigned)(y + j) < (unsigned)g.h && (unsigned)(x + k) < (unsigned)g.w;
+      s[j] = inside ? from[(size_t)((y + j) * g.w + x + k) * (size_t)g.pitch] : 0;
+    }
+    window_of(s);
+#pragma unroll
+    for (int j = 0; j < 8; j++) r[j][k] = s[j];
+  }
+#pragma unroll
+  for (int j = 0; j < 8; j++) {
+    window_of(r[j]);
+#pragma unroll
+    for (int k = 0; k < 8; k++) v[(size_t)(8 * j + k) * step + i] = r[j][k];
+  }
+}
+
+/* u (64, filters, c) of w (filters, R, R, c) */
+template <int R> __global__ __launch_bounds__(WINOGRAD_THREADS) void winograd_taps(int filters, int c, const float *w, float *u)
+{
+  const size_t i = (size_t)blockIdx.x * WINOGRAD_THREADS + threadIdx.x, step = (size_t)filters * (size_t)c;
+  if (i >= step) return;
+  const float *from = w + i / (size_t)c * (size_t)(R * R * c) + i % (size_t)c;
+  vec t[8][R], s[6], p[8];
+#pragma unroll
+  for (int k = 0; k < R; k++) {
+#pragma unroll
+    for (int j = 0; j < R; j++) s[j] = from[(size_t)((j * R + k) * c)];
+    values_of(R, s, p);
+#pragma unroll
+    for (int j = 0; j < 8; j++) t[j][k] = p[j];
+  }
+#pragma unroll
+  for (int j = 0; j < 8; j++) {
+#pragma unroll
+    for (int k = 0; k < R; k++) s[k] = t[j][k];
+    values_of(R, s, p);
+#pragma unroll
+    for (int k = 0; k < 8; k++) u[(size_t)(8 * j + k) * step + i] = p[k];
+  }
+}
+
+typedef tile<FP32, 128, 64, true> winograd_tile;
+__global__ __launch_bounds__(winograd_tile::THREADS, 4) void winograd_products(gather g, ending e)
+{
+  SHARED_ROOM(room);
+  const size_t point = blockIdx.y;
+  g.source = (const float *)g.source + point * (size_t)g.rows * (size_t)g.c;
+  g.weight = (const float *)g.weight + point * (size_t)g.columns * (size_t)g.c;
+  e.target = (float *)e.target + point * (size_t)g.rows * (size_t)g.columns;
+  tile_product<FP32, 128, 64, 16, true, true>(g, e, room);
+}
+
+/* What becomes of the sum of column q of the target at `at`. */
+WORD void end_sum(const ending &e, int columns, size_t at, int q, float v)
+{
+  float *to = (float *)e.target;
+  if (e.z) v = fmaf(((const float *)e.z)[at], e.coef[2 * columns + q], e.coef[3 * columns + q]) > 0 ? v : 0;
+  else {
+    v += (e.bias ? e.bias[q] : 0) + (e.add ? to[at] : 0);
+    if (e.relu) v = fmaxf(v, 0);
+  }
+  to[at] = v;
+}
+/* product (64, tiles, columns) */
+template <int M> __global__ __launch_bounds__(WINOGRAD_THREADS)
+void winograd_sums(gather g, ending e, tiling t, const float *product)
+{
+  const size_t i = (size_t)blockIdx.x * WINOGRAD_THREADS + threadIdx.x, step = (size_t)t.count * (size_t)g.columns;
+  if (i >= step) return;
+  const int tile = (int)(i / (size_t)g.columns), q = (int)(i % (size_t)g.columns);
+  const int image = tile / (t.rows * t.columns), rest = tile - image * t.rows * t.columns;
+  const int y = rest / t.columns * M, x = rest % t.columns * M;
+  vec r[M][8], s[8], d[6];
+#pragma unroll
+  for (int k = 0; k < 8; k++) {
+#pragma unroll
+    for (int j = 0; j < 8; j++) s[j] = product[(size_t)(8 * j + k) * step + i];
+    sums_of(M, s, d);
+#pragma unroll
+    for (int j = 0; j < M; j++) r[j][k] = d[j];
+  }
+#pragma unroll
+  for (int j = 0; j < M; j++) {
+    sums_of(M, r[j], d);
+#pragma unroll
+    for (int k = 0; k < M; k++) {
+      if (y + j >= g.u || x + k >= g.v) continue;
+      end_sum(e, g.columns, (size_t)((image * g.u + y + j) * g.v + x + k) * (size_t)e.pitch + (size_t)q, q, d[k]);
+    }
+  }
+}
+
+static unsigned winograd_blocks(size_t threads) { return (unsigned)((threads + WINOGRAD_THREADS - 1) / WINOGRAD_THREADS); }
+
+/* Floats of V and M. */
+static size_t winograd_floats(const gather *g) { return POINTS * (size_t)tiling_of(g).count * (size_t)(g->c + g->columns); }
+
+/* Floats of the transformed weights. */
+static size_t winograd_weights(const gather *g) { return POINTS * (size_t)g->columns * (size_t)g->c; }
+
+static void winograd_pack(const gather *g, const act *packed, float *u, cudaStream_t stream)
+{
+  const unsigned grid = winograd_blocks((size_t)g->columns * (size_t)g->c);
+  if (g->kernel == 5) LAUNCH((winograd_taps<5>), grid, WINOGRAD_THREADS, 0, stream, g->columns, g->c, (const float *)packed, u);
+  else LAUNCH((winograd_taps<3>), grid, WINOGRAD_THREADS, 0, stream, g->columns, g->c, (const float *)packed, u);
+}
+
+/* g.weight: transformed; room: winograd_floats() */
+static void winograd_start(const gather *g, const ending *e, float *room, cudaStream_t stream)
+{
+  const tiling t = tiling_of(g);
+  float *product = room + POINTS * (size_t)t.count * (size_t)g->c;
+  gather points = { room, g->weight, 1, 1, g->c, g->c, t.count, 1, 1, g->columns, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0 };
+  const ending plain = { product, g->columns, false, false, g->columns % 4 == 0, NULL, NULL, NULL, NULL };
+  split_depth(FP32, &points);
+  if (g->rows <= 0) return;
+  LAUNCH((winograd_windows), winograd_blocks((size_t)t.count * (size_t)g->c), WINOGRAD_THREADS, 0, stream, *g, t, room);
+  LAUNCH_BIG((winograd_products), dim3((unsigned)blocks(&points, 128, 64), POINTS), winograd_tile::THREADS, winograd_tile::BYTES,
+             stream, points, plain);
+  const unsigned grid = winograd_blocks((size_t)t.count * (size_t)g->columns);
+  if (t.m == 4) LAUNCH((winograd_sums<4>), grid, WINOGRAD_THREADS, 0, stream, *g, *e, t, (const float *)product);
+  else LAUNCH((winograd_sums<6>), grid, WINOGRAD_THREADS, 0, stream, *g, *e, t, (const float *)product);
+  sums_by_a_pass(FP32, g, e, stream);
 }
 /* convolution: weights */
 template <precision P> __global__ void pack_weights(int o, int c, int taps, gather ahead, gather back,
@@ -507,18 +713,38 @@ static void start_pack(conv_shape s, gather ahead, gather back, const float *w, 
          ahead, back, w, packed, turned);
 }
 /* convolution: functions */
-size_t conv_packed(precision p, conv_shape s)
+/* Behind the two copies of the weights stand those that are transformed, if they are. */
+typedef struct { size_t turned, transformed, turned_transformed, all; } pack_layout;
+
+static pack_layout layout_of(precision p, conv_shape s)
 {
-  gather ahead = forward_gather(p, s), back = backward_gather(p, s);
-  return ((size_t)s.o * (size_t)ahead.line + (size_t)s.c * (size_t)back.line) * act_bytes(p);
+  const gather ahead = forward_gather(p, s), back = backward_gather(p, s);
+  pack_layout l = { (size_t)s.o * (size_t)ahead.line * act_bytes(p), 0, 0, 0 };
+  l.transformed = l.turned + (size_t)s.c * (size_t)back.line * act_bytes(p);
+  l.turned_transformed = l.transformed + (winograd_fits(p, &ahead) ? winograd_weights(&ahead) * sizeof(float) : 0);
+  l.all = l.turned_transformed + (winograd_fits(p, &back) ? winograd_weights(&back) * sizeof(float) : 0);
+  return l;
+}
+
+size_t conv_packed(precision p, conv_shape s) { return layout_of(p, s).all; }
+
+size_t conv_product_room(precision p, conv_shape s)
+{
+  const gather ahead = forward_gather(p, s), back = backward_gather(p, s);
+  const size_t a = winograd_fits(p, &ahead) ? winograd_floats(&ahead) : 0, b = winograd_fits(p, &back) ? winograd_floats(&back) : 0;
+  return (a > b ? a : b) * sizeof(float);
 }
 
 void cuda_conv_pack(precision p, conv_shape s, const float *w, void *packed, cudaStream_t stream)
 {
   gather ahead = forward_gather(p, s), back = backward_gather(p, s);
+  const pack_layout l = layout_of(p, s);
+  char *at = (char *)packed;
   if (p == FP32) start_pack<FP32>(s, ahead, back, w, packed, stream);
   else if (p == TF32) start_pack<TF32>(s, ahead, back, w, packed, stream);
   else start_pack<BF16>(s, ahead, back, w, packed, stream);
+  if (winograd_fits(p, &ahead)) winograd_pack(&ahead, at, (float *)(at + l.transformed), stream);
+  if (winograd_fits(p, &back)) winograd_pack(&back, at + l.turned, (float *)(at + l.turned_transformed), stream);
 }
 
 int conv_tile_rows(precision p, conv_shape s)
@@ -534,27 +760,23 @@ int conv_dx_tiles(precision p, conv_shape s)
   return (g.rows + rows - 1) / rows;
 }
 void cuda_conv_forward(precision p, conv_shape s, const act *x, const void *packed, const float *bias,
-                       bool relu, act *y, float *statistics, cudaStream_t stream)
+                       bool relu, act *y, float *statistics, void *room, cudaStream_t stream)
 {
   gather g = forward_gather(p, s);
   ending e = { y, s.o_pitch, relu, false, false, bias, NULL, NULL, statistics };
-  g.source = x, g.weight = packed;
-  start_product(p, g, e, stream);
-}
-
-static const void *turned_weights(precision p, conv_shape s, const void *packed)
-{
-  return (const char *)packed + (size_t)s.o * (size_t)forward_gather(p, s).line * act_bytes(p);
+  g.source = x, g.weight = (const char *)packed + (winograd_fits(p, &g) ? layout_of(p, s).transformed : 0);
+  start_product(p, g, e, room, stream);
 }
 
 void cuda_conv_input_gradient(precision p, conv_shape s, const act *dy, const void *packed, bool add, act *dx,
-                              const norm_tail *tail, cudaStream_t stream)
+                              const norm_tail *tail, void *room, cudaStream_t stream)
 {
   gather g = backward_gather(p, s);
   ending e = { dx, s.c_pitch, false, add, false, NULL, NULL, NULL, NULL };
-  g.source = dy, g.weight = turned_weights(p, s, packed);
+  const pack_layout l = layout_of(p, s);
+  g.source = dy, g.weight = (const char *)packed + (winograd_fits(p, &g) ? l.turned_transformed : l.turned);
   if (tail) e.z = tail->z, e.coef = tail->coef, e.partial = tail->partial;
-  start_product(p, g, e, stream);
+  start_product(p, g, e, room, stream);
 }
 template <precision P> static void start_plain(gather g, ending e, cudaStream_t stream)
 {
@@ -567,7 +789,7 @@ void cuda_conv_plain(precision p, conv_shape s, bool gradient, const act *from, 
 {
   gather g = gradient ? backward_gather(p, s) : forward_gather(p, s);
   ending e = { to, gradient ? s.c_pitch : s.o_pitch, false, false, false, bias, NULL, NULL, NULL };
-  g.source = from, g.weight = gradient ? turned_weights(p, s, packed) : packed;
+  g.source = from, g.weight = (const char *)packed + (gradient ? layout_of(p, s).turned : 0);
   if (p == FP32) start_plain<FP32>(g, e, stream);
   else if (p == TF32) start_plain<TF32>(g, e, stream);
   else start_plain<BF16>(g, e, stream);

@@ -28,4 +28,12 @@ typedef struct {
 /* Does a product of warp groups serve this shape (and is it asked for)? Start it; statistics in tiles of NORM_ROWS. */
 bool group_fits(precision, const gather *);
 void group_start(precision, const gather *, const ending *, cudaStream_t);
+
+/* What a kernel's ending did not sum: the statistics, or gradient sums, of the whole target. */
+static inline void sums_by_a_pass(precision p, const gather *g, const ending *e, cudaStream_t stream)
+{
+  if (e->partial && e->z)
+    cuda_norm_sums(p, g->rows, g->columns, e->z, e->target, NULL, e->coef, false, NULL, e->partial, stream);
+  else if (e->partial) cuda_norm_statistics(p, g->rows, g->columns, e->target, e->partial, stream);
+}
 #endif

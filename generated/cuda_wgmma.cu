@@ -290,7 +290,5 @@ void group_start(precision p, const gather *g, const ending *e, cudaStream_t str
 {
   if (candidate_on(CANDIDATE_GROUPS_FLIGHT)) group_columns<true>(p, g, e, stream);
   else group_columns<false>(p, g, e, stream);
-  if (e->partial && e->z)
-    cuda_norm_sums(p, g->rows, g->columns, e->z, e->target, NULL, e->coef, false, NULL, e->partial, stream);
-  else if (e->partial) cuda_norm_statistics(p, g->rows, g->columns, e->target, e->partial, stream);
+  sums_by_a_pass(p, g, e, stream);
 }

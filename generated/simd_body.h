@@ -166,6 +166,7 @@ static void transpose(const float *x, size_t xrow, float *y, size_t yrow)
 }
 #endif
 
+/* Winograd's transforms of a line */
 INLINE void window_of(vec x[8])
 {
   vec e1 = fma_of(-4.25f, x[4], x[2] + x[6]), o1 = fma_of(-4.25f, x[3], x[1] + x[5]);
@@ -177,6 +178,33 @@ INLINE void window_of(vec x[8])
   x[1] = e1 + o1, x[2] = e1 - o1;
   x[3] = e2 + o2, x[4] = e2 - o2;
   x[5] = e3 + o3, x[6] = e3 - o3;
+}
+
+INLINE void values_of(const int r, const vec g[6], vec u[8])
+{
+  const vec zero = {0}, g3 = r > 3 ? g[3] : zero, g4 = r > 4 ? g[4] : zero, g5 = r > 5 ? g[5] : zero;
+  const vec n1 = splat(-2 / 9.0f), n2 = splat(1 / 90.0f), n3 = splat(32 / 45.0f);
+  vec e1 = g[0] + g[2] + g4, o1 = g[1] + g3 + g5;
+  vec e2 = fma_of(16, g4, fma_of(4, g[2], g[0])), o2 = fma_of(32, g5, fma_of(8, g3, g[1] + g[1]));
+  vec e3 = fma_of(0.0625f, g4, fma_of(0.25f, g[2], g[0]));
+  vec o3 = fma_of(0.03125f, g5, fma_of(0.125f, g3, splat(0.5f) * g[1]));
+  u[0] = g[0], u[7] = g[r - 1];
+  u[1] = n1 * (e1 + o1), u[2] = n1 * (e1 - o1);
+  u[3] = n2 * (e2 + o2), u[4] = n2 * (e2 - o2);
+  u[5] = n3 * (e3 + o3), u[6] = n3 * (e3 - o3);
+}
+
+INLINE void sums_of(const int m, const vec x[8], vec y[6])
+{
+  vec s1 = x[1] + x[2], d1 = x[1] - x[2], s2 = x[3] + x[4], d2 = x[3] - x[4];
+  vec s3 = x[5] + x[6], d3 = x[5] - x[6];
+  y[0] = x[0] + s1 + s2 + s3;
+  y[1] = fma_of(0.5f, d3, fma_of(2, d2, d1));
+  y[2] = fma_of(0.25f, s3, fma_of(4, s2, s1));
+  if (m > 3) y[3] = fma_of(0.125f, d3, fma_of(8, d2, d1));
+  if (m > 4) y[4] = fma_of(0.0625f, s3, fma_of(16, s2, s1));
+  if (m > 5) y[5] = fma_of(0.03125f, d3, fma_of(32, d2, d1));
+  y[m - 1] += x[7];
 }
 
 static void wino_input(const float *x, ptrdiff_t row, ptrdiff_t col, float *v, size_t estep)
@@ -199,20 +227,6 @@ static void wino_input(const float *x, ptrdiff_t row, ptrdiff_t col, float *v, s
   }
 }
 
-INLINE void values_of(const int r, const vec g[6], vec u[8])
-{
-  const vec zero = {0}, g3 = r > 3 ? g[3] : zero, g4 = r > 4 ? g[4] : zero, g5 = r > 5 ? g[5] : zero;
-  const vec n1 = splat(-2 / 9.0f), n2 = splat(1 / 90.0f), n3 = splat(32 / 45.0f);
-  vec e1 = g[0] + g[2] + g4, o1 = g[1] + g3 + g5;
-  vec e2 = fma_of(16, g4, fma_of(4, g[2], g[0])), o2 = fma_of(32, g5, fma_of(8, g3, g[1] + g[1]));
-  vec e3 = fma_of(0.0625f, g4, fma_of(0.25f, g[2], g[0]));
-  vec o3 = fma_of(0.03125f, g5, fma_of(0.125f, g3, splat(0.5f) * g[1]));
-  u[0] = g[0], u[7] = g[r - 1];
-  u[1] = n1 * (e1 + o1), u[2] = n1 * (e1 - o1);
-  u[3] = n2 * (e2 + o2), u[4] = n2 * (e2 - o2);
-  u[5] = n3 * (e3 + o3), u[6] = n3 * (e3 - o3);
-}
-
 INLINE void taps_of(const int r, const float *g, ptrdiff_t row, ptrdiff_t col, float *u, size_t estep)
 {
   vec t[8][6], s[6], q[8];
@@ -232,19 +246,6 @@ INLINE void taps_of(const int r, const float *g, ptrdiff_t row, ptrdiff_t col, f
       for (int j = 0; j < 8; j++) store(u + (size_t)(i * 8 + j) * estep + l, q[j]);
     }
   }
-}
-
-INLINE void sums_of(const int m, const vec x[8], vec y[6])
-{
-  vec s1 = x[1] + x[2], d1 = x[1] - x[2], s2 = x[3] + x[4], d2 = x[3] - x[4];
-  vec s3 = x[5] + x[6], d3 = x[5] - x[6];
-  y[0] = x[0] + s1 + s2 + s3;
-  y[1] = fma_of(0.5f, d3, fma_of(2, d2, d1));
-  y[2] = fma_of(0.25f, s3, fma_of(4, s2, s1));
-  if (m > 3) y[3] = fma_of(0.125f, d3, fma_of(8, d2, d1));
-  if (m > 4) y[4] = fma_of(0.0625f, s3, fma_of(16, s2, s1));
-  if (m > 5) y[5] = fma_of(0.03125f, d3, fma_of(32, d2, d1));
-  y[m - 1] += x[7];
 }
 
 INLINE void output_of(const int m, const float *v, size_t estep, const float *bias,

@@ -85,7 +85,7 @@ static floats coefficients(precision p, conv_shape s, const void *x, const void 
 {
   const int m = s.n * s.oh * s.ow, rows = conv_tile_rows(p, s);
   device partial(FP32, (size_t)((m + rows - 1) / rows) * 2 * s.o), stat(FP32, 2 * (size_t)s.o), ones(FP32, floats(s.o, 1.0f));
-  cuda_conv_forward(p, s, (const act *)x, packed, bias, false, (act *)y.at, partial, 0);
+  cuda_conv_forward(p, s, (const act *)x, packed, bias, false, (act *)y.at, partial, NULL, 0);
   cuda_norm_finish(rows, m, s.o, partial, ones, ones, coef, stat, 0);
   return coef.back();
 }
@@ -103,11 +103,11 @@ static void forward(precision p, conv_shape s, const void *packed, const floats 
   const floats after = coefficients(p, s, x, packed, bias, y, coef);
   const double d = distance(y.back(), expected), c = distance(after, before);
   for (float &f : expected) f = f > 0 ? f : 0;
-  cuda_conv_forward(p, s, (const act *)x.at, packed, bias, true, (act *)y.at, NULL, 0);
+  cuda_conv_forward(p, s, (const act *)x.at, packed, bias, true, (act *)y.at, NULL, NULL, 0);
   const floats waited = y.back();
   const double r = distance(waited, expected);
   cuda_candidates = 1u << CANDIDATE_GROUPS_FLIGHT;
-  cuda_conv_forward(p, s, (const act *)x.at, packed, bias, true, (act *)y.at, NULL, 0);
+  cuda_conv_forward(p, s, (const act *)x.at, packed, bias, true, (act *)y.at, NULL, NULL, 0);
   const floats flown = y.back();
   const bool same = !memcmp(flown.data(), waited.data(), flown.size() * sizeof(float));
   ok(conv_tile_rows(p, s) == NORM_ROWS && d < limit[p] && r < limit[p] && c < limit[p] && same,
@@ -119,7 +119,7 @@ static floats gradient_sums(precision p, conv_shape s, const void *dy, const voi
   const int tiles = conv_dx_tiles(p, s);
   device partial(FP32, (size_t)tiles * 2 * s.c), sums(FP32, 2 * (size_t)s.c);
   const norm_tail tail = { (const act *)z, coef, partial };
-  cuda_conv_input_gradient(p, s, (const act *)dy, packed, false, (act *)dx.at, &tail, 0);
+  cuda_conv_input_gradient(p, s, (const act *)dy, packed, false, (act *)dx.at, &tail, NULL, 0);
   cuda_norm_sums_finish(tiles, s.c, partial, sums, (float *)sums + s.c, 0);
   return sums.back();
 }
@@ -132,7 +132,7 @@ static void gradient(precision p, conv_shape s, const void *packed, const floats
   device dy(p, hdy), z(p, hz), coef(FP32, hc), dx(p, hz);
   for (size_t i = 0; i < count; i++) expected[i] += hz[i];
   cuda_candidates = 1u << CANDIDATE_GROUPS;
-  cuda_conv_input_gradient(p, s, (const act *)dy.at, packed, true, (act *)dx.at, NULL, 0);
+  cuda_conv_input_gradient(p, s, (const act *)dy.at, packed, true, (act *)dx.at, NULL, NULL, 0);
   const double d = distance(dx.back(), expected);
   cuda_candidates = 0;
   const floats before = gradient_sums(p, s, dy, packed, z, coef, dx), masked = dx.back();

@@ -87,13 +87,14 @@ static sums gradient_truth(const conv_shape &s, const floats &dy, const floats &
   return t;
 }
 
-/* worst error, in units of what is allowed: a few roundings of fp32 on the way and one of the result */
+/* worst error, in units of what is allowed: a few roundings of fp32 on the way, four times as many with Winograd's transforms, and one
+   of the result */
 static double misfit(precision p, const floats &got, int pitch, const sums &want, int c)
 {
   double worst = 0, half = p == FP32 ? 6e-8 : p == TF32 ? 4.9e-4 : 3.91e-3;
   for (size_t i = 0; i < want.v.size(); i++) {
     double y = got[i / (size_t)c * (size_t)pitch + i % (size_t)c];
-    double allowed = 2e-6 * want.size[i] + half * fabs(want.v[i]) + 1e-30, d = fabs(y - want.v[i]) / allowed;
+    double allowed = (cuda_candidates == 1u << CANDIDATE_WINOGRAD ? 8e-6 : 2e-6) * want.size[i] + half * fabs(want.v[i]) + 1e-30, d = fabs(y - want.v[i]) / allowed;
     worst = d > worst || d != d ? d : worst;
     if (d != d) return HUGE_VAL;
   }
@@ -110,8 +111,8 @@ static bool gaps_kept(const floats &got, const floats &before, int pitch, int c)
 
 /* ---- one case ---- */
 static const char *const precision_name[] = { "fp32", "tf32", "bf16" };
-static const char *name_of(candidate c) { return c == CANDIDATE_TILES ? "tiles" : "swizzle"; }
-static const char *const tile_name[] = { "128x128", "128x64", "64x64", "8 bytes", "general", "single" };
+static const char *name_of(candidate c) { return c == CANDIDATE_TILES ? "tiles" : c == CANDIDATE_SWIZZLE ? "swizzle" : "winograd"; }
+static const char *const tile_name[] = { "128x128", "128x64", "64x64", "8 bytes", "general", "single", "groups", "Winograd" };
 static bool close_to(double a, double b, double size) { return fabs(a - b) <= 1e-5 * size + 1e-7; }
 
 static void try_forward(precision p, const conv_shape &s, const floats &x, const floats &w, bool relu, bool plain)
@@ -119,7 +120,7 @@ static void try_forward(precision p, const conv_shape &s, const floats &x, const
   gather g = forward_gather(p, s);
   floats bias = drawn(FP32, (size_t)s.o), before = drawn(p, (size_t)(s.n * s.oh * s.ow * s.o_pitch));
   int rows = conv_tile_rows(p, s), m = s.n * s.oh * s.ow, tiles = (m + rows - 1) / rows;
-  on_device dx(p, x), dw(FP32, w), db(FP32, bias), dy(p, before), packed(FP32, conv_packed(p, s) / 4), part(FP32, (size_t)(tiles * 2 * s.o));
+  on_device dx(p, x), dw(FP32, w), db(FP32, bias), dy(p, before), packed(FP32, conv_packed(p, s) / 4), room(FP32, conv_product_room(p, s) / 4), part(FP32, (size_t)(tiles * 2 * s.o));
   sums t = forward_truth(s, x, w);
   for (size_t i = 0; i < t.v.size(); i++) {
     double b = bias[i % (size_t)s.o];
@@ -128,7 +129,7 @@ static void try_forward(precision p, const conv_shape &s, const floats &x, const
   }
   cuda_conv_pack(p, s, (const float *)dw.at, packed.at, NULL);
   if (plain) cuda_conv_plain(p, s, false, dx.at, packed.at, (const float *)db.at, dy.at, NULL);
-  else cuda_conv_forward(p, s, dx.at, packed.at, (const float *)db.at, relu, dy.at, (float *)part.at, NULL);
+  else cuda_conv_forward(p, s, dx.at, packed.at, (const float *)db.at, relu, dy.at, (float *)part.at, room.at, NULL);
   floats y = dy.back(), got = part.back();
   double d = misfit(p, y, s.o_pitch, t, s.o);
   ok(d <= 1 && gaps_kept(y, before, s.o_pitch, s.o), "%s forward%s, %s: error %.2g of what is allowed", precision_name[p],
@@ -153,11 +154,11 @@ static void try_gradient(precision p, const conv_shape &s, const floats &w, int 
   floats dy = drawn(p, (size_t)(s.n * s.oh * s.ow * s.o_pitch)), before = drawn(p, (size_t)(s.n * s.h * s.w * s.c_pitch));
   floats z = drawn(p, before.size()), coef = drawn(FP32, (size_t)(4 * s.c));
   int tiles = conv_dx_tiles(p, s), m = s.n * s.h * s.w, rows = tile_rows(which_tile(p, &g));
-  on_device ddy(p, dy), dw(FP32, w), dx(p, before), dz(p, z), dc(FP32, coef), packed(FP32, conv_packed(p, s) / 4), part(FP32, (size_t)(tiles * 2 * s.c));
+  on_device ddy(p, dy), dw(FP32, w), dx(p, before), dz(p, z), dc(FP32, coef), packed(FP32, conv_packed(p, s) / 4), room(FP32, conv_product_room(p, s) / 4), part(FP32, (size_t)(tiles * 2 * s.c));
   norm_tail tail = { dz.at, (const float *)dc.at, (float *)part.at };
   cuda_conv_pack(p, s, (const float *)dw.at, packed.at, NULL);
   if (mode == PLAIN_KERNEL) cuda_conv_plain(p, s, true, ddy.at, packed.at, NULL, dx.at, NULL);
-  else cuda_conv_input_gradient(p, s, ddy.at, packed.at, mode == ADD, dx.at, mode == TAIL ? &tail : NULL, NULL);
+  else cuda_conv_input_gradient(p, s, ddy.at, packed.at, mode == ADD, dx.at, mode == TAIL ? &tail : NULL, room.at, NULL);
   sums t = gradient_truth(s, dy, w);
   for (size_t i = 0; i < t.v.size(); i++) {
     size_t c = i % (size_t)s.c, at = i / (size_t)s.c * (size_t)s.c_pitch + c;
@@ -223,7 +224,7 @@ static void try_candidates(precision p, const conv_shape &s, const floats &x, co
 {
   const gather ahead = forward_gather(p, s), back = backward_gather(p, s);
   cuda_multiprocessors = 3;
-  for (candidate c : { CANDIDATE_TILES, CANDIDATE_SWIZZLE }) {
+  for (candidate c : { CANDIDATE_TILES, CANDIDATE_SWIZZLE, CANDIDATE_WINOGRAD }) {
     const tile_kind was[] = { which_tile(p, &ahead), which_tile(p, &back) };
     cuda_candidates = 1u << c;
     const bool moves = c == CANDIDATE_SWIZZLE, forward = moves ? was[0] <= TILE_64_64 : which_tile(p, &ahead) != was[0];
@@ -231,6 +232,7 @@ static void try_candidates(precision p, const conv_shape &s, const floats &x, co
     if (forward || backward) printf("# with %s\n", name_of(c));
     if (forward) try_forward(p, s, x, w, true, false);
     if (backward) try_gradient(p, s, w, TAIL);
+    if (backward && c == CANDIDATE_WINOGRAD) try_gradient(p, s, w, ADD);
     cuda_candidates = 0;
   }
 }
