@@ -304,13 +304,13 @@ static void check_study(const study *s, int size, int columns, const char *data,
 int cmd_classical(int argc, char **argv)
 {
   study s = { .folds = 10, .seed = 1, .ridge = 0.01 };
-  const char *data = NULL, *fold = "each", *steps = "two", *out = NULL, *pictures = NULL, *table_path = NULL;
+  const char *data = NULL, *fold = "each", *folds = "10", *steps = "two", *out = NULL, *pictures = NULL, *table_path = NULL;
   int size = 0, columns = 8;
   /* classical: read the flags */
   const option table[] = {
     { "data", OPTION_TEXT, &data, "FOLDER", "data set, as import or synth wrote it" },
     { "out", OPTION_TEXT, &out, "FOLDER", "run folder of one fold; with each, of folders fold0, fold1, ..." },
-    { "folds", OPTION_INT, &s.folds, "K", "parts of the cross-validation (10)" },
+    { "folds", OPTION_TEXT, &folds, "K", "parts of the cross-validation, or split: the set's own (10)" },
     { "fold", OPTION_TEXT, &fold, "I|each", "the part held out, 0 to K-1, or each in turn (each)" },
     { "cells", OPTION_INT, &s.subset, "N", "use a stratified subset of N cells (0: all)" },
     { "seed", OPTION_SEED, &s.seed, "S", "seed of the folds (1)" },
@@ -330,6 +330,7 @@ int cmd_classical(int argc, char **argv)
                "  wbcsnet classical --data D1 --out build/runs/classical/seed1\n"
                "  wbcsnet classical --data D1 --pictures cells.png\n", NULL, NULL, 0);
   s.steps = steps_of(steps);
+  s.folds = folds_number(folds);
   check_study(&s, size, columns, data, out || pictures || table_path);
   int first, last;
   fit_folds(fold, s.folds, &first, &last);

@@ -30,12 +30,26 @@ int class_of(const char *word)
   return -1;
 }
 
+const char *const split_names[] = { "train", "val", "test", NULL };
+
+int split_of(const char *word)
+{
+  static const char *const known[3] = { " train training ", " val valid validation dev ", " test testing " };
+  char padded[32];
+  if (!*word || strlen(word) > 20) return -1;
+  snprintf(padded, sizeof padded, " %s ", word);
+  for (char *p = padded; *p; p++) *p = (char)tolower((unsigned char)*p);
+  for (int i = 0; i < 3; i++) if (strstr(known[i], padded)) return i;
+  return -1;
+}
+
 /* dataset: own hash */
 static const char own_hash[] = "description_sha256";
 /* dataset: write */
-typedef struct { char *file, *group; int label; char sha256[65]; } labelled;
+typedef struct { char *file, *group; const char *split; int label; char sha256[65]; } labelled;
 struct dataset_writer {
   stage *stage;
+  bool splits;                                              /* some cell has one */
   bool *made;                                               /* (classes) is its folder there */
   int classes, n, room, h, w;
   const char *const *class_name;
@@ -114,7 +128,7 @@ void dataset_add(dataset_writer *d, int label, const char *name, const char *gro
   if (d->n == d->room)
     d->row = grow(d->row, sizeof *d->row * (size_t)(d->room = d->room ? 2 * d->room : 256));
   labelled *r = &d->row[d->n++];
-  *r = (labelled){ join("%s/%s.tif", d->class_name[label], name), copy_text(group ? group : ""), label,
+  *r = (labelled){ join("%s/%s.tif", d->class_name[label], name), copy_text(group ? group : ""), "", label,
                    "" };
   if (!d->made[label])
     make_folders(say("%s/%s", d->stage->path, d->class_name[label])), d->made[label] = true;
@@ -127,6 +141,13 @@ void dataset_add(dataset_writer *d, int label, const char *name, const char *gro
   free(path), free(bytes);
 }
 
+void dataset_add_split(dataset_writer *d, const char *split)
+{
+  const int part = split_of(split);
+  d->row[d->n - 1].split = part < 0 ? "" : split_names[part];
+  d->splits = d->splits || part >= 0;
+}
+
 static int by_file(const void *a, const void *b)
 {
   return strcmp(((const labelled *)a)->file, ((const labelled *)b)->file);
@@ -137,10 +158,11 @@ static void write_labels(dataset_writer *d, char hex[65])
   char *path = join("%s/labels.csv", d->stage->path);
   atomic_file *a = file_create(path);
   qsort(d->row, (size_t)d->n, sizeof *d->row, by_file);
-  fputs("file,class,group,sha256\n", a->f);
+  fprintf(a->f, "file,class,group,sha256%s\n", d->splits ? ",split" : "");
   for (labelled *r = d->row; r < d->row + d->n; r++) {
     csv_put(a->f, r->file), fprintf(a->f, ",%s,", d->class_name[r->label]);
-    csv_put(a->f, r->group), fprintf(a->f, ",%s\n", r->sha256);
+    csv_put(a->f, r->group), fprintf(a->f, ",%s", r->sha256);
+    fprintf(a->f, d->splits ? ",%s\n" : "\n", r->split);
   }
   file_commit(a);
   sha256_of_file(path, hex);
@@ -418,6 +440,18 @@ static void refuse_repeats(const dataset *ds, const char *path)
   free(sorted);
 }
 
+static void read_split(dataset *ds, const csv *t, int column)
+{
+  if (column < 0) return;
+  ds->split = NEW(int, t->rows);
+  for (int i = 0; i < t->rows; i++) {
+    const char *word = csv_cell(t, i, column);
+    ds->split[i] = split_of(word);
+    if (ds->split[i] < 0 && *word)
+      die(EXIT_DATA, say("%s:%d", t->path, i + 2), say("the split '%s'", word), "train, val or test, or nothing", NULL);
+  }
+}
+
 static void read_labels(dataset *ds, const csv *t)
 {
   int file = csv_need(t, "file"), class = csv_need(t, "class");
@@ -434,6 +468,7 @@ static void read_labels(dataset *ds, const csv *t)
     ds->label[i] = c, ds->file[i] = copy_text(csv_cell(t, i, file));
   }
   refuse_repeats(ds, t->path);
+  read_split(ds, t, csv_column(t, "split"));
   number_groups(ds, t, csv_column(t, "group"));
 }
 
@@ -508,6 +543,6 @@ void dataset_free(dataset *ds)
   for (int i = 0; i < ds->n; i++) free(ds->file[i]);
   for (int i = 0; i < ds->classes; i++) free((char *)(uintptr_t)ds->class_name[i]);
   for (int i = 0; i < ds->groups; i++) free(ds->group_name[i]);
-  free(ds->name), free(ds->pixels), free(ds->label), free(ds->group), free(ds->file), free(ds->class_name),
+  free(ds->name), free(ds->pixels), free(ds->label), free(ds->group), free(ds->split), free(ds->file), free(ds->class_name),
     free(ds->group_name), free(ds);
 }

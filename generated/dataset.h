@@ -12,6 +12,12 @@ extern const char *const class_short[CLASSES + 1];                 /* Neu Eos Ba
    neutrophils, "SNE"); -1 when none. */
 int class_of(const char *word);
 
+/* The parts of a split that its makers published, as column split of labels.csv names them. */
+enum { SPLIT_TRAIN, SPLIT_VAL, SPLIT_TEST };
+extern const char *const split_names[4];                           /* train val test, NULL */
+/* The part that a word means, in any case (training, valid, validation, testing, ...); -1 when none. */
+int split_of(const char *word);
+
 /* dataset: interface */
 /* Writes a data set. dataset_create dies with EXIT_USAGE when folder exists and is not empty, unless
    replace is set and it holds a data set; class_name (classes, NULL-ended or not) must outlive the
@@ -31,6 +37,8 @@ void stage_cancel(stage *);
 dataset_writer *dataset_create(const char *folder, bool replace, int classes,
                                const char *const *class_name);
 void dataset_add(dataset_writer *d, int label, const char *name, const char *group, const image *cell);
+/* Which part of the source's own split the cell that was added last belongs to: a name of split_names, or "". */
+void dataset_add_split(dataset_writer *d, const char *split);
 void dataset_commit(dataset_writer *d, const char *name, const char *kind, const char *source,
                     const char *command);
 void dataset_cancel(dataset_writer *d);
@@ -45,6 +53,7 @@ typedef struct {
   uint8_t *pixels;                                   /* (N, H, W, C) */
   int *label;                                        /* (N), 0 .. classes-1 */
   int *group; /* (N), 0 .. groups-1 in the order of their names; -1 unknown */
+  int *split;                                        /* (N), SPLIT_TRAIN ..., -1 unknown; NULL: the set has no split */
   char **file;                                       /* (N), relative to the folder */
   const char **class_name;                           /* (classes) */
   char **group_name;                                 /* (groups) */

@@ -84,7 +84,7 @@ void fit_folds(const char *text, int folds, int *first, int *last)
 {
   char *end;
   long f = strtol(text, &end, 10);
-  if (folds < 2) die(EXIT_USAGE, "--folds", say("%d", folds), "2 or more", NULL);
+  if (folds < 2 && folds != FOLDS_SPLIT) die(EXIT_USAGE, "--folds", say("%d", folds), "2 or more", NULL);
   *first = 0, *last = folds - 1;
   if (!strcmp(text, "each")) return;
   if (end == text || *end || f < 0 || f >= folds)

@@ -179,8 +179,56 @@ static void check_classes(const dataset *ds, const fold_unit *unit, int units, i
   }
 }
 
+static void warn_of_parted(const dataset *ds, const int *fold)
+{
+  int *sides = NEW(int, ds->groups + 1), parted = 0;
+  for (int i = 0; i < ds->n; i++) if (ds->group[i] >= 0 && fold[i] >= 0) sides[ds->group[i]] |= 1 << fold[i];
+  for (int g = 0; g < ds->groups; g++) parted += sides[g] == 3;
+  if (parted)
+    warn(ds->name, say("%d of %d groups have cells in train and in test", parted, ds->groups), "its split tests partly on what was learned");
+  free(sides);
+}
+
+static int *follow_split(const dataset *ds, uint64_t seed, int subset)
+{
+  int *fold = NEW(int, ds->n), *learned = NEW(int, ds->classes), *size = NEW(int, ds->classes), tests = 0;
+  bool *used = NEW(bool, ds->n), all = subset <= 0 || subset >= ds->n;
+  fold_cell *cell = NEW(fold_cell, ds->n);
+  for (int i = 0; i < ds->n; i++) {
+    cell[i] = (fold_cell){ cell_key(ds->file[i], seed, RNG_SUBSET), i, ds->label[i], 0 };
+    size[ds->label[i]]++, used[i] = all;
+  }
+  qsort(cell, (size_t)ds->n, sizeof *cell, by_key);
+  if (!all) choose_subset(ds, cell, size, 1, subset, used);
+  for (int i = 0; i < ds->n; i++) {
+    const int part = ds->split && used[i] ? ds->split[i] : -1;
+    fold[i] = part == SPLIT_TEST ? 0 : part == SPLIT_TRAIN ? 1 : -1;
+    tests += fold[i] == 0, learned[ds->label[i]] += fold[i] == 1;
+  }
+  const char *where = say("data set %s", ds->name);
+  if (!ds->split || !tests)
+    die(EXIT_DATA, where, ds->split ? "no cell of the part test" : "no split of its own", "a column split of train and test",
+        "give --folds a number");
+  for (int c = 0; c < ds->classes; c++)
+    if (!learned[c]) die(EXIT_DATA, where, say("no cell of class %s in the part train", ds->class_name[c]), "at least one", without_class(ds));
+  warn_of_parted(ds, fold);
+  free(learned), free(size), free(used), free(cell);
+  return fold;
+}
+
+int folds_number(const char *text)
+{
+  char *end;
+  const long k = strtol(text, &end, 10);
+  if (!strcmp(text, "split")) return FOLDS_SPLIT;
+  if (end == text || *end || k < 2 || k > 1000000)
+    die(EXIT_USAGE, "--folds", say("'%s'", text), "2 or more, or split: the set's own", NULL);
+  return (int)k;
+}
+
 static int *make_folds(const dataset *ds, int k, uint64_t seed, int subset, bool lenient)
 {
+  if (k == FOLDS_SPLIT) return follow_split(ds, seed, subset);
   if (k < 2) die(EXIT_USAGE, "--folds", say("%d", k), "at least 2", NULL);
   int *fold = NEW(int, ds->n), *size = NEW(int, ds->classes), *unit_of = NEW(int, ds->n),
     *fold_of = NEW(int, ds->n);
@@ -232,7 +280,7 @@ static void print_folds(const dataset *ds, const int *fold, int k)
   printf("fold");
   for (int c = 0; c < ds->classes; c++) printf(" %11s", ds->class_name[c]);
   printf("  %7s%s\n", "cells", ds->grouped ? "   groups" : "");
-  for (int f = 0; f < k; f++) {
+  for (int f = 0; f < k || (k == FOLDS_SPLIT && f < 2); f++) {
     int *count = NEW(int, ds->classes + 1), groups = 0;
     bool *seen = NEW(bool, ds->groups + 1);
     for (int i = 0; i < ds->n; i++) {
@@ -241,7 +289,7 @@ static void print_folds(const dataset *ds, const int *fold, int k)
       if (ds->group[i] < 0) groups++;
       else if (!seen[ds->group[i]]) seen[ds->group[i]] = true, groups++;
     }
-    printf("%4d", f);
+    printf(k == FOLDS_SPLIT ? f ? "train" : "test " : "%4d", f);
     for (int c = 0; c < ds->classes; c++) printf(" %11d", count[c]);
     printf("  %7d", count[ds->classes]);
     if (ds->grouped) printf("  %7d", groups);
@@ -252,12 +300,12 @@ static void print_folds(const dataset *ds, const int *fold, int k)
 
 int cmd_folds(int argc, char **argv)
 {
-  int k = 10, subset = 0, n = 0;
+  int subset = 0, n = 0;
   uint64_t seed = 1;
-  const char *out = NULL, *folder = NULL;
+  const char *out = NULL, *folder = NULL, *folds = "10";
   bool lenient = false;
   const option table[] = {
-    { "folds", OPTION_INT, &k, "K", "how many folds (10)" },
+    { "folds", OPTION_TEXT, &folds, "K", "how many folds, or split: the set's own (10)" },
     { "seed", OPTION_SEED, &seed, "S", "the seed of the deal (1)" },
     { "cells", OPTION_INT, &subset, "N", "use a stratified subset of N cells (all)" },
     { "lenient", OPTION_FLAG, &lenient, NULL, "allow a class with fewer cells or groups than folds" },
@@ -268,6 +316,7 @@ int cmd_folds(int argc, char **argv)
                "  wbcsnet folds build/data/d1 --folds 5 --out folds.csv\n", &folder, &n, 1);
   if (!n) die(EXIT_USAGE, "folds", "no data set", "a folder", "wbcsnet folds --help");
   if (subset < 0) die(EXIT_USAGE, "--cells", say("%d", subset), "0 or more", NULL);
+  const int k = folds_number(folds);
   dataset *ds = dataset_load(folder, 1, 1);
   int *fold = make_folds(ds, k, seed, subset, lenient);
   print_folds(ds, fold, k);

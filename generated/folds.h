@@ -12,6 +12,12 @@
 int *folds_make(const dataset *ds, int k, uint64_t seed, int subset);
 int *folds_make_lenient(const dataset *ds, int k, uint64_t seed, int subset);
 
+/* Given as k, the set's own split: fold 0 is what it calls test, 1 what it calls train, and the rest is not used. Dies with
+   EXIT_DATA where there is none, or where train lacks a class; warns of groups that stand on both sides. */
+enum { FOLDS_SPLIT = 1 };
+/* What --folds says: a number from 2, or split. Dies with EXIT_USAGE. */
+int folds_number(const char *text);
+
 /* Keep a stratified subset of `keep` of the *n cells row[], in their order; each class keeps at least one. */
 void folds_thin(const dataset *ds, int *row, int *n, int keep, uint64_t seed);
 

@@ -318,7 +318,7 @@ static dataset_writer *write_cells(const finding *f, const import_options *o, co
   for (int i = 0; i < f->n; i++) {
     if (stop_requested) dataset_cancel(d), stop_if_asked();
     const found_cell *c = &f->cell[i];
-    if (!c->left_out) dataset_add(d, c->label, c->name, c->group, &c->cell);
+    if (!c->left_out) dataset_add(d, c->label, c->name, c->group, &c->cell), dataset_add_split(d, c->split);
     progress_show(&bar, i + 1, "");
   }
   progress_end(&bar);
@@ -338,6 +338,18 @@ static void report_enlarged(const finding *f, const import_options *o)
     if (c->window < least) least = c->window;
   }
   if (n) printf("  %d cells were enlarged more than twice (the smallest from %d to %d pixels): no detail is gained; --size\n", n, least, o->size);
+}
+
+static void report_split(const finding *f)
+{
+  int count[3] = {0}, none = 0;
+  for (int i = 0; i < f->n; i++) {
+    const int part = split_of(f->cell[i].split);
+    if (!f->cell[i].left_out) *(part < 0 ? &none : &count[part]) += 1;
+  }
+  if (count[0] + count[1] + count[2])
+    printf("  its own split: %d train, %d val, %d test%s; train --folds split tests on it\n", count[0], count[1], count[2],
+           none ? say(", %d in none", none) : "");
 }
 
 /* Nets are trained on every class of a set, so a set of four needs to be told. */
@@ -370,6 +382,7 @@ static void report(const finding *f, const import_options *o, const char *out, c
   if (grouped)
     printf("  groups are known for %d cells: folds will keep each group together\n", grouped);
   else printf("  no groups: folds cannot keep cells of one patient or slide together\n");
+  report_split(f);
   report_enlarged(f, o);
   report_missing(f, o);
   int left = dropped + f->unreadable + f->not_images + f->hidden + f->other_classes + f->no_mask
@@ -560,8 +573,8 @@ static void print_data_set(const char *folder)
   dataset *ds = dataset_load(folder, 0, 0);
   int *count = NEW(int, ds->classes);
   for (int i = 0; i < ds->n; i++) count[ds->label[i]]++;
-  printf("%s\n  %s, %s, %d cells of %d x %d, %s, sha256 %.16s\n ", folder, ds->name, ds->kind, ds->n,
-         ds->w, ds->h,
+  printf("%s\n  %s, %s, %d cells of %d x %d, %s%s, sha256 %.16s\n ", folder, ds->name, ds->kind, ds->n,
+         ds->w, ds->h, ds->split ? "a split of its own, " : "",
          ds->grouped ? say("%d groups", ds->groups) : "no groups", ds->sha256);
   for (int c = 0; c < ds->classes; c++) printf(" %s %d", ds->class_name[c], count[c]);
   putchar('\n');

@@ -17,7 +17,7 @@ static found_cell *add_found(finding *f, const char *path, const char *name, int
   if (f->n == f->room)
     f->cell = grow(f->cell, sizeof *f->cell * (size_t)(f->room = f->room ? 2 * f->room : 256));
   f->cell[f->n] = (found_cell){ .path = copy_text(path), .name = copy_text(name),
-                                .group = copy_text(group), .label = label, .y = -1, .x = -1 };
+                                .group = copy_text(group), .split = "", .label = label, .y = -1, .x = -1 };
   return &f->cell[f->n++];
 }
 
@@ -279,6 +279,24 @@ static void find_below(const cell_source *from, finding *f, const char *folder, 
   free_listing(&l);
 }
 
+/* The classes of one part of a split: SOURCE/train/<class> */
+static void find_in_split(const cell_source *from, finding *f, const char *folder, const char *split, const trail *up)
+{
+  trail here;
+  const int before = f->n;
+  if (!step_into(folder, up, &here)) return;
+  listing l = list_folder(folder, &f->hidden);
+  for (int i = 0; i < l.n; i++) {
+    char *path = join("%s/%s", folder, l.name[i]);
+    const int c = holds_more(path) ? need_class(from, f, l.name[i], path) : -1;
+    if (c >= 0) find_below(from, f, path, split, c, &here);
+    else if (!holds_more(path)) f->not_images++;
+    free(path);
+  }
+  for (int i = before; i < f->n; i++) f->cell[i].split = split;
+  free_listing(&l);
+}
+
 static void find_in_folders(const cell_source *from, finding *f)
 {
   char *source = copy_text(from->folder);
@@ -303,7 +321,8 @@ static void find_in_folders(const cell_source *from, finding *f)
     char *path = join("%s/%s", source, l.name[i]);
     if (!holds_more(path)) f->not_images++;
     else {
-      int c = need_class(from, f, l.name[i], path);
+      const int part = split_of(l.name[i]), c = part < 0 ? need_class(from, f, l.name[i], path) : -1;
+      if (part >= 0) find_in_split(from, f, path, split_names[part], &here);
       if (c >= 0) find_below(from, f, path, "", c, &here);
     }
     free(path);
@@ -339,10 +358,19 @@ static int need_called(const csv *t, const char *const *words)
   return found >= 0 ? found : csv_need(t, words[0]);
 }
 
+/* The name of a part, or "" for no word; dies on a word that is none. */
+static const char *need_split(const char *word, const char *where)
+{
+  const int part = split_of(word);
+  if (part < 0 && *word)
+    die(EXIT_DATA, where, say("the split '%s'", word), "train, val or test, or nothing", "rename the column if it means something else");
+  return part < 0 ? "" : split_names[part];
+}
+
 static void find_in_csv(const cell_source *from, finding *f, const char *path, const char *group_column)
 {
   csv *t = csv_read(path, "columns file, class and, if known, group");
-  int file = need_called(t, file_words), class = need_called(t, class_words), sha = csv_column(t, "sha256");
+  int file = need_called(t, file_words), class = need_called(t, class_words), sha = csv_column(t, "sha256"), split = csv_column(t, "split");
   int group = *group_column ? csv_need(t, group_column) : csv_column(t, "group");
   const char *slash = strrchr(path, '/');
   for (int i = 0; i < t->rows; i++) {
@@ -355,6 +383,7 @@ static void find_in_csv(const cell_source *from, finding *f, const char *path, c
     size_t n = strlen(word); /* class folders are not repeated in the name */
     char *plain = cell_name(!strncmp(name, word, n) && name[n] == '/' ? name + n + 1 : name);
     found_cell *cell = add_found(f, full, plain, c, group >= 0 ? csv_cell(t, i, group) : "");
+    if (split >= 0) cell->split = need_split(csv_cell(t, i, split), say("%s:%d", path, i + 2));
     if (sha >= 0) snprintf(cell->source_sha, sizeof cell->source_sha, "%s", csv_cell(t, i, sha));
     free(full), free(plain);
   }

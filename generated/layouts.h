@@ -16,6 +16,7 @@ typedef struct {
 typedef struct {
   char *path, *name, *group; /* file; name in the new set, unique in its class; "" when unknown */
   char source_sha[65]; /* "" when the source's CSV has none */
+  const char *split; /* of split_names, or "" */
   int label, y, x; /* y, x: centre of the window, -1: centre of the image */
   /* Filled in later, by import: */
   char pixels_sha[65]; /* of the cut pixels */

@@ -15,7 +15,7 @@
 /* train: a job */
 typedef struct {
   /* what was asked */
-  const char *data, *net_path, *set, *recipe_path, *with, *fold_text, *init_path, *pretrained_path, *device,
+  const char *data, *net_path, *set, *recipe_path, *with, *fold_text, *folds_text, *init_path, *pretrained_path, *device,
     *out, *pool;
   int folds, fold, subset, learn, threads;           /* fold: -1 trains on every cell */
   uint64_t seed;
@@ -50,7 +50,7 @@ static void choose_cells(job *j)
   dataset *ds = j->ds;
   int *known = j->ungrouped && ds->grouped ? dataset_ungroup(ds) : NULL;
   if (j->fold >= 0) j->fold_of = folds_make(ds, j->folds, j->seed, j->subset);
-  else if (j->subset) j->fold_of = folds_make_lenient(ds, j->folds, j->seed, j->subset);
+  else if (j->subset) j->fold_of = folds_make_lenient(ds, j->folds == FOLDS_SPLIT ? 2 : j->folds, j->seed, j->subset);
   else j->fold_of = NEW(int, ds->n);
   if (known) dataset_regroup(ds, known);
   j->train = NEW(int, ds->n), j->test = NEW(int, ds->n);
@@ -597,8 +597,8 @@ static void read_flags(job *j, int argc, char **argv)
     { "set", OPTION_TEXT, &j->set, "NAME=V,...", "replace params of the net file" },
     { "recipe", OPTION_TEXT, &j->recipe_path, "FILE", "recipe file; its keys stand below" },
     { "with", OPTION_TEXT, &j->with, "KEY=V,...", "replace keys of the recipe" },
-    { "folds", OPTION_INT, &j->folds, "K", "parts of the cross-validation (10)" },
-    { "fold", OPTION_TEXT, &j->fold_text, "I", "the part held out, 0 to K-1, or all: train on every cell (all)" },
+    { "folds", OPTION_TEXT, &j->folds_text, "K", "parts of the cross-validation, or split: the set's own, train and test (10)" },
+    { "fold", OPTION_TEXT, &j->fold_text, "I", "the part held out, 0 to K-1, or all: train on every cell (all; of a split 0, its test)" },
     { "cells", OPTION_INT, &j->subset, "N", "use a stratified subset of N cells (0: all)" },
     { "learn", OPTION_INT, &j->learn, "N", "learn from N of the training cells only (0: all)" },
     { "ungrouped", OPTION_FLAG, &j->ungrouped, NULL, "deal cells into folds without regard to their groups" },
@@ -635,9 +635,10 @@ static void check_flags(job *j)
     if (!need[i].value)
       die(EXIT_USAGE, need[i].flag, "no value", "one: train cannot do without it", "wbcsnet train --help");
   char *end;
+  j->folds = folds_number(j->folds_text);
+  if (!j->fold_text) j->fold_text = j->folds == FOLDS_SPLIT ? "0" : "all";
   long fold = strtol(j->fold_text, &end, 10);
   j->fold = strcmp(j->fold_text, "all") ? (int)fold : -1;
-  if (j->folds < 2) die(EXIT_USAGE, "--folds", say("%d", j->folds), "2 or more", NULL);
   if (j->fold >= 0 ? *end || end == j->fold_text || fold >= j->folds : strcmp(j->fold_text, "all"))
     die(EXIT_USAGE, "--fold", say("'%s'", j->fold_text), say("0 to %d, or all", j->folds - 1), NULL);
   if (j->subset < 0) die(EXIT_USAGE, "--cells", say("%d", j->subset), "0 or more", NULL);
@@ -693,7 +694,7 @@ static int run_job(job *j)
 /* wbcsnet train: one job with its own run folder. */
 int cmd_train(int argc, char **argv)
 {
-  job j = { .folds = 10, .fold_text = "all", .seed = 1, .device = "auto", .every = 30 };
+  job j = { .folds_text = "10", .seed = 1, .device = "auto", .every = 30 };
   read_flags(&j, argc, argv);
   check_flags(&j);
   read_inputs(&j);

@@ -183,7 +183,8 @@ static void test_refused(void)
   ok(refused(ds, 10, 0, false, said) == 0, "ten basophils are enough for ten folds");
   ok(refused(ds, 11, 0, false, said) == EXIT_DATA && strstr(said, "10 cells of class class2") && strstr(said, "at least 11"), "... not for eleven: %s", said);
   ok(refused(ds, 11, 0, true, said) == 0, "... unless that is waived");
-  ok(refused(ds, 1, 0, false, said) == EXIT_USAGE, "one fold is none: %s", said);
+  ok(refused(ds, 0, 0, false, said) == EXIT_USAGE, "no fold is none: %s", said);
+  ok(refused(ds, FOLDS_SPLIT, 0, false, said) == EXIT_DATA && strstr(said, "no split of its own"), "a set without a split has none to follow: %s", said);
   dataset *grouped = make_set(paper, 5, 5);
   ok(refused(grouped, 3, 0, false, said) == EXIT_DATA && strstr(said, "2 groups of class class2"), "ten basophils of two patients are not enough for three folds: %s", said);
 }
