@@ -1,7 +1,6 @@
 #include "options.h"
-#include "runfolder.h"
+#include "scores.h"
 #include "values.h"
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +77,8 @@ static void gather_arms(summary *s)
     qsort(s->arm[a].run, (size_t)s->arm[a].runs, sizeof(run *), by_seed_and_fold);
 }
 
+static const char *name_of(const summary *s, int k) { return short_name(s->class_name, s->classes, k); }
+
 /* pool what the nets said */
 static int by_file(const void *a, const void *b)
 {
@@ -101,47 +102,6 @@ static answer *pool(const arm *a, uint64_t seed, int *n)
       die(EXIT_DATA, a->run[0]->path, say("the cell %s held out twice", all[i].file), "each cell in one fold",
           "the folds come from two splits");
   return all;
-}
-
-static confusion count_answers(int classes, const answer *a, int n)
-{
-  confusion m = { .classes = classes };
-  for (int i = 0; i < n; i++) m.cell[a[i].truth][a[i].said]++;
-  return m;
-}
-
-static int by_group(const void *a, const void *b)
-{
-  return strcmp((*(const answer *const *)a)->group, (*(const answer *const *)b)->group);
-}
-
-/* The group (n) of each answer, numbered from 0, and how many there are; NULL and n where every cell stands alone. */
-static int *group_numbers(const answer *a, int n, int *groups)
-{
-  const answer **sorted = NEW(const answer *, n);
-  int *group = NEW(int, n);
-  for (int i = 0; i < n; i++) sorted[i] = &a[i];
-  qsort(sorted, (size_t)n, sizeof *sorted, by_group);
-  *groups = 0;
-  for (int i = 0; i < n; i++) {
-    const bool same = i && *sorted[i]->group && !strcmp(sorted[i]->group, sorted[i-1]->group);
-    if (!same) ++*groups;
-    group[sorted[i] - a] = *groups - 1;
-  }
-  free(sorted);
-  if (*groups == n) free(group), group = NULL;
-  return group;
-}
-
-/* Class k's name in keys: a capital, and as many letters as no other class begins with, three or more. In say()'s buffers. */
-static const char *short_name(const summary *s, int k)
-{
-  const char *n = s->class_name[k];
-  size_t letters = 3;
-  for (int other = 0; other < s->classes; other++)
-    if (other != k)
-      while (strlen(n) >= letters && !strncasecmp(n, s->class_name[other], letters)) letters++;
-  return say("%c%.*s", toupper((unsigned char)n[0]), (int)letters - 1, n + 1);
 }
 
 /* describe the arms */
@@ -227,39 +187,12 @@ static void describe_arm(summary *s, const arm *a)
 }
 
 /* score an arm */
-/* The answers of an arm; group NULL where each cell stands alone. */
-typedef struct { const answer *a; int n, groups, *group; } pooled;
-
-/* The interval of the share of cells that are right, of class k (-1: of all). */
-static interval share_right(const pooled *p, int k)
-{
-  bool *right = NEW(bool, p->n);
-  int *group = NEW(int, p->n), n = 0, known = 0;
-  for (int i = 0; i < p->n; i++) {
-    if (k >= 0 && p->a[i].truth != k) continue;
-    right[n] = p->a[i].truth == p->a[i].said, known += right[n];
-    group[n++] = p->group ? p->group[i] : i;
-  }
-  const double effect = p->group ? design_effect(right, group, n, p->groups) : 1;
-  free(right), free(group);
-  return wilson_of(known / effect, n / effect);
-}
-
-static void macro_intervals(const pooled *p, const confusion *m, uint64_t seed, interval out[SCORE_COUNT])
-{
-  if (!p->group) { bootstrap(m, seed, out); return; }
-  int *truth = NEW(int, p->n), *said = NEW(int, p->n);
-  for (int i = 0; i < p->n; i++) truth[i] = p->a[i].truth, said[i] = p->a[i].said;
-  group_bootstrap(m->classes, p->n, truth, said, NULL, p->group, p->groups, seed, out, NULL);
-  free(truth), free(said);
-}
-
 static void put_scores(summary *s, const char *key, const confusion *m, const pooled *p, uint64_t seed)
 {
   double score[SCORE_COUNT];
   interval bounds[SCORE_COUNT];
   macro_scores(m, score), macro_intervals(p, m, seed, bounds);
-  bounds[SCORE_ACCURACY] = share_right(p, -1);
+  bounds[SCORE_ACCURACY] = share_right(p, -1, -1);
   for (int i = 0; i < SCORE_COUNT; i++)
     put_bounds(put_number(&s->table, 100 * score[i], 2, "%s/%s", key, score_name[i]),
                100 * bounds[i].low, 100 * bounds[i].high);
@@ -278,14 +211,14 @@ static void put_classes(summary *s, const char *key, const confusion *m, const p
     class_scores(m, k, score);
     for (int j = 0; j < m->classes; j++) {
       row += m->cell[k][j];
-      put_number(&s->table, (double)m->cell[k][j], 0, "%s/%s/%s", key, short_name(s, k), short_name(s, j));
+      put_number(&s->table, (double)m->cell[k][j], 0, "%s/%s/%s", key, name_of(s, k), name_of(s, j));
     }
-    interval w = share_right(p, k);
-    value *v = put_number(&s->table, 100 * score[SCORE_RECALL], 1, "%s/recall/%s", key, short_name(s, k));
+    interval w = share_right(p, k, -1);
+    value *v = put_number(&s->table, 100 * score[SCORE_RECALL], 1, "%s/recall/%s", key, name_of(s, k));
     put_bounds(v, 100 * w.low, 100 * w.high);
     for (int i = SCORE_SPECIFICITY; i < SCORE_COUNT; i++)
-      put_number(&s->table, 100 * score[i], 1, "%s/%s/%s", key, score_name[i], short_name(s, k));
-    put_number(&s->table, (double)row, 0, "%s/cells/%s", key, short_name(s, k));
+      put_number(&s->table, 100 * score[i], 1, "%s/%s/%s", key, score_name[i], name_of(s, k));
+    put_number(&s->table, (double)row, 0, "%s/cells/%s", key, name_of(s, k));
   }
 }
 
@@ -415,7 +348,7 @@ static void put_class_differences(summary *s, const char *key, const pairs *p)
     const comparison c = compare_cells(p, k);
     if (!c.cells) continue;
     value *v = put_number(&s->table, 100.0 * (double)(c.only_a - c.only_b) / (double)c.cells, 1, "%s/recall/%s",
-                          key, short_name(s, k));
+                          key, name_of(s, k));
     put_p(v, c.p);
   }
 }
