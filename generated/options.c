@@ -35,12 +35,19 @@ const char *nearest(const char *word, const char *const *names)
 }
 
 /* read a flag's value */
+void word_add(word_list *l, const char *word)
+{
+  l->word = grow(l->word, sizeof *l->word * (size_t)(l->n + 1));
+  l->word[l->n++] = word;
+}
+
 static void read_value(const option *o, const char *s)
 {
   char *end = (char *)s;
   const char *expected = "a whole number";
   errno = 0;
   if (o->kind == OPTION_TEXT) { *(const char **)o->value = s; return; }
+  if (o->kind == OPTION_WORDS) { word_add(o->value, s); return; }
   if (o->kind == OPTION_REAL) *(double *)o->value = strtod(s, &end), expected = "a number";
   else if (o->kind == OPTION_SEED) *(uint64_t *)o->value = strtoull(s, &end, 10);
   else {

@@ -3,10 +3,13 @@
 #define OPTIONS_H
 #include "base.h"
 
-/* One flag. value points at: bool (FLAG), int (INT), uint64_t (SEED), double (REAL), const char * (TEXT). */
+/* What a flag that may be given again and again was given, in order; free(word). */
+typedef struct { const char **word; int n; } word_list;
+
+/* One flag. value points at: bool (FLAG), int (INT), uint64_t (SEED), double (REAL), const char * (TEXT), word_list (WORDS). */
 typedef struct {
   const char *name;                                  /* without the dashes */
-  enum { OPTION_FLAG, OPTION_INT, OPTION_SEED, OPTION_REAL, OPTION_TEXT } kind;
+  enum { OPTION_FLAG, OPTION_INT, OPTION_SEED, OPTION_REAL, OPTION_TEXT, OPTION_WORDS } kind;
   void *value;
   const char *argument, *help;                       /* argument: its name in --help, NULL for a FLAG */
 } option;
@@ -16,6 +19,8 @@ typedef struct {
    names the nearest flag. Other words are gathered in rest[0..*n-1], at most max of them. */
 void options_read(int argc, char **argv, const option *table, const char *usage, const char *what, const char *examples,
                   const char **rest, int *n, int max);
+
+void word_add(word_list *, const char *word);        /* kept by reference */
 
 /* The nearest of a NULL-ended list of names to word by edit distance, or NULL when none is near. */
 const char *nearest(const char *word, const char *const *names);

@@ -335,3 +335,56 @@ void group_bootstrap(int classes, int n, const int *truth, const int *a, const i
     out[s] = middle_95(draws[s], BOOTSTRAP_DRAWS);
   }
 }
+/* is a net as sure as it may be? */
+int reliability_bin(double confidence)
+{
+  const int m = (int)ceil(confidence * RELIABILITY_BINS) - 1;
+  return m < 0 ? 0 : m < RELIABILITY_BINS ? m : RELIABILITY_BINS - 1;
+}
+
+static void put_into_bin(reliability bin[RELIABILITY_BINS], double confidence, bool right)
+{
+  const int m = reliability_bin(confidence);
+  bin[m].cells++, bin[m].right += right, bin[m].confidence += confidence;
+}
+
+static double error_of_bins(const reliability bin[RELIABILITY_BINS])
+{
+  double distance = 0, n = 0;
+  for (int m = 0; m < RELIABILITY_BINS; m++) distance += fabs(bin[m].right - bin[m].confidence), n += bin[m].cells;
+  return share(distance, n);
+}
+
+double calibration(const double *confidence, const bool *right, int n, reliability bin[RELIABILITY_BINS])
+{
+  for (int m = 0; m < RELIABILITY_BINS; m++) bin[m] = (reliability){ 0 };
+  for (int i = 0; i < n; i++) put_into_bin(bin, confidence[i], right[i]);
+  return error_of_bins(bin);
+}
+
+static double drawn_error(const double *confidence, const bool *right, const int *start, const int *cell, int groups, uint64_t seed, int draw)
+{
+  reliability bin[RELIABILITY_BINS] = {0};
+  rng r = rng_open(seed, RNG_BOOTSTRAP, (uint32_t)draw, stream_of(3, 0));
+  for (int k = 0; k < groups; k++) {
+    const int g = (int)rng_below(&r, (uint32_t)groups);
+    for (int c = start[g]; c < start[g + 1]; c++) put_into_bin(bin, confidence[cell[c]], right[cell[c]]);
+  }
+  return error_of_bins(bin);
+}
+
+interval calibration_bounds(const double *confidence, const bool *right, int n, const int *group, int groups, uint64_t seed)
+{
+  static double draw[BOOTSTRAP_DRAWS];
+  reliability bin[RELIABILITY_BINS];
+  int *alone = NEW(int, n), *cell = NEW(int, n);
+  for (int i = 0; i < n; i++) alone[i] = i;
+  if (!group) group = alone, groups = n;
+  int *start = NEW(int, groups + 1);
+  list_groups(group, n, groups, start, cell);
+  for (int t = 0; t < BOOTSTRAP_DRAWS; t++) draw[t] = drawn_error(confidence, right, start, cell, groups, seed, t);
+  free(alone), free(cell), free(start);
+  const double found = calibration(confidence, right, n, bin);
+  const interval drawn = middle_95(draw, BOOTSTRAP_DRAWS);
+  return (interval){ fmax(0, fmin(found, 2 * found - drawn.high)), fmax(found, 2 * found - drawn.low) };
+}

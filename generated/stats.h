@@ -73,4 +73,14 @@ double sign_flip(const int *difference, int groups);
 /* As bootstrap and paired_bootstrap (b NULL: of a alone; p is not touched then), drawing whole groups. */
 void group_bootstrap(int classes, int n, const int *truth, const int *a, const int *b, const int *group,
                      int groups, uint64_t seed, interval out[SCORE_COUNT], double p[SCORE_COUNT]);
+
+/* A bin of a reliability diagram: its cells, how many are right, and the sum of their confidences. */
+enum { RELIABILITY_BINS = 10 };
+typedef struct { double cells, right, confidence; } reliability;
+int reliability_bin(double confidence);              /* the bin of a confidence, 0..1 */
+
+/* Sort cells (n) by confidence, 0..1, into bins; returns the expected calibration error. */
+double calibration(const double *confidence, const bool *right, int n, reliability bin[RELIABILITY_BINS]);
+/* Its 95 % interval, from BOOTSTRAP_DRAWS draws of whole groups keyed by seed; group NULL: of cells. */
+interval calibration_bounds(const double *confidence, const bool *right, int n, const int *group, int groups, uint64_t seed);
 #endif

@@ -148,6 +148,20 @@ static void put_known(values *t, double x, int digits, const char *experiment, c
   else put_number(t, x, digits, "%s/%s/%s", experiment, name, key);
 }
 
+/* How learning began and ended; dashes where nothing was to be learned, as by nets that are evaluated elsewhere. */
+static void put_learning(summary *s, const arm *a, int diverged)
+{
+  static const char *const part[] = { "end/loss", "end/accuracy", "start/loss", "start/accuracy" };
+  const char *e = s->experiment;
+  if (!diverged && run_number(a->run[0], "iterations") == 0) {
+    for (int i = 0; i < 4; i++) put_text(&s->table, "---", "%s/%s/%s", e, a->name, part[i]);
+    return;
+  }
+  put_number(&s->table, mean_of(a, "final_loss", NULL), 4, "%s/%s/%s", e, a->name, part[0]);
+  put_number(&s->table, 100 * mean_of(a, "final_accuracy", NULL), 2, "%s/%s/%s", e, a->name, part[1]);
+  put_start(s, a, "loss", 1, part[2]), put_start(s, a, "accuracy", 100, part[3]);
+}
+
 static void describe_arm(summary *s, const arm *a)
 {
   const run *first = a->run[0];
@@ -181,9 +195,7 @@ static void describe_arm(summary *s, const arm *a)
   put_number(t, mean_of(a, "seconds", &total), 1, "%s/%s/seconds", e, a->name);
   put_number(t, total / 60, 1, "%s/%s/minutes", e, a->name);
   put_known(t, mean_of(a, "images_per_second", NULL), 0, e, a->name, "rate");
-  put_number(t, mean_of(a, "final_loss", NULL), 4, "%s/%s/end/loss", e, a->name);
-  put_number(t, 100 * mean_of(a, "final_accuracy", NULL), 2, "%s/%s/end/accuracy", e, a->name);
-  put_start(s, a, "loss", 1, "start/loss"), put_start(s, a, "accuracy", 100, "start/accuracy");
+  put_learning(s, a, diverged);
 }
 
 /* score an arm */
@@ -370,7 +382,7 @@ static void put_fold_difference(summary *s, const char *key, const arm *a, const
     for (int j = 0; j < b->runs; j++)
       if (b->run[j]->seed == x->seed && b->run[j]->fold == x->fold) y = b->run[j];
     if (!y || !x->answers || !y->answers) continue;
-    ratio += run_number(x, "test_cells") / run_number(x, "train_cells");
+    if (run_number(x, "train_cells") != 0) ratio += run_number(x, "test_cells") / run_number(x, "train_cells");
     d[m++] = held_out_accuracy(x) - held_out_accuracy(y);
   }
   paired_t t = corrected_t(d, m, m ? ratio / m : 0);

@@ -7,7 +7,8 @@ use FindBin; use lib $FindBin::Bin; use Job; use Digest::SHA qw(sha256_hex);
 # The numbers stand in the generated C, in the tables that the program itself reads.
 sub number { my ($file, $pattern) = @_; my ($n) = read_file("$FindBin::Bin/../generated/$file") =~ $pattern or die "$file: no number"; $n }
 my %number = (ref => number('ref.c', qr/\.name = "ref", \.arithmetic = (\d+)/), cpu => number('cpu.c', qr/\.name = "cpu", \.arithmetic = (\d+)/),
-              training => number('train.c', qr/TRAINING = (\d+)/), pipeline => number('classical.c', qr/PIPELINE = (\d+)/), logistic => number('frozen.c', qr/LOGISTIC = (\d+)/));
+              training => number('train.c', qr/TRAINING = (\d+)/), pipeline => number('classical.c', qr/PIPELINE = (\d+)/), logistic => number('frozen.c', qr/LOGISTIC = (\d+)/),
+              evaluation => number('evaluate.c', qr/EVALUATION = (\d+)/));
 my %known;
 open my $table, '<', "$FindBin::Bin/arithmetic.csv" or die "tests/arithmetic.csv: $!";
 while (<$table>) { chomp; my ($what, @rest) = split /,/; my $hash = pop @rest; $known{"$what," . join ',', @rest} = $hash }
@@ -38,6 +39,10 @@ for my $device ('ref', 'cpu') {
 my ($code, $out, $err) = run('frozen', '--weights', tmp('cpu-faithful/weights.safetensors'), '--data', tmp('set'), '--folds', 4, '--fold', 0, '--device', 'cpu', '--out', tmp('frozen'));
 ok($code == 0, 'frozen') or print "# $err\n";
 check("frozen cpu,$number{cpu},$number{logistic}", tmp('frozen'));
+make_set(tmp('elsewhere'), 24, [10, 8, 8, 8, 8], seed => 2);
+($code, $out, $err) = run('evaluate', '--weights', tmp('cpu-faithful/weights.safetensors'), tmp('cpu-modern/weights.safetensors'), '--data', tmp('elsewhere'), '--device', 'cpu', '--out', tmp('evaluate'));
+ok($code == 0, 'evaluate') or print "# $err\n";
+check("evaluate cpu,$number{cpu},$number{evaluation}", tmp('evaluate'));
 run('synth', '--counts', '12,8,8,8,8', '--size', 40, tmp('drawn'));
 ($code, $out, $err) = run('classical', '--data', tmp('drawn'), '--folds', 4, '--fold', 0, '--out', tmp('classical'));
 if ($code == 1 && $err =~ /LAPACK/) { skip(2, 'no LAPACK here') }

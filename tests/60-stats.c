@@ -167,8 +167,30 @@ static void test_groups(void)
   ok(a[0].high < -0.2 && p[0] < 0.01, "a net that errs differs from one that does not");
 }
 
+/* Two bins, one too sure and one too modest: 3 cells at 0.9, of which 1 is right; 2 at 0.35, both right. */
+static void test_calibration(void)
+{
+  const double confidence[] = { 0.9, 0.9, 0.35, 0.35, 0.9 };
+  const bool right[] = { true, false, true, true, false };
+  reliability bin[RELIABILITY_BINS];
+  const double error = calibration(confidence, right, 5, bin);
+  ok(near(error, (fabs(1 - 2.7) + fabs(2 - 0.7)) / 5, 1e-12), "calibration error (|1 - 2.7| + |2 - 0.7|) / 5 = 0.6");
+  ok(bin[8].cells == 3 && bin[8].right == 1 && near(bin[8].confidence, 2.7, 1e-12) && bin[3].cells == 2 && bin[9].cells == 0, "0.9 belongs to the bin that ends there");
+  ok(reliability_bin(0) == 0 && reliability_bin(1) == 9 && reliability_bin(0.5) == 4 && reliability_bin(0.500001) == 5, "the bins' ends");
+  ok(calibration(confidence, right, 0, bin) == 0, "no cells: no error");
+  enum { N = 300 };
+  double sure[2 * N];
+  bool good[2 * N];
+  int group[2 * N];
+  for (int i = 0; i < 2 * N; i++) sure[i] = 0.95, good[i] = i / 2 % 3 > 0, group[i] = i / 2;
+  const interval cells = calibration_bounds(sure, good, 2 * N, NULL, 0, 3), pairs = calibration_bounds(sure, good, 2 * N, group, N, 3);
+  const double half = Z95 * sqrt(2.0 / 9 / (2 * N)), ratio = (pairs.high - pairs.low) / (cells.high - cells.low);
+  ok(near(cells.low, 0.95 - 2.0 / 3 - half, 0.004) && near(cells.high, 0.95 - 2.0 / 3 + half, 0.004), "one bin: the interval of a share, %.3f to %.3f", cells.low, cells.high);
+  ok(ratio > 1.3 && ratio < 1.53, "each cell twice: drawn by pairs it is about root 2 wider (%.3f)", ratio);
+}
+
 int main(void)
 {
-  test_table1(), test_absent_class(), test_wilson(), test_two_nets(), test_t(), test_bootstrap(), test_pairs(), test_groups();
+  test_table1(), test_absent_class(), test_wilson(), test_two_nets(), test_t(), test_bootstrap(), test_pairs(), test_groups(), test_calibration();
   return done_testing();
 }

@@ -27,6 +27,7 @@ our %scene = (
     features  => { run => [qw(features --weights in/w.safetensors --data in/d --out out)] },
     classical => { run => [qw(classical --data in/d --folds 2 --out out/seed1)] },
     frozen    => { run => [qw(frozen --weights in/w.safetensors --data in/d --folds 2 --out out/seed1)] },
+    evaluate  => { run => [qw(evaluate --weights in/w.safetensors --data in/other --out out)] },
     summarise => { run => [qw(summarise --experiment x --out out), map { "in/$_" } @runs], before => 'oldsum', anew => qr{/results\.json$} },
     verdict   => { run => [@judge, 'in/sum/results.json'], before => 'oldverdict', anew => qr{/verdict\.tex$} },
 );
@@ -42,7 +43,8 @@ our %damage = (
     'log.csv-midway'         => { copy => { mid => 'out' }, file => 'out/log.csv', readers => { resume => $scene{resume}{run} } },
     'weights.safetensors'    => { copy => { 'w.safetensors' => 'w' }, file => 'w', readers => {
         predict => [qw(predict --weights w --csv in/few)], init => [@train, '--init', 'w', '--out', 'out'],
-        features => [qw(features --weights w --data in/d --out out)], frozen => [qw(frozen --weights w --data in/d --folds 2 --out out/seed1)] } },
+        features => [qw(features --weights w --data in/d --out out)], frozen => [qw(frozen --weights w --data in/d --folds 2 --out out/seed1)],
+        evaluate => [qw(evaluate --weights w --data in/other --out out)] } },
     'cell.tif'     => { copy => { d => 'd' }, file => 'd/neutrophil/neu_00001.tif', readers => \%reads_set },
     'image.tif'    => { copy => { few => 'few' }, file => 'few/neu_00001.tif', unsummed => 1, readers => { predict => [qw(predict --weights in/w.safetensors --csv few)] } },
     'results.json' => { copy => { sum => 'sum' }, file => 'sum/results.json', readers => { verdict => [@judge, 'sum/results.json'] } },
