@@ -130,6 +130,12 @@ evaluate('--data', tmp('far'), $file->('w'), '--out', tmp('el/one/seed1/fold0'))
 ok($code == 0 && $out eq tmp('el/one/seed1/fold0') . ": finished already\n$shown", 'given again it says that it is finished, and the same numbers') or print "# $out$err";
 my $again = values_of('--data', tmp('far'), $file->('w'), '--out', tmp('el/one/seed1/fold0'));
 ok($err =~ /finished already/ && near($again->{calibration_error}{low}, $j->{calibration_error}{low}) && near($again->{macro_f1}{high}, $j->{macro_f1}{high}), 'with --json the object alone is on standard output');
+if (system('gnuplot --version >/dev/null 2>&1')) { skip(1, 'no gnuplot here') }
+else {
+    my $drawn = system('gnuplot', '-c', 'figures/evaluation.gp', tmp('el/one/seed1/fold0'), tmp('picture.svg'));
+    my $svg = read_file(tmp('picture.svg'));
+    ok(!$drawn && $svg =~ m{</svg>\s*$} && $svg =~ /lymphocyte/ && $svg =~ /confidence/, 'gnuplot draws matrix and reliability from them');
+}
 my $kept = read_file(tmp('el/one/seed1/fold0/predictions.csv'));
 write_file(tmp('el/one/seed1/fold0/predictions.csv'), $kept =~ s/0\./1./r);
 evaluate('--data', tmp('far'), $file->('w'), '--out', tmp('el/one/seed1/fold0'));
