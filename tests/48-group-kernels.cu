@@ -167,6 +167,7 @@ int main(int count, char **)
       setenv("EMU_TRUNCATE", i % 2 ? "1" : "0", 1);
       setenv("EMU_ORDER", "1", 1);
       forward((precision)p, s, packed, w, shape[i].why);
+      if (tap_failed && count > 1) return done_testing();
       setenv("EMU_ORDER", "-1", 1);
       gradient((precision)p, s, packed, w, shape[i].why);
     }
