@@ -15,6 +15,9 @@
 #if HAVE_JPEG
 #include <jpeglib.h>
 #endif
+#if HAVE_ZLIB
+#include <zlib.h>
+#endif
 #if HAVE_DNNL
 #include <dnnl.h>
 #endif
@@ -75,6 +78,11 @@ static void look_at_libraries(void)
   find("libraries", "libpng", png_get_libpng_ver(NULL));
 #else
   find("libraries", "libpng", "off: PNG cannot be read or written; make deps, then build again");
+#endif
+#if HAVE_ZLIB
+  find("libraries", "zlib", zlibVersion());
+#else
+  find("libraries", "zlib", "off: compressed .npz cannot be read; make deps, then build again");
 #endif
 #if HAVE_JPEG
   find("libraries", "libjpeg", say("interface %d", JPEG_LIB_VERSION));

@@ -41,10 +41,28 @@ static bool cut_cell(const found_cell *c, const import_options *o, image *pictur
 
 enum { NOTES_MOST = 5 };
 
+static bool cut_and_resize(found_cell *c, const import_options *o, image *picture, image_how *how, char why[256])
+{
+  image window = {0};
+  const bool good = cut_cell(c, o, picture, how, &window, why);
+  c->hint = how->hint;
+  if (!good) return false;
+  c->window = window.h;
+  if (how->note[0]) c->note = copy_text(how->note);
+  sha256 s;
+  sha256_start(&s);
+  sha256_add(&s, (int[2]){ window.h, window.w }, 2 * sizeof(int));
+  sha256_add(&s, window.rgb, (size_t)window.h * (size_t)window.w * 3);
+  sha256_end(&s, c->pixels_sha);
+  c->cell = image_resize(&window, o->size, o->size);
+  image_free(&window);
+  return true;
+}
+
 /* Reads, checks, cuts and resizes one cell; false with the reason. */
 static bool decode_cell(found_cell *c, const import_options *o, char why[256])
 {
-  image picture = {0}, window = {0};
+  image picture = {0};
   image_how how = { .white = o->white, .page = o->page };
   char hex[65];
   size_t n;
@@ -53,19 +71,10 @@ static bool decode_cell(found_cell *c, const import_options *o, char why[256])
   if (good && c->source_sha[0]) sha256_of(bytes, n, hex), good = !strcmp(hex, c->source_sha);
   if (bytes && !good)
     snprintf(why, 256, "sha256 %.12s..., not %.12s... as in the table", hex, c->source_sha);
-  good = good && image_read_as(bytes, n, &how, &picture, why) && cut_cell(c, o, &picture, &how, &window, why);
+  good = good && image_read_as(bytes, n, &how, &picture, why);
   c->hint = how.hint;
-  if (good) {
-    c->window = window.h;
-    if (how.note[0]) c->note = copy_text(how.note);
-    sha256 s;
-    sha256_start(&s);
-    sha256_add(&s, (int[2]){ window.h, window.w }, 2 * sizeof(int));
-    sha256_add(&s, window.rgb, (size_t)window.h * (size_t)window.w * 3);
-    sha256_end(&s, c->pixels_sha);
-    c->cell = image_resize(&window, o->size, o->size);
-  }
-  image_free(&picture), image_free(&window), free(bytes);
+  good = good && cut_and_resize(c, o, &picture, &how, why);
+  image_free(&picture), free(bytes);
   return good;
 }
 
@@ -85,6 +94,42 @@ static void warn_of_notes(const finding *f)
   if (told > NOTES_MOST) warn("import", say("%d more of such images", told - NOTES_MOST), NULL);
 }
 
+static image picture_of(const uint8_t *p, const npz_array *a)
+{
+  image m = image_new((int)a->shape[1], (int)a->shape[2]);
+  const size_t pixels = a->shape[1] * a->shape[2];
+  const bool grey = a->dims == 3 || a->shape[3] == 1;
+  for (size_t i = 0; i < 3 * pixels; i++) m.rgb[i] = p[grey ? i / 3 : i];
+  return m;
+}
+
+static void decode_part(finding *f, const import_options *o, int part, char (*why)[256], progress *bar, int *done)
+{
+  enum { BLOCK = 256 };
+  char reason[256];
+  npz_array *a = f->n && f->cell[0].part >= 0 ? open_images(o->from.folder, part, reason) : NULL;
+  if (!a) return;
+  const size_t n = a->shape[0], bytes = a->count / (n ? n : 1);
+  int *cell_of = NEW(int, n + 1);
+  uint8_t *block = new_bytes(bytes * BLOCK);
+  for (int i = 0; i < f->n; i++) if (f->cell[i].part == part) cell_of[f->cell[i].index] = i + 1;
+  for (size_t at = 0; at < n && !stop_requested; at += BLOCK) {
+    const int here = n - at < BLOCK ? (int)(n - at) : BLOCK;
+    if (!npz_read(a, block, bytes * (size_t)here, reason))
+      die(EXIT_DATA, o->from.folder, say("%s_images: %s", split_names[part], reason), "whole arrays", "is the download complete?");
+    #pragma omp parallel for schedule(dynamic, 8)
+    for (int k = 0; k < here; k++) {
+      const int i = cell_of[at + (size_t)k] - 1;
+      if (i < 0) continue;
+      image picture = picture_of(block + bytes * (size_t)k, a);
+      f->cell[i].left_out = !cut_and_resize(&f->cell[i], o, &picture, &(image_how){0}, why[i]);
+      image_free(&picture);
+    }
+    progress_show(bar, *done += here, say("%s, %d of %zu", split_names[part], (int)at + here, n));
+  }
+  free(cell_of), free(block), npz_close(a);
+}
+
 static void decode_cells(finding *f, const import_options *o)
 {
   char (*why)[256] = new_bytes(sizeof *why * (size_t)f->n);
@@ -93,7 +138,7 @@ static void decode_cells(finding *f, const import_options *o)
   progress_start(&bar, "import", f->n);
   #pragma omp parallel for schedule(dynamic, 8)
   for (int i = 0; i < f->n; i++) {
-    if (stop_requested) continue;
+    if (stop_requested || f->cell[i].part >= 0) continue;
     f->cell[i].left_out = !decode_cell(&f->cell[i], o, why[i]);
     #pragma omp critical
     {
@@ -101,6 +146,7 @@ static void decode_cells(finding *f, const import_options *o)
       progress_show(&bar, done, say("%d of %d cells", done, f->n));
     }
   }
+  for (int part = 0; part < 3; part++) decode_part(f, o, part, why, &bar, &done);
   progress_end(&bar);
   stop_if_asked();
   warn_of_notes(f);
@@ -506,6 +552,7 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
   int n;
   options_read(argc, argv, table, "import [flags] SOURCE OUT", what,
                "  wbcsnet import --layout pbc PBC_dataset_normal_DIB build/data/pbc\n"
+               "  wbcsnet import --keep-conflicts drop bloodmnist.npz build/data/blood\n"
                "  wbcsnet import --layout lisc 'LISC Database' build/data/lisc\n"
                "  wbcsnet import --csv cells.csv --crop 100 . build/data/mine\n", word, &n, 2);
   free(names), free(guessed), free(what);
@@ -515,7 +562,7 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
   /* check the import's flags and fill in defaults */
   o->from.folder = word[0], *out = copy_text(word[1]);
   for (size_t k = strlen(*out); k > 1 && (*out)[k-1] == '/'; k--) (*out)[k-1] = 0;
-  if (!is_folder(o->from.folder))
+  if (!is_folder(o->from.folder) && !is_zip(o->from.folder))
     die(EXIT_DATA, o->from.folder, file_exists(o->from.folder) ? "not a folder" : "no such folder",
         "a folder of images", NULL);
   if (!o->from.csv && !file_exists(say("%s/labels.csv", o->from.folder)) && is_within(*out, o->from.folder))

@@ -17,7 +17,7 @@ static found_cell *add_found(finding *f, const char *path, const char *name, int
   if (f->n == f->room)
     f->cell = grow(f->cell, sizeof *f->cell * (size_t)(f->room = f->room ? 2 * f->room : 256));
   f->cell[f->n] = (found_cell){ .path = copy_text(path), .name = copy_text(name),
-                                .group = copy_text(group), .split = "", .label = label, .y = -1, .x = -1 };
+                                .group = copy_text(group), .split = "", .part = -1, .label = label, .y = -1, .x = -1 };
   return &f->cell[f->n++];
 }
 
@@ -390,6 +390,61 @@ static void find_in_csv(const cell_source *from, finding *f, const char *path, c
   csv_free(t);
 }
 
+/* find cells: arrays */
+static const char *const blood_words[] = { "basophil", "eosinophil", "erythroblast", "ig", "lymphocyte", "monocyte", "neutrophil", "platelet" };
+
+npz_array *open_images(const char *path, int part, char why[256])
+{
+  npz_array *a = npz_open(path, say("%s_images", split_names[part]), why);
+  if (a && (a->bytes != 1 || a->kind != 'u' || (a->dims != 3 && (a->dims != 4 || (a->shape[3] != 1 && a->shape[3] != 3)))
+            || !a->shape[1] || !a->shape[2] || a->shape[1] > IMAGE_MAX_PIXELS / a->shape[2])) {
+    snprintf(why, 256, "%s_images of another kind; bytes (N, H, W, 3) or (N, H, W) are read", split_names[part]);
+    npz_close(a);
+    return NULL;
+  }
+  return a;
+}
+
+static int64_t *read_numbers(const char *path, int part, size_t n)
+{
+  char why[256];
+  npz_array *a = npz_open(path, say("%s_labels", split_names[part]), why);
+  const size_t labels = a ? a->count : 0;
+  int64_t *number = NEW(int64_t, n + 1);
+  if (a && labels == n && npz_numbers(a, number, why)) { npz_close(a); return number; }
+  die(EXIT_DATA, path, a && labels != n ? say("%zu labels for %zu images of %s", labels, n, split_names[part]) : *why ? why
+      : say("no %s_labels", split_names[part]), "a label for each image", NULL);
+}
+
+static void find_in_arrays(const cell_source *from, finding *f, const char *labels)
+{
+  const char *slash = strrchr(from->folder, '/'), *base = slash ? slash + 1 : from->folder;
+  const bool blood = !strncasecmp(base, "bloodmnist", 10);
+  int parts = 0;
+  (void)labels;
+  for (int part = 0; part < 3; part++) {
+    char why[256];
+    npz_array *images = open_images(from->folder, part, why);
+    if (!images && *why) die(EXIT_DATA, from->folder, why, "arrays as MedMNIST has them", "is the download complete?");
+    if (!images) continue;
+    const size_t n = images->shape[0];
+    int64_t *number = read_numbers(from->folder, part, n);
+    npz_close(images), parts++;
+    for (size_t i = 0; i < n; i++) {
+      const bool named = blood && number[i] >= 0 && number[i] < 8;
+      const char *where = say("%s:%s_labels[%zu]", from->folder, split_names[part], i);
+      const int c = need_class(from, f, named ? blood_words[number[i]] : say("%lld", (long long)number[i]), where);
+      if (c < 0) continue;
+      found_cell *cell = add_found(f, say("%s:%s_images[%zu]", from->folder, split_names[part], i), say("%s_%05zu", split_names[part], i), c, "");
+      cell->split = split_names[part], cell->part = part, cell->index = (int)i;
+    }
+    free(number);
+  }
+  if (!parts)
+    die(EXIT_DATA, from->folder, "an archive without train_images, val_images or test_images", "a file of MedMNIST",
+        "an archive of pictures: unpack it first");
+}
+
 /* find cells: LISC */
 /* pixels; specks of the brush are smaller, the smallest lymphocyte is larger */
 enum { MASK_LEAST_AREA = 400 };
@@ -590,6 +645,7 @@ static bool like_csv(const char *source, const char *labels)
   return is;
 }
 static bool like_lisc(const char *source, const char *labels) { (void)labels; return there(lisc_folder(source, "Main Dataset")); }
+static bool like_arrays(const char *source, const char *labels) { (void)labels; return is_zip(source); }
 static bool like_folders(const char *source, const char *labels) { (void)source, (void)labels; return true; }
 
 static void find_chula(const cell_source *from, finding *f, const char *labels)
@@ -609,6 +665,8 @@ static void find_lisc(const cell_source *from, finding *f, const char *labels) {
 static void find_folders(const cell_source *from, finding *f, const char *labels) { (void)labels, find_in_folders(from, f); }
 
 const layout layouts[] = {
+  { "npz", 70, 0, 0, "ig,erythroblast,platelet", "MedMNIST: arrays and a split",
+    "a file of MedMNIST, such as bloodmnist.npz; its split is kept", like_arrays, find_in_arrays },
   { "chula", 150, 200, 0, "", "Chula: crops with split_group, or photographs with boxes",
     "labels.csv with split_group, or WBC_Samples/*/{images,labels} with boxes", like_chula, find_chula },
   { "pbc", 70, 210, 0, "ig,erythroblast,platelet", "PBC: 360x363 JPEG, the cell in the centre",

@@ -2,6 +2,7 @@
 #ifndef LAYOUTS_H
 #define LAYOUTS_H
 #include "image.h"
+#include "npz.h"
 
 /* Where to look and for what; layout, csv, skip, classes and map are flags of import, NULL where not given. */
 typedef struct { char *word; int label; bool used; } mapped_word;
@@ -17,6 +18,7 @@ typedef struct {
   char *path, *name, *group; /* file; name in the new set, unique in its class; "" when unknown */
   char source_sha[65]; /* "" when the source's CSV has none */
   const char *split; /* of split_names, or "" */
+  int part, index; /* in an archive of arrays: picture `index` of split_names[part]; else part is -1 */
   int label, y, x; /* y, x: centre of the window, -1: centre of the image */
   /* Filled in later, by import: */
   char pixels_sha[65]; /* of the cut pixels */
@@ -49,7 +51,7 @@ typedef struct {
 
 extern const layout layouts[];                       /* in the order in which they are guessed; the last has no name */
 
-char *layout_names(void);                            /* "chula, pbc, csv, lisc or folders"; free() it */
+char *layout_names(void);                            /* "npz, chula, pbc, csv, lisc or folders"; free() it */
 
 /* The layout that is asked for, or the first that the source looks like; dies with EXIT_USAGE on an unknown name. */
 const layout *choose_layout(const cell_source *);
@@ -60,6 +62,8 @@ void read_map(cell_source *from);
 /* Adds all cells of the source; dies with EXIT_DATA where there is none, or with what is wrong. */
 void find_cells(const cell_source *, const layout *, finding *);
 
+/* The pictures (N, H, W) or (N, H, W, 1 or 3) of split_names[part] in an archive; NULL with the reason, or "" when there are none. */
+npz_array *open_images(const char *path, int part, char why[256]);
 bool is_folder(const char *path);
 char *cell_name(const char *below);                  /* the new set's name of a cell whose path in its class is `below`; free() it */
 #endif

@@ -19,7 +19,7 @@ REHEARSAL ?=
 LEAN := build/lean$(if $(REHEARSAL),-emulated)
 # libc, libm and libgomp: cells are TIFF as the program itself writes them
 LEAN_MAKE = $(MAKE) --no-print-directory B=$(LEAN) WBCSNET=$(LEAN)/wbcsnet ARCHS='$(KIT_ARCHS)' LIBS='-lm -ldl' RPATH= \
-  FEATURES='-DHAVE_TIFF=0 -DHAVE_PNG=0 -DHAVE_JPEG=0 -DHAVE_DNNL=0 -DHAVE_LAPACK=0 -DHAVE_OPENBLAS=0'
+  FEATURES='-DHAVE_TIFF=0 -DHAVE_PNG=0 -DHAVE_JPEG=0 -DHAVE_ZLIB=0 -DHAVE_DNNL=0 -DHAVE_LAPACK=0 -DHAVE_OPENBLAS=0'
 LEAN_TESTS := $(patsubst %,$(LEAN)/tests/%.t,31-operators 33-steps 48-cuda-engine)
 CU_TESTS := $(patsubst tests/%.cu,%,$(wildcard tests/*.cu))
 LEAN_KERNEL_TESTS := $(if $(REHEARSAL),$(CU_TESTS:%=$(LEAN)/tests/%.t),$(CU_TESTS:%=$(LEAN)/gpu/%))
