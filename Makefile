@@ -70,7 +70,7 @@ say = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $(1) $(2);)
 
 # ---- how products are made ----
 # `$(begin) COMMAND -o $(new)/$(@F) $(keep)`: in a fresh folder, and moved to their place when all is done (tools/product), the target last.
-PID := $(shell echo $$PPID)
+PID := $(shell tools/product id $$PPID)
 new = $@.new.$(PID)
 begin = tools/product begin $@ $(PID) &&
 keep = && tools/product keep $@ $(PID) $(or_tidy)

@@ -24,7 +24,7 @@ set label 100 '\textcolor{gray}{\scriptsize '.stamp.'}' at screen 1,screen 0 rig
 published(id) = real(system("awk -F, -v id='".id."' '$1 == id { print $4 }' experiments/published.csv"))
 # The labels of an arms.dat (experiments/arms), or of a "< command" that prints such lines, as tics at their places, for set ytics.
 from(file) = file[1:2] eq '< ' ? file[3:*] : 'cat '.file
-labels(file) = system(from(file)." | awk -v q=\\' '!/^#/ { l = $0; sub(/^[^\"]*\"/, \"\", l); sub(/\"[^\"]*$/, \"\", l); printf \"%s%s%s%s %d\", (n++ ? \",\" : \"\"), q, l, q, $1 }'")
+labels(file) = system(from(file)." | awk -v q=\\' '!/^#/ { l = $0; sub(/^[^\"]*\"/, \"\", l); sub(/\"[^\"]*$/, \"\", l); gsub(/%/, \"%%\", l); printf \"%s%s%s%s %d\", (n++ ? \",\" : \"\"), q, l, q, $1 }'")
 # One point, to plot numbers that come from no file.
 $one << END
 1

@@ -18,18 +18,19 @@ data    1
 folds   5
 cost    yes
 arm one  net wbcsnet recipe faithful
-arm two  net wbcsnet recipe faithful with l2=0
+  arm two  net wbcsnet recipe faithful with l2=0
 label one  with L2
+  label two  50% a_b & c^d
 END
 make -s help >"$tmp/out"; grep -q '^  mine  *Mine & yours (experiments/mine.conf)$' "$tmp/out"; ok $? 'make names it'
 quiet mine; ok $? 'make mine ends well'
 [ "$(grep -c '^  TRAIN  mine/' "$tmp/out")" = 4 ]; ok $? 'with two folds of two arms, as smoke has it'
-grep -q '^with L2  *[0-9]' "$tmp/out" && grep -q '^two  *[0-9]' "$tmp/out"; ok $? 'its table'
+grep -q '^with L2  *[0-9]' "$tmp/out" && grep -q '^50% a_b & c^d  *[0-9]' "$tmp/out"; ok $? 'its table'
 grep -q 'gp mark' build/figures/smoke/synthetic/mine.tex && grep -q 'MFLOP' build/figures/smoke/synthetic/mine.tex; ok $? 'and its figure, beside the cost that it asks for'
 if command -v pdflatex >/dev/null && command -v pdftotext >/dev/null; then
     quiet paper ONLY=mine; ok $? 'a report of it alone'
     pdftotext -layout paper/paper.pdf - 2>/dev/null >"$tmp/out"; grep -q 'Other experiments' "$tmp/out" && grep -q 'Mine & yours' "$tmp/out"; ok $? 'has it at its end, with its title'
-    grep -q '^ *with L2  *[0-9.]*  *[0-9]' "$tmp/out" && grep -q '^ *two  *[0-9.]*  *[0-9]' "$tmp/out"; ok $? 'and its numbers'
+    grep -q '^ *with L2  *[0-9.]*  *[0-9]' "$tmp/out" && grep -q '^ *50% a_b & c.*d  *[0-9.]*  *[0-9]' "$tmp/out"; ok $? 'and its numbers, also of an arm that is indented and whose label has characters of TeX'
 fi
 mv experiments/mine.conf experiments/clean.conf
 quiet clean; [ $? != 0 ] && grep -q 'experiments/clean.conf: found the name clean' "$tmp/out"; ok $? 'a name that make uses for something else is refused'
@@ -49,5 +50,13 @@ title x\ndata 1\nfolds 5\narm a nett wbcsnet recipe faithful\n|mine.conf:4: foun
 title x\ndata 1\nfolds 5\narm a net wbcsnet9 recipe faithful\n|mine.conf:4: found the net 'wbcsnet9', expected a file
 title x\ndata 1\nfolds 5\narm a_b net wbcsnet recipe faithful\n|mine.conf:4: found the arm's name 'a_b'
 title x\ndata 1\nfolds 5\narm a net wbcsnet recipe faithful\narm a net wbcsnet recipe modern\n|mine.conf:5: found a second arm a
+title x\ndata 1\nfolds 5\nseeds zero\narm a net wbcsnet recipe faithful\n|mine.conf:4: found seeds zero, expected a whole number of at least 1
+title x\ndata 1\nfolds 5\nseeds 0\narm a net wbcsnet recipe faithful\n|mine.conf:4: found seeds 0, expected a whole number of at least 1
+title x\ndata 1\nfolds 0\narm a net wbcsnet recipe faithful\n|mine.conf: found folds 0, expected folds 2 or more
+title x\ndata 1\ndata 2\nfolds 5\narm a net wbcsnet recipe faithful\n|mine.conf:3: found a second data, expected each key once
+title x\ndata 1\nfolds 5\narm a net wbcsnet recipe faithful times 0.5\n|mine.conf:4: found times 0.5, expected a whole number
+title x\ndata 1\nfolds 5\narm a net wbcsnet recipe faithful ungrouped 0\n|mine.conf:4: found ungrouped 0, expected ungrouped 1
+title x\ndata 1\nfolds 5\narm a net wbcsnet recipe faithful\nlabel b B\n|mine.conf:5: found label b, expected one of the arms a
+title x\ndata 1\nfolds 5\narm a net wbcsnet recipe faithful\narm b net wbcsnet2 recipe faithful\nagainst b a\n|mine.conf:6: found against b a, expected against a b
 END
 echo "1..$n"
