@@ -1,9 +1,9 @@
 #include "dataset.h"
 #include "fit.h"
 #include "folds.h"
-#include "lda.h"
-#include "measure.h"
+#include "model.h"
 #include "options.h"
+#include "pipeline.h"
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -16,6 +16,7 @@ typedef struct {
   measures *cell;                                    /* (N) */
   double *x, seconds;                                /* x (N, features); seconds it took to measure all */
   int features, steps, folds, subset, threads;
+  bool save;                                         /* leave weights */
   double ridge;
   uint64_t seed;
 } study;
@@ -68,16 +69,6 @@ static void write_measures(const study *s, const char *path)
 enum { STEPS_TWO, STEPS_STRICT, STEPS_ONE, STEPS };
 static const char *const step_name[STEPS + 1] = { "two", "strict", "one", NULL };
 
-typedef struct { lda *first, *second[2]; } pipeline; /* first: NULL with STEPS_ONE; second[segmented] */
-
-/* Which branch a cell goes down: 1 segmented, 0 not. */
-static int branch_of(const pipeline *p, const double *x)
-{
-  double q[2] = { 1, 0 };
-  if (p->first) lda_posterior(p->first, x, q);
-  return q[1] > q[0];
-}
-
 static bool segmented_class(const char *name)
 {
   return !strcmp(name, class_names[0]) || !strcmp(name, class_names[1]) || !strcmp(name, class_names[2]);
@@ -103,7 +94,7 @@ static lda *fit_branch(const study *s, const pipeline *p, int branch, const int 
   for (int i = 0; i < n; i++) {
     int r = row[i];
     bool goes = s->steps == STEPS_STRICT ? segmented_class(s->ds->class_name[s->ds->label[r]]) == branch
-      : branch_of(p, features_of(s, r)) == branch;
+      : pipeline_branch(p, features_of(s, r)) == branch;
     label[r] = goes ? s->ds->label[r] : -1, cells += goes;
   }
   lda *l = cells < 4 * s->ds->classes ? NULL
@@ -114,7 +105,7 @@ static lda *fit_branch(const study *s, const pipeline *p, int branch, const int 
 
 static pipeline fit_pipeline(const study *s, const int *row, int n)
 {
-  pipeline p = {0};
+  pipeline p = { .size = s->ds->h, .shapes = s->cell[0].shapes, .features = s->features, .classes = s->ds->classes };
   if (s->steps != STEPS_ONE) {
     p.first = fit_first(s, row, n);
     for (int b = 0; b < 2; b++) p.second[b] = fit_branch(s, &p, b, row, n);
@@ -125,35 +116,33 @@ static pipeline fit_pipeline(const study *s, const int *row, int n)
   return p;
 }
 
-static void free_pipeline(pipeline *p)
-{
-  if (p->first) lda_free(p->first);
-  lda_free(p->second[0]), lda_free(p->second[1]);
-}
-
-static void recognise(const study *s, const pipeline *p, int cell, double *prob)
-{
-  const double *x = features_of(s, cell);
-  lda_posterior(p->second[branch_of(p, x)], x, prob);
-}
-
 /* classical: a fold */
 static void name_pipeline(const study *s, fit *t, char sha[65])
 {
   static const char *const title[STEPS] = {
     "Classical, two steps", "Classical, two strict steps", "Classical, one step" };
-  sha256 h;
-  sha256_start(&h);
-  for (int f = 0; f < s->features; f++) sha256_add(&h, s->cell[0].name[f], strlen(s->cell[0].name[f]) + 1);
-  sha256_end(&h, sha);
+  pipeline_names(&s->cell[0], sha);
   t->name = "classical", t->title = title[s->steps], t->sha256 = sha, t->recipe = "lda", t->device = "cpu";
-  double shape = s->steps == STEPS_ONE ? 0 : 2 * (s->cell[0].shapes + 1.0);
-  t->params = shape + (s->steps == STEPS_ONE ? 1 : 2) * s->ds->classes * (s->features + 1.0);
+  double of_first = s->steps == STEPS_ONE ? 0 : 2 * (s->cell[0].shapes + 1.0);
+  t->params = of_first + (s->steps == STEPS_ONE ? 1 : 2) * s->ds->classes * (s->features + 1.0);
 }
 
 static void recognise_all(const study *s, const pipeline *p, const int *row, int n, double *prob)
 {
-  for (int i = 0; i < n; i++) recognise(s, p, row[i], prob + (size_t)i * (size_t)s->ds->classes);
+  for (int i = 0; i < n; i++) pipeline_posterior(p, features_of(s, row[i]), prob + (size_t)i * (size_t)s->ds->classes);
+}
+
+static void save_pipeline(const study *s, const fit *t, const pipeline *p, const run_folder *r, char sha[65])
+{
+  char *path = join("%s/weights.safetensors", r->out);
+  safetensors *f = st_new();
+  run_claim(r);
+  st_put(f, "config", r->config), st_put(f, "data_sha256", s->ds->sha256);
+  st_put(f, "net_name", t->name), st_put(f, "net_title", t->title), st_put(f, "net_sha256", t->sha256), st_put(f, "set", t->set);
+  model_store_classes(f, s->ds->class_name, s->ds->classes);
+  pipeline_store(f, p);
+  st_write(f, path, sha);
+  st_free(f), free(path);
 }
 
 /* Fit on all folds but one, and recognise that one. */
@@ -170,8 +159,10 @@ static void compute_fold(study *s, fit *t, int among, const run_folder *r)
   recognise_all(s, &p, row, n, prob);
   t->loss = &loss, t->accuracy = &accuracy;
   t->seconds = s->seconds / among + seconds() - start, t->rate = ds->n / fmax(s->seconds, 1e-9);
+  char sha[65];
+  if (s->save) save_pipeline(s, t, &p, r, sha), t->weights_sha256 = sha;
   fit_write(r, t, prob);
-  free_pipeline(&p), free(prob), free(row);
+  pipeline_clear(&p), free(prob), free(row);
 }
 
 enum { PIPELINE = 1 };                               /* the number of its arithmetic, see run_identity */
@@ -184,6 +175,8 @@ static void run_fold(study *s, const int *fold_of, int fold, int among, const ch
   run_folder r;
   name_pipeline(s, &t, sha);
   if (fit_open(&r, folder, &t, s->pool) == RUN_OPEN) compute_fold(s, &t, among, &r);
+  else if (s->save && !file_exists(say("%s/weights.safetensors", folder)))
+    warn(folder, "finished already, and without weights", "remove its run.json to fit it again");
   run_close(&r);
   free(set), free(with);
 }
@@ -319,6 +312,7 @@ int cmd_classical(int argc, char **argv)
       "segmented or not first, then all classes or its own; or one step (two)" },
     { "ridge", OPTION_REAL, &s.ridge, "SHARE", "added to each variance, as a share of it (0.01)" },
     { "threads", OPTION_INT, &s.threads, "T", "threads (0: one a core); no result depends on it" },
+    { "save", OPTION_FLAG, &s.save, NULL, "leave weights.safetensors in the run folder, which evaluate can ask" },
     { "pictures", OPTION_TEXT, &pictures, "FILE.png", "a mosaic of cells, with their outlines and cuts" },
     { "per-class", OPTION_INT, &columns, "CELLS", "cells of each class in the mosaic (8)" },
     { "measures", OPTION_TEXT, &table_path, "FILE.csv", "every measurement of every cell" },

@@ -1,6 +1,7 @@
 #include "folds.h"
 #include "model.h"
 #include "options.h"
+#include "pipeline.h"
 #include "scores.h"
 #include <math.h>
 #include <omp.h>
@@ -9,10 +10,20 @@
 #include <strings.h>
 
 /* evaluate: what is asked */
+/* What is asked: a trained net, or (m NULL) the pipeline before nets, fitted. */
+typedef struct {
+  model *m;
+  pipeline p;
+  safetensors *file;                                 /* its notes */
+  char **class_name, sha256[65];                     /* (classes), NULL-ended; of the file */
+  int classes;
+  const char *name, *title, *set, *sort;             /* sort: SHA-256 of the net's text, or of what the pipeline measures */
+} witness;
+
 typedef struct {
   const char *data, *out, *device;
   word_list weights;
-  model **m;                                         /* (nets), by their files' SHA-256 */
+  witness **w;                                       /* (nets), by their files' SHA-256 */
   int nets, threads, n, ignored, *row;               /* row (n): the cells that are asked about; ignored: the others */
   dataset *ds, seen;                                 /* the set; the same cells with the classes that the nets know */
   const engine_kind *kind;
@@ -25,29 +36,59 @@ typedef struct {
 typedef struct { double value; interval bounds; } estimate;
 
 /* evaluate: read the nets */
+static witness *witness_load(const char *path)
+{
+  witness *w = NEW(witness, 1);
+  w->file = st_read(path);
+  if (pipeline_stored(w->file)) {
+    pipeline_fetch(w->file, &w->p);
+    w->class_name = model_fetch_classes(w->file, &w->classes);
+    if (w->classes != w->p.classes)
+      die(EXIT_DATA, path, say("%d class names for %d classes", w->classes, w->p.classes), "a name for each", "the file is damaged");
+    w->name = st_need(w->file, "net_name"), w->title = st_need(w->file, "net_title"), w->sort = st_need(w->file, "net_sha256");
+  } else {
+    w->m = model_of(w->file);
+    w->class_name = w->m->class_name, w->classes = w->m->net->classes;
+    w->name = w->m->net->name, w->title = w->m->net->title, w->sort = w->m->net->sha256;
+  }
+  w->set = st_note(w->file, "set");
+  sha256_of_file(path, w->sha256);
+  return w;
+}
+
+static void witness_free(witness *w)
+{
+  if (w->m) model_free(w->m);
+  else {
+    for (int k = 0; k < w->classes; k++) free(w->class_name[k]);
+    free(w->class_name), pipeline_clear(&w->p), st_free(w->file);
+  }
+  free(w);
+}
+
 static int by_hash(const void *a, const void *b)
 {
-  return strcmp((*(model *const *)a)->sha256, (*(model *const *)b)->sha256);
+  return strcmp((*(witness *const *)a)->sha256, (*(witness *const *)b)->sha256);
 }
 
 static void read_nets(evaluation *e)
 {
-  e->nets = e->weights.n, e->m = NEW(model *, e->nets);
+  e->nets = e->weights.n, e->w = NEW(witness *, e->nets);
   for (int i = 0; i < e->nets; i++) {
-    e->m[i] = model_load(e->weights.word[i]);
+    e->w[i] = witness_load(e->weights.word[i]);
     for (int k = 0; k < i; k++) {
-      if (!strcmp(e->m[i]->sha256, e->m[k]->sha256))
+      if (!strcmp(e->w[i]->sha256, e->w[k]->sha256))
         die(EXIT_USAGE, e->weights.word[i], say("the weights of %s again", e->weights.word[k]), "each net of an ensemble once", NULL);
-      if (strcmp(e->m[i]->net->sha256, e->m[k]->net->sha256))
+      if (strcmp(e->w[i]->sort, e->w[k]->sort) || e->w[i]->p.size != e->w[k]->p.size)
         die(EXIT_DATA, e->weights.word[i], say("another net than in %s", e->weights.word[k]), "the folds of one net", "evaluate each net alone");
     }
   }
-  qsort(e->m, (size_t)e->nets, sizeof *e->m, by_hash);
+  qsort(e->w, (size_t)e->nets, sizeof *e->w, by_hash);
 }
 
-static const char *learned_from(const model *m)
+static const char *learned_from(const witness *w)
 {
-  const char *data = st_note(m->file, "data_sha256");
+  const char *data = st_note(w->file, "data_sha256");
   return data ? data : "unknown";
 }
 
@@ -56,7 +97,7 @@ static char *teachers(const evaluation *e)
 {
   char *all = copy_text("");
   for (int i = 0; i < e->nets; i++) {
-    const char *one = say("%.12s", learned_from(e->m[i]));
+    const char *one = say("%.12s", learned_from(e->w[i]));
     if (strstr(all, one)) continue;
     char *more = join("%s%s%s", all, *all ? "+" : "", one);
     free(all), all = more;
@@ -67,7 +108,7 @@ static char *teachers(const evaluation *e)
 static void warn_of_memory(const evaluation *e)
 {
   int same = 0;
-  for (int i = 0; i < e->nets; i++) same += !strcmp(learned_from(e->m[i]), e->ds->sha256);
+  for (int i = 0; i < e->nets; i++) same += !strcmp(learned_from(e->w[i]), e->ds->sha256);
   if (same)
     warn(e->data, same == 1 && e->nets == 1 ? "the net learned from this very set" : say("%d of the nets learned from this very set", same),
          "what is right there may be remembered, not recognised");
@@ -78,7 +119,7 @@ static uint64_t seed_of_training(const evaluation *e)
 {
   uint64_t seed = 0;
   for (int i = 0; i < e->nets; i++) {
-    const char *text = st_note(e->m[i]->file, "config");
+    const char *text = st_note(e->w[i]->file, "config");
     json *config = text ? json_parse(text, "config") : NULL;
     const uint64_t own = json_seed(config, "seed");
     json_free(config);
@@ -95,21 +136,21 @@ static int class_named(const char *name, const char *const *list, int n)
   return -1;
 }
 
-static int known_to(const model *m, const char *name)
+static int known_to(const witness *w, const char *name)
 {
-  return class_named(name, (const char *const *)m->class_name, m->net->classes);
+  return class_named(name, (const char *const *)w->class_name, w->classes);
 }
 
 /* The nets must agree on the classes; one may have them in another order. */
 static void same_classes(const evaluation *e)
 {
-  const int n = e->m[0]->net->classes;
-  if (n > CLASSES_MOST) die(EXIT_DATA, e->m[0]->file->path, say("%d classes", n), say("at most %d", CLASSES_MOST), NULL);
+  const int n = e->w[0]->classes;
+  if (n > CLASSES_MOST) die(EXIT_DATA, e->w[0]->file->path, say("%d classes", n), say("at most %d", CLASSES_MOST), NULL);
   for (int i = 1; i < e->nets; i++)
     for (int k = 0; k < n; k++)
-      if (e->m[i]->net->classes != n || known_to(e->m[i], e->m[0]->class_name[k]) < 0)
-        die(EXIT_DATA, e->m[i]->file->path, say("%d classes, not the same", e->m[i]->net->classes),
-            say("the %d of %s", n, e->m[0]->file->path),
+      if (e->w[i]->classes != n || known_to(e->w[i], e->w[0]->class_name[k]) < 0)
+        die(EXIT_DATA, e->w[i]->file->path, say("%d classes, not the same", e->w[i]->classes),
+            say("the %d of %s", n, e->w[0]->file->path),
             "evaluate each net alone");
 }
 
@@ -122,7 +163,7 @@ static char *unknown_classes(const evaluation *e, int *cells)
   for (int i = 0; i < ds->n; i++) count[ds->label[i]]++;
   *cells = 0;
   for (int k = 0; k < ds->classes; k++) {
-    if (!count[k] || known_to(e->m[0], ds->class_name[k]) >= 0) continue;
+    if (!count[k] || known_to(e->w[0], ds->class_name[k]) >= 0) continue;
     char *more = join("%s%s%s (%d)", all, *all ? ", " : "", ds->class_name[k], count[k]);
     free(all), all = more, *cells += count[k];
   }
@@ -134,8 +175,8 @@ static char *unknown_classes(const evaluation *e, int *cells)
 static void refuse_unknown(evaluation *e)
 {
   char *all = unknown_classes(e, &e->ignored), *known = copy_text("");
-  for (int k = 0; k < e->m[0]->net->classes; k++) {
-    char *more = join("%s%s%s", known, k ? ", " : "", e->m[0]->class_name[k]);
+  for (int k = 0; k < e->w[0]->classes; k++) {
+    char *more = join("%s%s%s", known, k ? ", " : "", e->w[0]->class_name[k]);
     free(known), known = more;
   }
   if (e->ignored == e->ds->n)
@@ -149,12 +190,12 @@ static void refuse_unknown(evaluation *e)
 static void match_classes(evaluation *e)
 {
   const dataset *ds = e->ds;
-  const model *m = e->m[0];
+  const witness *m = e->w[0];
   e->seen = *ds;
-  e->seen.classes = 0, e->seen.class_name = NEW(const char *, m->net->classes), e->seen.label = NEW(int, ds->n), e->row = NEW(int, ds->n);
+  e->seen.classes = 0, e->seen.class_name = NEW(const char *, m->classes), e->seen.label = NEW(int, ds->n), e->row = NEW(int, ds->n);
   for (int k = 0; k < ds->classes; k++)
     if (known_to(m, ds->class_name[k]) >= 0) e->seen.class_name[e->seen.classes++] = ds->class_name[k];
-  for (int k = 0; k < m->net->classes; k++)
+  for (int k = 0; k < m->classes; k++)
     if (class_named(m->class_name[k], e->seen.class_name, e->seen.classes) < 0) e->seen.class_name[e->seen.classes++] = m->class_name[k];
   for (int i = 0; i < ds->n; i++) {
     e->seen.label[i] = class_named(ds->class_name[ds->label[i]], e->seen.class_name, e->seen.classes);
@@ -163,8 +204,9 @@ static void match_classes(evaluation *e)
 }
 
 /* evaluate: ask the nets */
-static void ask(const evaluation *e, const model *m, double *sum)
+static void ask_net(const evaluation *e, const witness *w, double *sum)
 {
+  const model *m = w->m;
   enum { AT_ONCE = 32 };
   const int k = e->seen.classes;
   plan *p = plan_make(m->net, AT_ONCE);
@@ -177,18 +219,54 @@ static void ask(const evaluation *e, const model *m, double *sum)
     const batch b = { .n = e->n - i < AT_ONCE ? e->n - i : AT_ONCE, .row = e->row + i };
     e->kind->infer(g, &b, prob);
     for (int c = 0; c < k; c++) {
-      const int at = known_to(m, e->seen.class_name[c]);
+      const int at = known_to(w, e->seen.class_name[c]);
       for (int j = 0; j < b.n; j++) sum[(size_t)(i + j) * (size_t)k + (size_t)c] += prob[j * k + at];
     }
   }
   e->kind->close(g), plan_free(p), free(label), free(prob);
 }
 
+/* The measurements of one of the cells that are asked about. */
+static measures measure_one(const evaluation *e, int i)
+{
+  const dataset *ds = e->ds;
+  segmentation *g = segment_cell(ds->pixels + (size_t)e->row[i] * (size_t)ds->h * (size_t)ds->w * 3, ds->h, ds->w);
+  const measures m = measure_cell(g, NULL, NULL);
+  segmentation_free(g);
+  return m;
+}
+
+/* Dies where this program measures otherwise than the one that fitted. */
+static void same_measures(const evaluation *e, const witness *w)
+{
+  char sha[65];
+  const measures m = measure_one(e, 0);
+  pipeline_names(&m, sha);
+  if (m.n != w->p.features || m.shapes != w->p.shapes || strcmp(sha, w->sort))
+    die(EXIT_DATA, w->file->path, "other measurements than this program takes", "a pipeline that this version fitted",
+        "fit it again: wbcsnet classical --save");
+}
+
+static void ask_pipeline(const evaluation *e, const witness *w, double *sum)
+{
+  const int k = e->seen.classes;
+  int at[CLASSES_MOST];
+  for (int c = 0; c < k; c++) at[c] = known_to(w, e->seen.class_name[c]);
+  same_measures(e, w);
+  #pragma omp parallel for schedule(dynamic, 8)
+  for (int i = 0; i < e->n; i++) {
+    const measures m = measure_one(e, i);
+    double p[CLASSES_MOST];
+    pipeline_posterior(&w->p, m.value, p);
+    for (int c = 0; c < k; c++) sum[(size_t)i * (size_t)k + (size_t)c] += p[at[c]];
+  }
+}
+
 static void ask_all(evaluation *e)
 {
   const size_t n = (size_t)e->n * (size_t)e->seen.classes;
   double *sum = NEW(double, n);
-  for (int i = 0; i < e->nets; i++) ask(e, e->m[i], sum);
+  for (int i = 0; i < e->nets; i++) (e->w[i]->m ? ask_net : ask_pipeline)(e, e->w[i], sum);
   for (size_t i = 0; i < n; i++) e->prob[i] = (float)(sum[i] / e->nets);
   free(sum);
 }
@@ -302,7 +380,7 @@ static void print_reliability(const report *r)
 static void print_head(const evaluation *e, const report *r)
 {
   printf("%s (%s): %d cells%s, asked of %s%s\n", e->ds->name, e->ds->kind, e->n, r->p.group ? say(" in %d groups", r->p.groups) : "",
-         e->m[0]->net->title, e->nets > 1 ? say(", the mean of %d nets", e->nets) : "");
+         e->w[0]->title, e->nets > 1 ? say(", the mean of %d nets", e->nets) : "");
   if (e->ignored) printf("%d cells of unknown classes are left out\n", e->ignored);
   for (int k = 0; k < r->m.classes; k++)
     if (isnan(r->recall_of[k].value)) printf("no cell of class %s is in this set; means are over the other classes\n", e->seen.class_name[k]);
@@ -373,9 +451,9 @@ static void put_report(FILE *f, const evaluation *e, const report *r)
     { "accuracy", &r->accuracy }, { "balanced_accuracy", &r->balanced }, { "macro_precision", &r->precision }, { "macro_f1", &r->f1 },
     { "calibration_error", &r->error } };
   fputs("{\"data\": {\"name\": ", f), json_put_text(f, e->ds->name);
-  fprintf(f, ", \"kind\": \"%s\", \"sha256\": \"%s\"},\n \"net\": ", e->ds->kind, e->ds->sha256), json_put_text(f, e->m[0]->net->name);
+  fprintf(f, ", \"kind\": \"%s\", \"sha256\": \"%s\"},\n \"net\": ", e->ds->kind, e->ds->sha256), json_put_text(f, e->w[0]->name);
   fprintf(f, ", \"learned_from\": \"%s\", \"weights\": [", taught);
-  for (int i = 0; i < e->nets; i++) fprintf(f, "%s\"%s\"", i ? ", " : "", e->m[i]->sha256);
+  for (int i = 0; i < e->nets; i++) fprintf(f, "%s\"%s\"", i ? ", " : "", e->w[i]->sha256);
   fprintf(f, "],\n \"cells\": %d, \"groups\": %d, \"ignored\": %d, \"right\": %ld", e->n, r->p.groups, e->ignored, confusion_right(&r->m));
   put_matrix(f, e, &r->m);
   for (int i = 0; i < 5; i++) fputs(",\n ", f), put_estimate(f, line[i].name, line[i].x);
@@ -445,7 +523,7 @@ static char *hashes_of(const evaluation *e)
 {
   char *all = copy_text("");
   for (int i = 0; i < e->nets; i++) {
-    char *more = join("%s%s%s", all, i ? " " : "", e->m[i]->sha256);
+    char *more = join("%s%s%s", all, i ? " " : "", e->w[i]->sha256);
     free(all), all = more;
   }
   return all;
@@ -453,12 +531,11 @@ static char *hashes_of(const evaluation *e)
 
 static void open_folder(const evaluation *e, run_folder *r)
 {
-  const model *m = e->m[0];
-  const char *set = st_note(m->file, "set");
+  const witness *w = e->w[0];
   char *recipe = recipe_of(e), *init = hashes_of(e);
-  const run_config c = { .ds = e->ds, .net = m->net->name, .title = m->net->title, .set = set ? set : "", .net_sha256 = m->net->sha256,
-                         .recipe = recipe, .folds = 1, .fold = 0, .seed = e->seed, .init = init, .device = e->kind->name,
-                         .engine = e->kind->arithmetic, .method = EVALUATION, .candidates = candidates_of(e->kind) };
+  const run_config c = { .ds = e->ds, .net = w->name, .title = w->title, .set = w->set ? w->set : "", .net_sha256 = w->sort,
+                         .recipe = recipe, .folds = 1, .fold = 0, .seed = e->seed, .init = init, .device = w->m ? e->kind->name : "cpu",
+                         .engine = w->m ? e->kind->arithmetic : 0, .method = EVALUATION, .candidates = w->m ? candidates_of(e->kind) : NULL };
   run_open(r, e->out, &c, NULL);
   free(recipe), free(init);
 }
@@ -481,17 +558,17 @@ static void write_run(const evaluation *e, const run_folder *r, double seconds)
 {
   int *fold = NEW(int, e->ds->n);
   char *folds = join("%s/folds.csv", e->out);
-  const net *n = e->m[0]->net;
-  double params = 0;
-  for (int i = 0; i < n->params; i++) params += (double)n->param[i].count;
+  const net *n = e->w[0]->m ? e->w[0]->m->net : NULL;
+  double params = n ? 0 : NAN;
+  for (int i = 0; n && i < n->params; i++) params += (double)n->param[i].count;
   for (int i = 0; i < e->ds->n; i++) fold[i] = e->seen.label[i] < 0 ? -1 : 0;
   const int correct = run_write_predictions(r, &e->seen, e->row, e->n, e->prob);
   folds_write(folds, &e->seen, fold);
   run_write_log(r, 0, 1, NULL, NULL);
-  run_write_record(r, &(run_result){ .params = e->nets * params, .flop = e->nets * n->flop, .seconds = seconds, .rate = NAN,
+  run_write_record(r, &(run_result){ .params = e->nets * params, .flop = n ? e->nets * n->flop : NAN, .seconds = seconds, .rate = NAN,
     .infer_rate = e->n / fmax(seconds, 1e-9), .memory = NAN, .train_flop = NAN, .loss = NAN, .accuracy = NAN, .test_cells = e->n,
-    .threads = e->threads, .correct = correct, .diverged_at = -1, .gpu = e->kind->gpu ? e->kind->gpu() : NULL,
-    .vectors = e->kind->vectors ? e->kind->vectors() : NULL });
+    .threads = e->threads, .correct = correct, .diverged_at = -1, .gpu = n && e->kind->gpu ? e->kind->gpu() : NULL,
+    .vectors = n && e->kind->vectors ? e->kind->vectors() : NULL });
   free(fold), free(folds);
 }
 
@@ -517,7 +594,7 @@ static void read_evaluate_flags(evaluation *e, int argc, char **argv)
   const char *rest[4096];
   int more = 0;
   const option table[] = {
-    { "weights", OPTION_WORDS, &e->weights, "FILE", "weights.safetensors of a run; more of them, also as words: an ensemble" },
+    { "weights", OPTION_WORDS, &e->weights, "FILE", "weights of train or classical --save; more of them, also as words: an ensemble" },
     { "data", OPTION_TEXT, &e->data, "FOLDER", "the data set to test on, as import or synth wrote it" },
     { "out", OPTION_TEXT, &e->out, "FOLDER", "leave a run folder that summarise reads, evaluation.json and tables for gnuplot" },
     { "json", OPTION_FLAG, &e->as_json, NULL, "print one JSON object" },
@@ -540,9 +617,9 @@ static void read_evaluate_flags(evaluation *e, int argc, char **argv)
 
 static void free_evaluation(evaluation *e, report *r)
 {
-  for (int i = 0; i < e->nets; i++) model_free(e->m[i]);
+  for (int i = 0; i < e->nets; i++) witness_free(e->w[i]);
   dataset_free(e->ds);
-  free(e->m), free(e->weights.word), free(e->seen.class_name), free(e->seen.label), free(e->row), free(e->prob);
+  free(e->w), free(e->weights.word), free(e->seen.class_name), free(e->seen.label), free(e->row), free(e->prob);
   free(r->answer), free(r->p.group), free(r);
 }
 
@@ -555,7 +632,8 @@ int cmd_evaluate(int argc, char **argv)
   if (e.threads) omp_set_num_threads(e.threads);
   else e.threads = omp_get_max_threads();
   read_nets(&e), same_classes(&e);
-  const shape in = e.m[0]->net->layer[0].out;
+  const int side = e.w[0]->p.size;
+  const shape in = e.w[0]->m ? e.w[0]->m->net->layer[0].out : (shape){ .h = side, .w = side, .c = 3 };
   e.ds = dataset_load(e.data, in.h, in.w);
   dataset_channels(e.ds, in.c);
   refuse_unknown(&e), match_classes(&e), warn_of_memory(&e);

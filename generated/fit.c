@@ -66,7 +66,8 @@ void fit_write(const run_folder *r, const fit *t, const double *prob)
   run_write_record(r, &(run_result){ .params = t->params, .flop = t->flop, .seconds = t->seconds, .rate = NAN,
     .infer_rate = t->rate, .memory = NAN, .train_flop = NAN, .loss = last < 0 ? NAN : t->loss[last],
     .accuracy = last < 0 ? NAN : t->accuracy[last], .train_cells = trains, .test_cells = tests, .iterations = t->rows,
-    .epochs = t->rows, .threads = t->threads, .correct = correct, .diverged_at = prob ? -1 : 0, .gpu = t->gpu });
+    .epochs = t->rows, .threads = t->threads, .correct = correct, .diverged_at = prob ? -1 : 0,
+    .weights_sha256 = t->weights_sha256, .gpu = t->gpu });
   free(train), free(test), free(p), free(folds);
 }
 

@@ -13,6 +13,7 @@ typedef struct {
   int engine, method;                                /* the numbers of their arithmetic, see run_identity */
   const char *init;                                  /* SHA-256 of the weights that it stands on, or NULL */
   const char *gpu;                                   /* that computed features, or NULL */
+  const char *weights_sha256;                        /* of the weights.safetensors that it left, or NULL */
   double params, flop, seconds, rate;                /* flop: of an image, or NAN; cells a second */
   int rows;                                          /* of the log */
   const double *loss, *accuracy;                     /* (rows) over the training cells */

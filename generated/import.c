@@ -28,7 +28,11 @@ static int window_start(int centre, int side, int n)
 static bool cut_cell(const found_cell *c, const import_options *o, image *picture, image_how *how, image *out,
                      char why[256])
 {
-  int side = o->crop ? o->crop : picture->h < picture->w ? picture->h : picture->w;
+  int side = o->crop ? o->crop : c->side ? c->side : picture->h < picture->w ? picture->h : picture->w;
+  if (c->y >= picture->h || c->x >= picture->w) {
+    snprintf(why, 256, "an image of %d x %d, and a box around (%d, %d)", picture->w, picture->h, c->x, c->y);
+    return false;
+  }
   if ((side > picture->h || side > picture->w) && !o->pad) {
     snprintf(why, 256, "an image of %d x %d, smaller than the window of %d (--crop)", picture->w,
              picture->h, side);
@@ -383,7 +387,7 @@ static void report_enlarged(const finding *f, const import_options *o)
     n++;
     if (c->window < least) least = c->window;
   }
-  if (n) printf("  %d cells were enlarged more than twice (the smallest from %d to %d pixels): no detail is gained; --size\n", n, least, o->size);
+  if (n) printf("  %d cells were enlarged more than twice (the smallest from %d to %d pixels): no detail is gained\n", n, least, o->size);
 }
 
 static void report_split(const finding *f)
@@ -431,14 +435,15 @@ static void report(const finding *f, const import_options *o, const char *out, c
   report_split(f);
   report_enlarged(f, o);
   report_missing(f, o);
-  int left = dropped + f->unreadable + f->not_images + f->hidden + f->other_classes + f->no_mask
+  int left = dropped + f->small_boxes + f->unreadable + f->not_images + f->hidden + f->other_classes + f->no_mask
            + f->not_taken;
   if (left) printf("left out:\n");
   print_left_out("duplicates", dropped);
   print_left_out("images that cannot be read", f->unreadable);
   print_left_out("files that are not images of cells", f->not_images);
+  print_left_out("boxes too small for a cell", f->small_boxes);
   print_left_out("hidden or system files", f->hidden);
-  print_left_out("folders or rows of other classes", f->other_classes);
+  print_left_out("folders, rows or boxes of other classes", f->other_classes);
   print_left_out("fields without a mask", f->no_mask);
   print_left_out("cells more than were to be taken", f->not_taken);
 }

@@ -609,7 +609,7 @@ static void find_in_boxed(finding *f, const char *folder, const trail *up)
   free_listing(&l), free(images), free(labels);
 }
 
-/* guess the layout */
+/* look at a source */
 static bool csv_has(const char *path, const char *column)
 {
   if (!file_exists(path)) return false;
@@ -626,6 +626,377 @@ static bool there(char *path)
   return is;
 }
 
+/* find cells: boxes of others */
+/* The part of a split that a path's folders name, or "". */
+static const char *split_in(const char *below)
+{
+  char *path = copy_text(below), *at = path, *word;
+  const char *found = "";
+  while ((word = strsep(&at, "/")))
+    if (at && split_of(word) >= 0) found = split_names[split_of(word)];
+  free(path);
+  return found;
+}
+
+typedef struct { double x0, y0, x1, y1; } box;        /* pixels from the photograph's upper left corner */
+
+/* picture: SOURCE/below; h, w: its size, 0 where nobody said; *k: how many boxes it gave before. */
+static void add_boxed(const cell_source *from, finding *f, const char *below, const char *word, const char *where, box b, double h,
+                      double w, int *k)
+{
+  enum { LEAST = 8 };                                /* pixels; a slip of the mouse is smaller */
+  const double slack = 1.5;                          /* some count from 1, some round outwards */
+  if (!(b.x1 > b.x0 && b.y1 > b.y0 && b.x0 >= -slack && b.y0 >= -slack && b.x1 < 1e5 && b.y1 < 1e5)
+      || (w > 0 && b.x1 > w + slack) || (h > 0 && b.y1 > h + slack))
+    die(EXIT_DATA, where, say("a box from (%g, %g) to (%g, %g)", b.x0, b.y0, b.x1, b.y1),
+        w > 0 ? say("one within the photograph of %g x %g", w, h) : "one within its photograph", NULL);
+  const int c = need_class(from, f, word, where), n = (*k)++;
+  if (c < 0) return;
+  if (b.x1 - b.x0 < LEAST || b.y1 - b.y0 < LEAST) { f->small_boxes++; return; }
+  char *path = join("%s/%s", from->folder, below), *stem = cell_name(below), *name = join("%s_%d", stem, n);
+  found_cell *cell = add_found(f, path, name, c, stem);
+  cell->y = (int)((b.y0 + b.y1) / 2 + 0.5), cell->x = (int)((b.x0 + b.x1) / 2 + 0.5);
+  cell->side = (int)((b.x1 - b.x0 > b.y1 - b.y0 ? b.x1 - b.x0 : b.y1 - b.y0) + 0.5);
+  cell->split = split_in(below);
+  free(path), free(stem), free(name);
+}
+
+typedef void (*visitor)(const cell_source *, finding *, const char *below, void *);
+
+static void walk(const cell_source *from, finding *f, const char *below, const trail *up, visitor visit, void *with)
+{
+  trail here;
+  char *folder = *below ? join("%s/%s", from->folder, below) : copy_text(from->folder);
+  if (step_into(folder, up, &here)) {
+    listing l = list_folder(folder, &f->hidden);
+    for (int i = 0; i < l.n; i++) {
+      char *deeper = *below ? join("%s/%s", below, l.name[i]) : copy_text(l.name[i]), *path = join("%s/%s", from->folder, deeper);
+      if (holds_more(path)) walk(from, f, deeper, &here, visit, with); else visit(from, f, deeper, with);
+      free(deeper), free(path);
+    }
+    free_listing(&l);
+  }
+  free(folder);
+}
+
+/* A file's path without its ending, and with another one. */
+static char *with_ending(const char *path, const char *ending)
+{
+  const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+  const size_t n = dot && (!slash || dot > slash + 1) ? (size_t)(dot - path) : strlen(path);
+  return join("%.*s%s", (int)n, path, ending);
+}
+
+static bool ends_in(const char *path, const char *ending)
+{
+  const size_t n = strlen(path), m = strlen(ending);
+  return n > m && !strcasecmp(path + n - m, ending);
+}
+
+typedef struct { char **name; int n; } name_list;
+
+static void add_word(name_list *l, char *word)
+{
+  word = trimmed(word);
+  const size_t n = strlen(word);
+  if (n > 1 && (*word == '\'' || *word == '"') && word[n - 1] == *word) word[n - 1] = 0, word++;
+  l->name = grow(l->name, sizeof(char *) * (size_t)(l->n + 1));
+  l->name[l->n++] = copy_text(word);
+}
+
+/* names: [a, b], or lines "- a" or "0: a" below it */
+static void read_yaml_names(name_list *l, char *text)
+{
+  char *at = strncmp(text, "names:", 6) ? strstr(text, "\nnames:") : text, *line;
+  if (!at) return;
+  at = strchr(at, ':') + 1;
+  char *open = at + strspn(at, " \t\r\n"), *close = strchr(open, ']');
+  if (*open == '[' && close) {
+    *close = 0, open++;
+    for (char *c = open; *c; c++) if (*c == '\r' || *c == '\n') *c = ' ';
+    while ((line = strsep(&open, ","))) if (*trimmed(line)) add_word(l, line);
+    return;
+  }
+  strsep(&at, "\n");
+  while ((line = strsep(&at, "\n"))) {
+    line[strcspn(line, "\r#")] = 0;
+    char *word = line + strspn(line, " \t"), *end;
+    if (!*word) continue;
+    if (strtol(word, &end, 10) == l->n && end > word && *end == ':') word = end + 1;
+    else if (*word == '-') word++;
+    else return;
+    add_word(l, word);
+  }
+}
+
+static name_list read_names(const char *source)
+{
+  static const char *const files[] = { "data.yaml", "data.yml", "classes.txt", "obj.names", "labels/classes.txt", NULL };
+  name_list l = {0};
+  for (int i = 0; files[i] && !l.n; i++) {
+    char *path = join("%s/%s", source, files[i]), *text = file_exists(path) ? file_read(path, NULL, NULL) : NULL, *at = text, *line;
+    if (text && i < 2) read_yaml_names(&l, text);
+    else while (text && (line = strsep(&at, "\n"))) { line[strcspn(line, "\r")] = 0; if (*trimmed(line)) add_word(&l, line); }
+    free(path), free(text);
+  }
+  return l;
+}
+
+static void add_yolo_line(const cell_source *from, finding *f, const char *below, const char *where, const char *line, const image *m,
+                          const name_list *names, int *k)
+{
+  int c, end = 0;
+  double x, y, w, h;
+  const int got = sscanf(line, "%d %lf %lf %lf %lf %n", &c, &x, &y, &w, &h, &end);
+  if (got == 5 && line[end]) { double sure; int more = 0; if (sscanf(line + end, "%lf %n", &sure, &more) == 1) end += more; }
+  if (got != 5 || line[end])
+    die(EXIT_DATA, where, say("'%.60s'", line), "a class and four numbers, such as 0 0.5 0.5 0.1 0.1",
+        "decimals are written with a point; outlines are not read");
+  if (!(w > 0 && w <= 1.001 && h > 0 && h <= 1.001)) die(EXIT_DATA, where, say("a box of %g x %g", w, h), "shares of the photograph, up to 1", NULL);
+  if (names->n && (c < 0 || c >= names->n)) die(EXIT_DATA, where, say("class %d", c), say("0 to %d, as many as there are names", names->n - 1), NULL);
+  add_boxed(from, f, below, names->n ? names->name[c] : say("%d", c), where,
+            (box){ (x - w / 2) * m->w, (y - h / 2) * m->h, (x + w / 2) * m->w, (y + h / 2) * m->h }, m->h, m->w, k);
+}
+
+/* Where a photograph's boxes would be; NULL when they are nowhere. */
+static char *yolo_boxes(const char *source, const char *below)
+{
+  char *beside = with_ending(below, ".txt"), *there = NULL;
+  for (char *at = beside; (at = strstr(at, "images/")); at += 7)
+    if (at == beside || at[-1] == '/') {
+      free(there);
+      there = join("%s/%.*slabels/%s", source, (int)(at - beside), beside, at + 7);
+    }
+  if (there && !file_exists(there)) free(there), there = NULL;
+  if (!there) there = join("%s/%s", source, beside);
+  if (!file_exists(there)) free(there), there = NULL;
+  free(beside);
+  return there;
+}
+
+static void visit_yolo(const cell_source *from, finding *f, const char *below, void *names)
+{
+  char *picture = join("%s/%s", from->folder, below), *boxes = is_image(picture) ? yolo_boxes(from->folder, below) : NULL, why[256];
+  image m = {0};
+  if (!boxes) f->not_images += !ends_in(below, ".txt");
+  else if (!image_read(picture, &m, why)) die(EXIT_DATA, picture, why, "a photograph", "is the download complete?");
+  else {
+    char *text = file_read(boxes, NULL, NULL), *at = text, *line;
+    int k = 0;
+    for (int n = 1; (line = strsep(&at, "\n")); n++) {
+      line = trimmed(line), line[strcspn(line, "\r")] = 0;
+      if (*line) add_yolo_line(from, f, below, say("%s:%d", boxes, n), line, &m, names, &k);
+    }
+    free(text);
+  }
+  image_free(&m), free(picture), free(boxes);
+}
+
+static void find_in_yolo(const cell_source *from, finding *f, const char *labels)
+{
+  (void)labels;
+  name_list names = read_names(from->folder);
+  walk(from, f, "", NULL, visit_yolo, &names);
+  for (int i = 0; i < names.n; i++) free(names.name[i]);
+  free(names.name);
+}
+
+static const char *photograph_at(const char *source, const char *folder, const char *file)
+{
+  const char *base = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
+  const char *const place[] = { say("%s%s", folder, file), say("%simages/%s", folder, base), file, say("images/%s", base),
+                                say("%s../images/%s", folder, base), say("JPEGImages/%s", base), say("%s../JPEGImages/%s", folder, base) };
+  for (size_t i = 0; i < sizeof place / sizeof *place; i++)
+    if (file_exists(say("%s/%s", source, place[i]))) return place[i];
+  return NULL;
+}
+
+/* The part of a path up to its last slash, with it */
+static char *folder_of(const char *path)
+{
+  const char *slash = strrchr(path, '/');
+  return join("%.*s", slash ? (int)(slash + 1 - path) : 0, path);
+}
+
+static double number_in(const json *j, const char *key, const char *where)
+{
+  const json *v = json_get(j, key);
+  if (!v || v->kind != JSON_NUMBER) die(EXIT_DATA, where, say("no number '%s'", key), "what COCO's form has there", NULL);
+  return v->number;
+}
+
+static int by_id(const void *a, const void *b)
+{
+  const double x = json_number(*(json *const *)a, "id", 0), y = json_number(*(json *const *)b, "id", 0);
+  return x < y ? -1 : x > y;
+}
+
+/* The members of a list that have an id, sorted by it. */
+static const json **sorted_by_id(const json *list, int *n, const char *where)
+{
+  const json **all = NULL;
+  *n = 0;
+  for (const json *v = list->child; v; v = v->next) {
+    number_in(v, "id", where);
+    all = grow(all, sizeof *all * (size_t)(*n + 1)), all[(*n)++] = v;
+  }
+  if (*n) qsort(all, (size_t)*n, sizeof *all, by_id);
+  return all;
+}
+
+/* Which of them has it; -1: none */
+static int with_id(const json **all, int n, double id)
+{
+  int low = 0, high = n;
+  while (low < high) {
+    const int mid = (low + high) / 2;
+    if (json_number(all[mid], "id", 0) < id) low = mid + 1; else high = mid;
+  }
+  return low < n && json_number(all[low], "id", 0) == id ? low : -1;
+}
+
+/* One box of a COCO file (below); *k: boxes so far in its photograph */
+static void add_annotation(const cell_source *from, finding *f, const char *below, const json *a, const json *photo, const json *kind, int *k)
+{
+  char *where = join("%s/%s", from->folder, below);
+  const json *corner = json_get(a, "bbox"), *file = json_get(photo, "file_name"), *name = json_get(kind, "name");
+  double v[4];
+  int n = 0;
+  for (const json *c = corner ? corner->child : NULL; c && n < 4; c = c->next) if (c->kind == JSON_NUMBER) v[n++] = c->number;
+  if (n < 4 || !file || file->kind != JSON_TEXT || !name || name->kind != JSON_TEXT)
+    die(EXIT_DATA, where, n < 4 ? "an annotation without a bbox of four numbers" : "an image without file_name, or a category without name",
+        "COCO's form", NULL);
+  char *folder = folder_of(below);
+  const char *place = photograph_at(from->folder, folder, file->text);
+  if (!place)
+    die(EXIT_DATA, where, say("the photograph '%s', which is not there", file->text), "it beside the file, or under images/", NULL);
+  char *picture = copy_text(place);
+  add_boxed(from, f, picture, name->text, say("%s, annotation of %s", where, file->text), (box){ v[0], v[1], v[0] + v[2], v[1] + v[3] },
+            json_number(photo, "height", 0), json_number(photo, "width", 0), k);
+  free(where), free(folder), free(picture);
+}
+
+/* Is a JSON text a COCO file: has it the three lists? */
+static bool is_coco(const json *j)
+{
+  const json *i = json_get(j, "images"), *a = json_get(j, "annotations"), *c = json_get(j, "categories");
+  return i && a && c && i->kind == JSON_ARRAY && a->kind == JSON_ARRAY && c->kind == JSON_ARRAY;
+}
+
+static void visit_coco(const cell_source *from, finding *f, const char *below, void *unused)
+{
+  (void)unused;
+  if (!ends_in(below, ".json")) return;
+  char *path = join("%s/%s", from->folder, below), *text = file_read(path, NULL, NULL);
+  json *j = json_parse(text, path);
+  if (is_coco(j)) {
+    int photos, kinds;
+    const json **photo = sorted_by_id(json_get(j, "images"), &photos, path), **kind = sorted_by_id(json_get(j, "categories"), &kinds, path);
+    int *k = NEW(int, photos + 1);
+    for (const json *a = json_get(j, "annotations")->child; a; a = a->next) {
+      const int p = with_id(photo, photos, number_in(a, "image_id", path)), c = with_id(kind, kinds, number_in(a, "category_id", path));
+      if (p < 0 || c < 0) die(EXIT_DATA, path, say("an annotation of %s that is not listed", p < 0 ? "an image" : "a category"), "COCO's form", NULL);
+      add_annotation(from, f, below, a, photo[p], kind[c], &k[p]);
+    }
+    free(photo), free(kind), free(k);
+  }
+  json_free(j), free(path), free(text);
+}
+
+static void find_in_coco(const cell_source *from, finding *f, const char *labels)
+{
+  (void)labels;
+  walk(from, f, "", NULL, visit_coco, NULL);
+}
+
+/* The text of the first element NAME between s and end; "" when there is none. free() it. */
+static char *element(const char *s, const char *end, const char *name)
+{
+  const char *open = say("<%s>", name), *at = strstr(s, open);
+  if (!at || at >= end) return copy_text("");
+  at += strlen(open);
+  char *text = join("%.*s", (int)strcspn(at, "<"), at), *word = copy_text(trimmed(text));
+  free(text);
+  return word;
+}
+
+static double number_of(const char *s, const char *end, const char *name, const char *where)
+{
+  char *text = element(s, end, name), *stop;
+  const double v = strtod(text, &stop);
+  if (!*text || *stop) die(EXIT_DATA, where, say("%s '%s'", name, text), "a number", NULL);
+  free(text);
+  return v;
+}
+
+static void visit_voc(const cell_source *from, finding *f, const char *below, void *unused)
+{
+  (void)unused;
+  if (!ends_in(below, ".xml")) return;
+  char *path = join("%s/%s", from->folder, below), *text = file_read(path, NULL, NULL), *folder = folder_of(below);
+  const char *all = text + strlen(text);
+  char *file = element(text, all, "filename");
+  const char *place = strstr(text, "<annotation>") ? photograph_at(from->folder, folder, file) : NULL;
+  char *picture = place ? copy_text(place) : NULL;
+  if (strstr(text, "<annotation>") && (!*file || !picture))
+    die(EXIT_DATA, path, say("the photograph '%s', which is not there", file), "it beside the file, or in JPEGImages/ or images/", NULL);
+  int k = 0;
+  for (const char *at = picture ? text : NULL; at && (at = strstr(at, "<object>"));) {
+    const char *end = strstr(at, "</object>"), *corner = strstr(at, "<bndbox>");
+    if (!end || !corner || corner > end) die(EXIT_DATA, path, "an object without a bndbox", "VOC's form", NULL);
+    char *name = element(at, end, "name");
+    const box b = { number_of(corner, end, "xmin", path), number_of(corner, end, "ymin", path), number_of(corner, end, "xmax", path),
+                    number_of(corner, end, "ymax", path) };
+    add_boxed(from, f, picture, name, path, b, 0, 0, &k);
+    free(name), at = end;
+  }
+  free(path), free(text), free(folder), free(file), free(picture);
+}
+
+static void find_in_voc(const cell_source *from, finding *f, const char *labels)
+{
+  (void)labels;
+  walk(from, f, "", NULL, visit_voc, NULL);
+}
+
+static bool like_yolo(const char *source, const char *labels)
+{
+  static const char *const part[] = { "train", "valid", "val", "test", NULL };
+  if (file_exists(labels)) return false;
+  bool is = there(find_entry(source, "data.yaml")) || (there(find_entry(source, "images")) && there(find_entry(source, "labels")));
+  for (int i = 0; part[i] && !is; i++) {
+    char *inner = find_entry(source, part[i]);
+    is = inner && there(find_entry(inner, "images")) && there(find_entry(inner, "labels"));
+    free(inner);
+  }
+  return is;
+}
+
+/* Has a folder, or one in it, a file whose name ends so? */
+static bool has_ending(const char *folder, const char *ending, int deep)
+{
+  bool has = false;
+  int junk = 0;
+  if (!is_folder(folder)) return false;
+  listing l = list_folder(folder, &junk);
+  for (int i = 0; i < l.n && !has; i++)
+    has = ends_in(l.name[i], ending) || (deep && has_ending(say("%s/%s", folder, l.name[i]), ending, deep - 1));
+  free_listing(&l);
+  return has;
+}
+
+static bool like_coco(const char *source, const char *labels)
+{
+  return !file_exists(labels)
+    && (has_ending(source, ".coco.json", 1) || (there(find_entry(source, "annotations")) && has_ending(source, ".json", 1)));
+}
+
+static bool like_voc(const char *source, const char *labels)
+{
+  return !file_exists(labels) && there(find_entry(source, "Annotations")) && has_ending(source, ".xml", 1);
+}
+
+/* guess the layout */
 static bool like_chula(const char *source, const char *labels)
 {
   return csv_has(labels, "split_group") || there(find_entry(source, "WBC_Samples"));
@@ -671,6 +1042,11 @@ const layout layouts[] = {
     "labels.csv with split_group, or WBC_Samples/*/{images,labels} with boxes", like_chula, find_chula },
   { "pbc", 70, 210, 0, "ig,erythroblast,platelet", "PBC: 360x363 JPEG, the cell in the centre",
     "the Barcelona set: class folders or labels.csv", like_pbc, find_pbc },
+  { "coco", 70, 0, 0, "", "boxes in COCO's form",
+    "photographs with boxes in COCO's JSON; a window as large as the box, or --crop", like_coco, find_in_coco },
+  { "voc", 70, 0, 0, "", "boxes in VOC's form", "photographs with boxes in VOC's XML, a file each", like_voc, find_in_voc },
+  { "yolo", 70, 0, 0, "", "boxes in YOLO's form",
+    "photographs with boxes in YOLO's text files; names of the classes in data.yaml or classes.txt", like_yolo, find_in_yolo },
   { "csv", 70, 0, 0, "", "a table file,class,group",
     "a table file,class,group (SOURCE/labels.csv, or --csv FILE); file relative to the table", like_csv, find_table },
   { "lisc", 150, 150, 0.85, "mixt", "LISC: fields with the expert's masks",

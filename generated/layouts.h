@@ -20,6 +20,7 @@ typedef struct {
   const char *split; /* of split_names, or "" */
   int part, index; /* in an archive of arrays: picture `index` of split_names[part]; else part is -1 */
   int label, y, x; /* y, x: centre of the window, -1: centre of the image */
+  int side; /* of the window, where --crop says nothing: that of a box; 0: the image's shorter side */
   /* Filled in later, by import: */
   char pixels_sha[65]; /* of the cut pixels */
   image cell; /* as it is written */
@@ -36,7 +37,7 @@ typedef struct {
   found_cell *cell;
   unknown_word *unknown;
   int unknowns;
-  int n, room, not_images, hidden, other_classes, no_mask, unreadable, not_taken;
+  int n, room, small_boxes, not_images, hidden, other_classes, no_mask, unreadable, not_taken;
 } finding;
 
 /* layouts: interface */

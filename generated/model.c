@@ -3,7 +3,7 @@
 #include <string.h>
 
 /* model: store */
-static void store_classes(safetensors *s, const char *const *class_name, int classes)
+void model_store_classes(safetensors *s, const char *const *class_name, int classes)
 {
   builder b = {0};
   for (int c = 0; c < classes; c++) build(&b, c ? "," : "["), build_json(&b, class_name[c]);
@@ -18,7 +18,7 @@ void model_store(safetensors *s, const net *n, const char *set, const net_state 
 {
   st_put(s, "net_name", n->name), st_put(s, "net_title", n->title), st_put(s, "net_sha256", n->sha256);
   st_put(s, "net", n->text), st_put(s, "set", set ? set : "");
-  store_classes(s, class_name, n->classes);
+  model_store_classes(s, class_name, n->classes);
   for (int i = 0; i < n->params; i++)
     st_add(s, n->param[i].name, ST_F32, n->param[i].rank, n->param[i].dim,
            state->param + n->param[i].offset);
@@ -61,17 +61,24 @@ void model_fetch(const safetensors *s, const net *n, net_state *state, float *me
 }
 
 /* model: load */
-static void load_classes(model *m, const char *path)
+char **model_fetch_classes(const safetensors *s, int *classes)
 {
-  json *list = json_parse(st_need(m->file, "classes"), path);
+  json *list = json_parse(st_need(s, "classes"), s->path);
   int n = 0;
   for (json *c = list->kind == JSON_ARRAY ? list->child : NULL; c; c = c->next) n += c->kind == JSON_TEXT;
-  if (n < 2 || n > 1000) die(EXIT_DATA, path, say("%d class names", n), "2 to 1000", "the file is damaged");
-  m->class_name = NEW(char *, n + 1);
-  n = 0;
+  if (n < 2 || n > 1000) die(EXIT_DATA, s->path, say("%d class names", n), "2 to 1000", "the file is damaged");
+  char **name = NEW(char *, n + 1);
+  *classes = n, n = 0;
   for (json *c = list->child; c; c = c->next)
-    if (c->kind == JSON_TEXT) m->class_name[n++] = copy_text(c->text);
+    if (c->kind == JSON_TEXT) name[n++] = copy_text(c->text);
   json_free(list);
+  return name;
+}
+
+static void load_classes(model *m, const char *path)
+{
+  int n;
+  m->class_name = model_fetch_classes(m->file, &n);
   m->net = net_parse(st_need(m->file, "net"), path, NULL, n);
   const int c = m->net->layer[0].out.c;
   if (c != 3 && c != 1)
@@ -88,10 +95,15 @@ bool all_finite(const float *x, size_t n)
   return sum == 0;
 }
 
-model *model_load(const char *path)
+model *model_load(const char *path) { return model_of(st_read(path)); }
+
+model *model_of(safetensors *file)
 {
   model *m = NEW(model, 1);
-  m->file = st_read(path);
+  const char *path = file->path;
+  m->file = file;
+  if (st_note(file, "pipeline"))
+    die(EXIT_DATA, path, "the classical pipeline's weights", "a trained net's", "wbcsnet evaluate asks either");
   load_classes(m, path);
   shape in = m->net->layer[0].out;
   m->state.param = NEW(float, m->net->param_floats);

@@ -15,6 +15,10 @@ typedef struct {
 
 /* Read a weights file (or a checkpoint). Dies with EXIT_DATA when it is damaged, foreign, or does not fit its own net. */
 model *model_load(const char *path);
+model *model_of(safetensors *);                      /* the same of a file that was read; the model owns it */
+/* The names of the classes, as a note, and back: (classes), NULL-ended. */
+void model_store_classes(safetensors *, const char *const *class_name, int classes);
+char **model_fetch_classes(const safetensors *, int *classes);
 void model_free(model *);
 
 /* Is no value infinite or NaN? */

@@ -122,7 +122,7 @@ fails('all unknown classes at once, with the flags that mend it', 3,
 $o = out();
 my @map = ('--map', 'LYT=lymphocyte,NGS=neutrophil, NGB = neu');
 ($code, $said) = run('import', @map, '--skip-classes', 'PMO', '--size', 12, $lab, $o);
-ok($code == 0 && counts($o) eq '2, 1, 1, 1, 1' && $said =~ /1 folders or rows of other classes/, '--map: two words may mean one class, a class may go by its alias') or diag $said;
+ok($code == 0 && counts($o) eq '2, 1, 1, 1, 1' && $said =~ /1 folders, rows or boxes of other classes/, '--map: two words may mean one class, a class may go by its alias') or diag $said;
 my $kept_labels = slurp("$o/labels.csv");
 spit("$dir/map.txt", "\xef\xbb\xbf# Munich's names\r\nNGS = neutrophil\r\nNGB=neutrophil  # bands\r\n\r\nLYT=lymphocyte\r\n");
 $o = out();

@@ -149,6 +149,38 @@ ok($code == 0 && near($v->{'el/one/accuracy'}{value} / 100, 0.7) && near($v->{'e
 ok(!grep({ !near($v->{"el/one/$_->[0]"}{low} / 100, $j->{$_->[1]}{low}) } ['recall', 'balanced_accuracy'], ['f1', 'macro_f1'], ['precision', 'macro_precision']), 'with the same intervals');
 ok(exists $v->{'el/one-vs-both/accuracy'}{p} && $v->{'el/one-vs-both/cells'}{value} == 10 && $v->{'el/one/end/loss'}{text} eq '---', 'arms are compared cell by cell; what was not learned is a dash');
 
+# the pipeline before nets keeps weights too, when it is asked to
+run('synth', '--counts', '12,8,8,8,8', '--size', 40, tmp('drawn'));
+my @classical = ('classical', '--data', tmp('drawn'), '--folds', 4, '--fold', 0, '--threads', 1);
+($code, $out, $err) = run(@classical, '--save', '--out', tmp('saved'));
+if ($code == 1 && $err =~ /LAPACK/) { skip(9, 'no LAPACK here') }
+else {
+    ok(-s tmp('saved/weights.safetensors') && json_value(tmp('saved/run.json'), 'weights_sha256') eq '"' . sha(tmp('saved/weights.safetensors')) . '"', 'classical --save leaves weights, and its record names them');
+    run(@classical, '--out', tmp('plain'));
+    ok(!-e tmp('plain/weights.safetensors') && read_file(tmp('plain/predictions.csv')) eq read_file(tmp('saved/predictions.csv')), 'without it there are none, and the answers are the same');
+    ($code, $out, $err) = run(@classical, '--save', '--out', tmp('plain'));
+    ok($code == 0 && $err =~ /finished already, and without weights/, 'a finished fold without weights is told');
+    evaluate('--data', tmp('drawn'), $file->('saved/weights.safetensors'), '--out', tmp('el/rules/seed1/fold0'));
+    %told = map { $_->[0] => join ',', @$_ } log_rows(tmp('el/rules/seed1/fold0/predictions.csv'));
+    my @held = log_rows(tmp('saved/predictions.csv'));
+    ok($code == 0 && @held > 5 && !grep({ join(',', @$_) ne $told{$_->[0]} } @held), 'evaluate gives its held-out cells the same probabilities, to the last digit') or print "# $code $err";
+    run('synth', '--counts', '6,4,4,4,4', '--size', 60, '--seed', 2, tmp('drawn2'));
+    for my $steps ('strict', 'one') {
+        run(@classical, '--steps', $steps, '--save', '--out', tmp("saved-$steps"));
+        ok(evaluate('--data', tmp('drawn2'), $file->("saved-$steps/weights.safetensors")) == 0 && $out =~ /26 cells|22 cells/, "cells of another size, step $steps") or print "# $code $out $err";
+    }
+    ok(evaluate('--data', tmp('drawn2'), $file->('saved/weights.safetensors'), $file->('w')) == 3 && $err =~ /another net/, 'a pipeline and a net are no ensemble');
+    my $good = read_file(tmp('saved/weights.safetensors')) =~ s/"data_sum"/"data_som"/r =~ s/"header_sum"/"header_som"/r;
+    my ($at) = $good =~ /"second1\.w":\{[^}]*"data_offsets":\[(\d+)/;
+    substr(my $nan = $good, 8 + unpack('Q<', $good) + $at, 8) = pack 'd<', 9**9**9 / 9**9**9;
+    my %damage = (nan => [$nan, 'not finite'], shapes => [$good =~ s/"shapes":"\d/"shapes":"9/r, 'the file is damaged'],
+                  names => [$good =~ s/"net_sha256":"../"net_sha256":"xx/r, 'other measurements'], cut => [substr($good, 0, -1), 'cutp']);
+    my @bad = grep { write_file(tmp("cutp-$_"), $damage{$_}[0]); !(evaluate('--data', tmp('drawn2'), $file->("cutp-$_")) == 3 && $err =~ /$damage{$_}[1]/) } sort keys %damage;
+    ok(!@bad, "damaged weights of a pipeline: exit 3 (@bad)");
+    ($code, $out, $err) = run('predict', $file->('saved/weights.safetensors'), tmp('far'));
+    ok($code == 3 && $err =~ /pipeline.*\n.*evaluate asks/, 'predict, which asks nets alone, refuses them: exit 3') or print "# $err";
+}
+
 # what must not be
 substr(my $cut = read_file(tmp('w')), -1) = '';
 write_file(tmp('cut'), $cut);
