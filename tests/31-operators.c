@@ -72,12 +72,38 @@ static void run_step(const engine_kind *kind, const plan *p, int i, int n, const
 
 static void free_outputs(outputs *o) { free(o->y), free(o->y_infer), free(o->dx), free(o->dr), free(o->dparam); }
 
-typedef struct { double forward, infer, dx, dr, dparam; int cases, bad; } worst;
+typedef struct { double forward, infer, dx, dr, dparam; int cases, bad, undecided; } worst;
+
+/* Does the ReLU decide otherwise about an output that is nothing but rounding? A sum in another order may come out on the other side
+   of zero, and the gradient through it is then there or not: both are right, and what lies behind cannot be compared. */
+static bool decides_otherwise(const float *mine, const float *right, size_t n)
+{
+  const double small = tolerance * norm_of(right, n) / sqrt((double)n);
+  for (size_t k = 0; k < n; k++)
+    if ((mine[k] > 0) != (right[k] > 0) && fabs(mine[k]) <= small && fabs(right[k]) <= small) return true;
+  return false;
+}
 
 static void note(double *w, double d, worst *all, const char *what, const char *text)
 {
   if (d > *w) *w = d;
   if (d > tolerance && all->bad++ < 5) printf("# %s differs by %.3g in\n# %s\n", what, d, text);
+}
+
+static void compare_backward(const step *s, const net *the_net, const inputs *in, const outputs *a, const outputs *b, size_t nx, size_t ny, worst *w, const char *text)
+{
+  note(&w->dx, s->need_dx ? difference(b->dx, a->dx, nx) : 0, w, "dx", text);
+  note(&w->dr, s->need_dr ? difference(b->dr, a->dr, ny) : 0, w, "dr", text);
+  const layer *l = s->layer;
+  /* A norm's gradients are sums of terms of either sign, about as large as the gradient's norm; with one channel such a sum may all but
+     vanish by chance, and its rounding, which does not, is then held against the size that it has otherwise. */
+  const double least = s->kind == STEP_NORM ? norm_of(in->dy, ny) : 0;
+  for (int k = 0; k < 2; k++) {
+    const int t = k ? l->bias : l->weight;
+    if (t < 0) continue;
+    const param *q = &the_net->param[t];
+    note(&w->dparam, difference_beside(b->dparam + q->offset, a->dparam + q->offset, q->count, least), w, q->name, text);
+  }
 }
 
 /* Compare one engine's step that layer `name` begins with the reference's. spread: x is rounded to this grid (ties), 0: not */
@@ -99,18 +125,9 @@ static void compare(const engine_kind *kind, const char *text, const char *name,
   run_step(kind, p, i, n, &in, &b);
   note(&w->forward, difference(b.y, a.y, ny), w, "output", text);
   note(&w->infer, difference(b.y_infer, a.y_infer, ny), w, "output in use", text);
-  note(&w->dx, s->need_dx ? difference(b.dx, a.dx, nx) : 0, w, "dx", text);
-  note(&w->dr, s->need_dr ? difference(b.dr, a.dr, ny) : 0, w, "dr", text);
-  const layer *l = s->layer;
-  /* A norm's gradients are sums of terms of either sign, about as large as the gradient's norm; with one channel such a sum may all but
-     vanish by chance, and its rounding, which does not, is then held against the size that it has otherwise. */
-  const double least = s->kind == STEP_NORM ? norm_of(in.dy, ny) : 0;
-  for (int k = 0; k < 2; k++) {
-    const int t = k ? l->bias : l->weight;
-    if (t < 0) continue;
-    const param *q = &the_net->param[t];
-    note(&w->dparam, difference_beside(b.dparam + q->offset, a.dparam + q->offset, q->count, least), w, q->name, text);
-  }
+  const bool undecided = s->relu && decides_otherwise(b.y, a.y, ny);
+  if (undecided) w->undecided++;
+  else compare_backward(s, the_net, &in, &a, &b, nx, ny, w, text);
   w->cases++;
   free_outputs(&a), free_outputs(&b);
   free(in.x), free(in.r), free(in.dy), free(in.dx), free(in.dr), free(in.param), free(in.stat);
@@ -240,8 +257,9 @@ static void loss_cases(const engine_kind *kind, worst *w, int cases)
 static void report(const engine_kind *kind, const char *op, const worst *w)
 {
   ok(w->forward <= tolerance && w->infer <= tolerance, "%s %s: %d shapes, forward, worst error %.2g", kind->name, op, w->cases, fmax(w->forward, w->infer));
-  ok(w->dx <= tolerance && w->dr <= tolerance && w->dparam <= tolerance, "%s %s: backward, worst error dx %.2g dr %.2g parameters %.2g",
-     kind->name, op, w->dx, w->dr, w->dparam);
+  if (w->undecided) printf("# %d of %d shapes have an output so near zero that its ReLU decides otherwise; their gradients are left out\n", w->undecided, w->cases);
+  ok(w->dx <= tolerance && w->dr <= tolerance && w->dparam <= tolerance && w->undecided <= 1 + w->cases / 50,
+     "%s %s: backward, worst error dx %.2g dr %.2g parameters %.2g", kind->name, op, w->dx, w->dr, w->dparam);
 }
 
 /* ---- whole nets ---- */
