@@ -140,10 +140,14 @@ static int by_bytes(const void *a, const void *b)
   return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* What is there and cannot be looked at is an error: a layout is told by which folders there are. */
 bool is_folder(const char *path)
 {
   struct stat st;
-  return file_exists(path) && !stat(path, &st) && S_ISDIR(st.st_mode);
+  if (!stat(path, &st)) return S_ISDIR(st.st_mode);
+  if (errno != ENOENT && errno != ENOTDIR)
+    die(EXIT_DATA, path, say("nothing that can be looked at: %s", strerror(errno)), "a file or a folder", NULL);
+  return false;
 }
 
 static bool is_plain_file(const char *path)
@@ -166,8 +170,8 @@ typedef struct trail { dev_t device; ino_t number; const struct trail *up; } tra
 /* Steps into a folder; false, with a warning, when the search is in it already. */
 static bool step_into(const char *folder, const trail *up, trail *here)
 {
-  struct stat st = {0};
-  stat(folder, &st);
+  struct stat st;
+  if (stat(folder, &st)) die(EXIT_DATA, folder, strerror(errno), "a folder that can be looked at", NULL);
   *here = (trail){ st.st_dev, st.st_ino, up };
   for (; up; up = up->up)
     if (up->device == st.st_dev && up->number == st.st_ino) {
