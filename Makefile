@@ -22,6 +22,7 @@
 #   SANITIZE=0      1 builds with the address and undefined-behaviour sanitizers (in build-asan/)
 #   TESTS=          the tests to build and run, e.g. TESTS=tests/60-stats.c (default: all); FAST=1 leaves the slow ones out
 #   STORM_CASES=2000  how many cases make storm tries; STORM_SEED=1 draws them; STORM_ONLY=NAME tries those whose name begins so
+#   FUZZ_TIME=600   seconds that make fuzz gives each reader
 #   RELEASE=        the Debian that fresh makes; MIRROR=: where its packages come from (default: as debootstrap has it); SCALE: smoke, if not given
 #   CC CFLAGS       the compiler and its flags; nothing here assumes gcc beyond OpenMP
 
@@ -330,6 +331,20 @@ test: $(B)/wbcsnet $(TESTED)
 .PHONY: storm
 storm: $(B)/wbcsnet
 	$(Q)WBCSNET=$(B)/wbcsnet CC='$(CC)' JOBS=$(JOBS) STORM_SEED='$(STORM_SEED)' STORM_CASES='$(STORM_CASES)' STORM_ONLY='$(STORM_ONLY)' tests/storm/storm
+
+## fuzz: the readers of files under clang's libFuzzer, FUZZ_TIME=600 seconds each (80 min / JOBS); what it found lies in build/fuzz/found
+.PHONY: fuzz
+FUZZ_TIME ?= 600
+FUZZ_CC ?= $(shell command -v clang 2>/dev/null)
+READERS := tiff png jpeg bmp npz csv json safetensors
+FUZZED := generated/image.c generated/npz.c generated/safetensors.c generated/base.c
+CAN_FUZZ = $(if $(FUZZ_CC),$(shell echo 'int LLVMFuzzerTestOneInput(const char *p, long n) { return p == 0 && n; }' | $(FUZZ_CC) -fsanitize=fuzzer,address,undefined -x c -o /dev/null - 2>/dev/null && echo yes))
+fuzz: $(if $(filter fuzz,$(MAKECMDGOALS)),$(if $(CAN_FUZZ),$(READERS:%=build/fuzz/%) $(B)/tests/10-image.t $(B)/tests/10-odd-images.t))
+	$(Q)$(if $(CAN_FUZZ),WBCSNET_B=$(B) tests/fuzz/run build/fuzz $(FUZZ_TIME) $(JOBS) $(READERS),echo 'fuzz: SKIPPED: found no clang with libFuzzer here; make deps CC=clang installs it')
+
+build/fuzz/%: tests/fuzz/fuzz.c $(FUZZED)
+	$(call say,FUZZ,$@) $(begin) $(FUZZ_CC) -g -O1 -std=c11 -w $(CPPFLAGS) -DIMAGE_MAX_PIXELS=1000000 -DREADER=$(shell echo $* | tr a-z A-Z)_ \
+	  -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Wl,--wrap=exit $(OUT) $^ $(LIBS) $(keep)
 
 ## fresh: README's two commands in a bare RELEASE=trixie (or bookworm, ...), made by debootstrap (as root; 15 min, 2 GB, 400 MB to fetch)
 .PHONY: fresh

@@ -341,7 +341,8 @@ static tiff_page *look_at_pages(TIFF *t, int *n, char why[256])
     if (TIFFLastDirectory(t)) break;
     if (tiff_complaint[0]) *n = MOST;
   }
-  if (*n == MOST || tiff_cut_off) *n = 0, fail(why, "a damaged TIFF: %s", tiff_complaint[0] ? tiff_complaint : "pages without end");
+  if (tiff_complaint[0] || tiff_cut_off) *n = 0, fail(why, "a damaged TIFF: %s", tiff_complaint);
+  else if (*n == MOST) *n = 0, fail(why, "a TIFF of more than %d pages, or whose pages go in a circle", MOST);
   return page;
 }
 

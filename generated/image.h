@@ -10,7 +10,9 @@
 typedef struct { int h, w; uint8_t *rgb; /* (H, W, 3) */ } image;
 
 /* Larger images are refused on reading: 64 million pixels are 192 MB. */
+#ifndef IMAGE_MAX_PIXELS
 #define IMAGE_MAX_PIXELS (64 * 1000 * 1000)
+#endif
 
 /* image: how files are read */
 /* What a file may leave open, and what reading it found. white: the sample that becomes 255, where a sample has

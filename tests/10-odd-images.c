@@ -103,7 +103,8 @@ static int number(const page *p, int y, int x, int s, int channel)
 
 static const char *written(const page *p, int n)
 {
-  const char *path = at("t.tif");
+  static int turn;
+  const char *path = at(say("t%d.tif", turn++));
   TIFF *t = TIFFOpen(path, "w");
   for (int i = 0; i < n; i++) add_page(t, p[i], n == 3 ? i : 0);
   TIFFClose(t);
@@ -239,7 +240,8 @@ static void test_tiff(void) { skip("built without libtiff"); }
 #include <png.h>
 static const char *png16(int white, bool alpha)
 {
-  const char *path = at("p.png");
+  static int turn;
+  const char *path = at(say("p%d.png", turn++));
   FILE *f = fopen(path, "wb");
   png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
   png_infop info = png_create_info_struct(png);
@@ -348,7 +350,7 @@ static void write_jpeg(int scans)                                    /* 1: basel
   struct jpeg_compress_struct j = {0};
   struct jpeg_error_mgr e;
   static const jpeg_scan_info apart[3] = { { 1, { 0 }, 0, 63, 0, 0 }, { 1, { 1 }, 0, 63, 0, 0 }, { 1, { 2 }, 0, 63, 0, 0 } };
-  const char *path = at("j.jpg");
+  const char *path = at(say("j%d.jpg", scans));
   FILE *f = fopen(path, "wb");
   j.err = jpeg_std_error(&e);
   jpeg_create_compress(&j);
@@ -408,6 +410,8 @@ static void test_runs(void)
   image_free(&m);
   uint8_t four[sizeof eight], silent = 0;
   memcpy(four, eight, sizeof eight);
+  FILE *f = fopen(at("runs.bmp"), "wb");                             /* for make fuzz */
+  if (!f || fwrite(eight, sizeof eight - 1, 1, f) != 1 || fclose(f)) exit(1);
   four[28] = 4, four[30] = 2;
   memcpy(four + 70, "\5\22\0\0\0\5\43\22\60\0\0\0\0\1", 14);           /* 12121 | 23123 and padding | the end: the first row is skipped */
   static const uint8_t want4[3][5] = { { 0, 0, 0, 0, 0 }, { 2, 3, 1, 2, 3 }, { 1, 2, 1, 2, 1 } };
@@ -439,10 +443,12 @@ static void test_kinds(void)
 
 int main(void)
 {
-  snprintf(folder, sizeof folder, "%s/odd-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-  if (!mkdtemp(folder)) return 1;
+  const char *keep = getenv("IMAGE_FOLDER");                         /* make fuzz begins from these files */
+  if (keep) snprintf(folder, sizeof folder, "%s", keep);
+  else snprintf(folder, sizeof folder, "%s/odd-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+  if (!keep && !mkdtemp(folder)) return 1;
   test_tiff(), test_png(), test_turned_png(), test_jpeg(), test_runs(), test_kinds();
   free(file);
-  if (system(say("rm -rf '%s'", folder))) return 1;
+  if (!keep && system(say("rm -rf '%s'", folder))) return 1;
   return done_testing();
 }

@@ -8,33 +8,6 @@ use lib $FindBin::Bin;
 use Import;
 
 my $zlib = eval { require Compress::Raw::Zlib; 1 } && `$Import::wbcsnet doctor` =~ /zlib\s+(?!off)\S/;
-sub crc { my $c = 0xffffffff; for (unpack 'C*', $_[0]) { $c ^= $_; $c = $c & 1 ? $c >> 1 ^ 0xedb88320 : $c >> 1 for 1 .. 8 } ~$c & 0xffffffff }
-# An array as numpy writes it, version 1: text that Python reads, padded to 64 bytes.
-sub npy {
-    my ($type, $shape, $data, $order) = @_;
-    my $head = "{'descr': '$type', 'fortran_order': " . ($order || 'False') . ", 'shape': ($shape), }";
-    $head .= ' ' x (-(10 + length($head) + 1) % 64) . "\n";
-    return "\x93NUMPY\1\0" . pack('v', length $head) . $head . $data;
-}
-# A ZIP archive of them. how: deflated, wide (sizes and places in 64 bits, as numpy's are for large arrays).
-sub npz {
-    my ($path, $how, @member) = @_;
-    my ($body, $directory, $n) = ('', '', @member / 2);
-    while (my ($name, $data) = splice @member, 0, 2) {
-        my ($packed, $method, $size) = ($data, 0, length $data);
-        if ($how =~ /deflated/) { my $d = Compress::Raw::Zlib::Deflate->new(-WindowBits => -15, -AppendOutput => 1); $packed = ''; $d->deflate($data, $packed); $d->flush($packed); $method = 8 }
-        my ($crc, $at, $wide) = (crc($data), length $body, $how =~ /wide/);
-        my @fixed = (20, 0, $method, 0, 0, $crc, ($wide ? (0xffffffff) x 2 : (length $packed, $size)), length "$name.npy");
-        my $extra = $wide ? pack 'vvQ<Q<', 1, 16, $size, length $packed : '';
-        $body .= 'PK' . pack('CCvvvvvVVVvv', 3, 4, @fixed, length $extra) . "$name.npy$extra$packed";
-        $extra = pack('vvQ<Q<Q<', 1, 24, $size, length $packed, $at) if $wide;
-        $directory .= 'PK' . pack('CCvvvvvvVVVvvvvvVV', 1, 2, 20, @fixed, length $extra, 0, 0, 0, 0, $wide ? 0xffffffff : $at) . "$name.npy$extra";
-    }
-    my ($at, $size) = (length $body, length $directory);
-    my $end = $how !~ /wide/ ? '' : 'PK' . pack('CCQ<vvVVQ<Q<Q<Q<', 6, 6, 44, 45, 45, 0, 0, $n, $n, $size, $at) . 'PK' . pack('CCVQ<V', 6, 7, 0, $at + $size, 1);
-    spit($path, $body . $directory . $end . 'PK' . pack('CCvvvvVVv', 5, 6, 0, 0, $n, $n, $size, $how =~ /wide/ ? 0xffffffff : $at, 0));
-    return $path;
-}
 
 # Eight classes in turn; a class has its colour, a picture its own pixels.
 my $side = 9;
