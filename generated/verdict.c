@@ -24,6 +24,7 @@ typedef struct {
   const value *theirs, *mine;                        /* published and ours; NULL when there is none */
   const char *kind;                                  /* of the cells that ours was measured on */
   const char *limit_begun;                           /* where the weights of the arm that limit names began, or NULL */
+  const char *unfinished;                            /* "3 of 10 folds so far", or NULL */
   verdict verdict;
   char *why;                                         /* in TeX */
 } judged;
@@ -164,6 +165,7 @@ static void judge(judged *c, const char *scale)
   else if (is_counted(c) && c->mine) judge_limit(c, true, NULL);
   else if (!strcmp(scale, "smoke")) settle(c, NOT_COMPARABLE, "scale smoke judges nothing");
   else if (!c->mine) settle(c, NOT_COMPARABLE, "no value was measured");
+  else if (c->unfinished) settle(c, NOT_COMPARABLE, c->unfinished);
   else if (strcmp(c->kind, "real") && strcmp(c->about, "training"))
     settle(c, NOT_COMPARABLE, c->mine->tested ? say("drawn cells; $p %s$", p_text(c->mine->p)) : "drawn cells");
   else if (c->mine->text) settle(c, NOT_REPRODUCED, "the run diverged");
@@ -261,12 +263,30 @@ static void write_findings(FILE *f, const values *t, bool full)
 /* the verdict subcommand */
 /* judge all claims */
 /* read a claim */
+/* key: EXPERIMENT/ARM/... or EXPERIMENT/ARM-vs-ARM/... What an arm's folds give is judged when all of them are there. */
+static const char *find_unfinished(const values *t, const char *key)
+{
+  char *text = copy_text(key), *arm = strchr(text, '/'), *end = arm ? strchr(arm + 1, '/') : NULL;
+  const char *found = NULL;
+  for (char *next; arm && end && arm < end && !found; arm = next) {
+    char *versus = strstr(arm + 1, "-vs-");
+    next = versus && versus < end ? versus + 3 : end;
+    const int length = (int)((next < end ? versus : end) - (arm + 1)), experiment = (int)(strchr(text, '/') - text);
+    const value *folds = find_value(t, say("%.*s/%.*s/folds", experiment, text, length, arm + 1));
+    const value *runs = find_value(t, say("%.*s/%.*s/runs", experiment, text, length, arm + 1));
+    if (folds && runs && folds->value > 1 && fmod(runs->value, folds->value) > 0)
+      found = copy_text(say("%.0f of %.0f folds so far", fmod(runs->value, folds->value), folds->value));
+  }
+  free(text);
+  return found;
+}
+
 static judged read_claim(const csv *c, int row, const values *t)
 {
   const char *cell[7], *columns[7] = { "claim", "about", "published", "rule", "ours", "limit", "reason" };
   for (int i = 0; i < 7; i++) cell[i] = csv_cell(c, row, csv_need(c, columns[i]));
   judged j = { cell[0], cell[1], cell[2], cell[3], cell[4], cell[5], cell[6],
-               NULL, NULL, "?", NULL, NOT_COMPARABLE, NULL };
+               NULL, NULL, "?", NULL, NULL, NOT_COMPARABLE, NULL };
   bool derived = !strncmp(j.published, "published/", 10);
   j.theirs = find_value(t, derived ? j.published : say("paper/%s", j.published));
   if (*j.published && !j.theirs)
@@ -277,6 +297,7 @@ static judged read_claim(const csv *c, int row, const values *t)
   if (kind) j.kind = kind->text;
   const value *begun = find_value(t, say("%s/begun", j.limit));
   if (begun) j.limit_begun = begun->text;
+  j.unfinished = find_unfinished(t, j.ours);
   return j;
 }
 

@@ -168,6 +168,10 @@ grep -q '^.recorded{a reaches 96.8}.*{50.00 {.small(40.00--60.00)}}{bad}{not rep
 grep -q '^.recorded{unseen}.*{open}{not comparable}' "$tmp/vrecord/recorded.tex" && ! grep -q 'by design' "$tmp/vrecord/recorded.tex"; ok $? 'what nobody ran stays open, and questions of ours are left out'
 has "$tmp/vrecord/record.tex" '\result{record/try/a/accuracy}{80.00}' 'values of the record have keys of their own'
 has "$tmp/vrecord/record.tex" '\result{record/judged}{7}' 'and how many claims it judges is counted'
+sed 's/\("try\/a\/folds": {"value": \)[0-9]*/\110/; s/\("try\/a\/runs": {"value": \)[0-9]*/\13/' "$tmp/out/results.json" >"$tmp/record/try/results.json"
+"$bin" verdict --published experiments/published.csv --claims "$tmp/claims.csv" --scale smoke --record "$tmp/record" --out "$tmp/vpart" "$tmp/here.json"
+grep -q '^.recorded{a reaches 96.8}.*{80.00.*{open}{not comparable}{3 of 10 folds so far}$' "$tmp/vpart/recorded.tex"; ok $? 'an arm of which some folds are there has a value and no verdict yet'
+grep -q '^.recorded{a is better}.*{open}{not comparable}{3 of 10 folds so far}$' "$tmp/vpart/recorded.tex"; ok $? 'nor has a difference from it'
 : >"$tmp/none.tar.gz"; experiments/record "$tmp/none.tar.gz" "$bin" "$tmp/none" 2>"$tmp/err"; [ $? = 3 ] && grep -q 'none.tar.gz: found no archive of runs' "$tmp/err"; ok $? 'what is no archive of runs is no record'
 has "$tmp/vrecord/claims.tex" '{50.00 {\small' "the table of this machine's claims stays this machine's"
 sed 's/^a is better,.*/a is better,recognition,fig6\/gain,better,try\/a-vs-b\/accuracy,try\/b,/' "$tmp/claims.csv" >"$tmp/tuned.csv"
