@@ -76,9 +76,13 @@ new = $@.new.$(PID)
 begin = tools/product begin $@ $(PID) &&
 keep = && tools/product keep $@ $(PID) $(or_tidy)
 update = && tools/product update $@ $(PID) $(or_tidy)
-# begin-with NAME,WORDS: begin, and write the words into a file there: a shell's line holds 128 KiB, and thousands of runs are more.
+# begin-with NAME,WORDS: begin, and write the words into a file there, one a line: a shell's line holds 128 KiB, and thousands of runs are more.
 # make does this itself, while it spells the command; make -n spells it too, and shall do nothing.
-begin-with = $(if $(findstring n,$(firstword -$(MAKEFLAGS))),,$(shell tools/product begin $@ $(PID))$(file >$(new)/$(1),$(2)))
+begin-with = $(if $(findstring n,$(firstword -$(MAKEFLAGS))),,$(shell tools/product begin $@ $(PID))$(file >$(new)/$(1),$(subst $() ,$(newline),$(strip $(2)))))
+define newline
+
+
+endef
 or_tidy = || { s=$$?; rm -rf $(new); exit $$s; }
 # The same for a whole folder, $(@D), with the target in it: a data set without its dataset.json would stand in the way for ever.
 new-folder = $(@D).new.$(PID)/$(notdir $(@D))

@@ -139,13 +139,30 @@ void build(builder *b, const char *format, ...)
   b->length += (size_t)n;
 }
 
+/* The bytes of the letter of UTF-8 at s; 0 where there is none, or one written longer than need be, or half a pair. */
+static int letter_bytes(const char *s)
+{
+  const uint8_t *p = (const uint8_t *)s;
+  const int n = *p < 0x80 ? 1 : *p >= 0xc2 && *p < 0xe0 ? 2 : (*p & 0xf0) == 0xe0 ? 3 : *p >= 0xf0 && *p < 0xf5 ? 4 : 0;
+  for (int i = 1; i < n; i++) if ((p[i] & 0xc0) != 0x80) return 0;
+  if ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) || (*p == 0xf0 && p[1] < 0x90) || (*p == 0xf4 && p[1] > 0x8f)) return 0;
+  return n;
+}
+
+bool is_utf8(const char *s)
+{
+  for (int n; *s; s += n) if (!(n = letter_bytes(s))) return false;
+  return true;
+}
+
 void build_json(builder *b, const char *s)
 {
   build(b, "\"");
-  for (; *s; s++)
-    if (*s == '"' || *s == '\\') build(b, "\\%c", *s);
+  for (int n; *s; s += n ? n : 1)
+    if (!(n = letter_bytes(s))) build(b, "\\ufffd");
+    else if (*s == '"' || *s == '\\') build(b, "\\%c", *s);
     else if ((unsigned char)*s < 32) build(b, "\\u%04x", *s);
-    else build(b, "%c", *s);
+    else build(b, "%.*s", n, s);
   build(b, "\"");
 }
 
@@ -254,6 +271,7 @@ bool file_exists(const char *path)
 
 void make_folders(const char *path)
 {
+  if (!*path) die(EXIT_USAGE, "a folder", "an empty name", "where it shall be", NULL);
   char *p = copy_text(path);
   for (char *s = p + 1; ; s++) {
     if (*s && *s != '/') continue;

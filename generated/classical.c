@@ -305,7 +305,7 @@ int cmd_classical(int argc, char **argv)
     { "out", OPTION_TEXT, &out, "FOLDER", "run folder of one fold; with each, of folders fold0, fold1, ..." },
     { "folds", OPTION_TEXT, &folds, "K", "parts of the cross-validation, or split: the set's own (10)" },
     { "fold", OPTION_TEXT, &fold, "I|each", "the part held out, 0 to K-1, or each in turn (each)" },
-    { "cells", OPTION_INT, &s.subset, "N", "use a stratified subset of N cells (0: all)" },
+    { "cells", OPTION_INT, &s.subset, "N", "use a stratified subset of N cells; each class has at least one a fold (0: all)" },
     { "seed", OPTION_SEED, &s.seed, "S", "seed of the folds (1)" },
     { "size", OPTION_INT, &size, "PIXELS", "resize the cells to this side first (0: as they are)" },
     { "steps", OPTION_TEXT, &steps, "two|strict|one",

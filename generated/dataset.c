@@ -1,4 +1,5 @@
 #include "dataset.h"
+#include "options.h"
 /* dataset: headers */
 #include <ctype.h>
 #include <dirent.h>
@@ -94,6 +95,7 @@ static void sweep(const char *folder)
 stage *stage_open(const char *folder, const char *mark, const char *what, bool replace)
 {
   static bool registered;
+  if (!*folder) die(EXIT_USAGE, what, "an empty name for its folder", "a folder", NULL);
   if (!registered) registered = !atexit(remove_stages);
   stage *g = NEW(stage, 1);
   *g = (stage){ .folder = copy_text(folder), .mark = mark, .what = what, .replace = replace };
@@ -389,6 +391,17 @@ static description read_description(dataset *ds, const char *folder, int *h, int
   return d;
 }
 
+static void warn_of_edits(const dataset *ds, const description *d, const int *count, const char *labels)
+{
+  builder b = {0};
+  for (int c = 0; c < ds->classes; c++)
+    if (count[c] != d->count[c]) build_list(&b, say("%s %d, not %d", ds->class_name[c], count[c], d->count[c]));
+  char *counts = built(&b, NULL);
+  warn(labels, say("edited since the set was made%s%s%s", *counts ? ": found " : "", counts, *counts ? " as in dataset.json" : ""),
+       "runs record the edited file's sha256");
+  free(counts);
+}
+
 static void check_against(const dataset *ds, const description *d, const char *labels)
 {
   int *count = NEW(int, ds->classes);
@@ -401,7 +414,7 @@ static void check_against(const dataset *ds, const description *d, const char *l
     if (count[c] != d->count[c])
       die(EXIT_DATA, d->path, say("%d cells of class %s", d->count[c], ds->class_name[c]),
           say("%d, as in labels.csv", count[c]), "the file is damaged; import the set again");
-  if (!same) warn(labels, "edited since the set was made", "runs record the edited file's sha256");
+  if (!same) warn_of_edits(ds, d, count, labels);
   free(count);
 }
 
@@ -452,8 +465,22 @@ static void read_split(dataset *ds, const csv *t, int column)
   }
 }
 
+void dataset_columns(const csv *t)
+{
+  static const char *const known[] = { "file", "class", "group", "split", "sha256", NULL };
+  for (int i = 0; i < t->columns; i++) {
+    bool is = false;
+    for (int k = 0; known[k]; k++) is |= !strcmp(t->header[i], known[k]);
+    const char *near = is ? NULL : nearest(t->header[i], known);
+    if (!is)
+      die(EXIT_DATA, t->path, say("a column '%s'", t->header[i]), "none but file, class, group, split and sha256 in a data set",
+          near ? say("did you mean %s?", near) : "keep it in a file of your own");
+  }
+}
+
 static void read_labels(dataset *ds, const csv *t)
 {
+  dataset_columns(t);
   int file = csv_need(t, "file"), class = csv_need(t, "class");
   if (!t->rows) die(EXIT_DATA, t->path, "no cells", "at least one row", import_hint);
   ds->n = t->rows, ds->label = NEW(int, t->rows), ds->group = NEW(int, t->rows),
@@ -483,7 +510,7 @@ static bool load_cell(const char *folder, const char *file, const char *sha, int
   bool good = bytes != NULL;
   if (good && *sha) sha256_of(bytes, n, hex), good = !strcmp(hex, sha);
   if (bytes && !good)
-    snprintf(why, 256, "sha256 %.12s..., changed since it was imported as %.12s...", hex, sha);
+    snprintf(why, 256, "sha256 %s, and %.64s in labels.csv: the image or its row was changed since it was imported", hex, sha);
   if (good) good = image_read_bytes(bytes, n, &m, why);
   if (good && (m.h != h || m.w != w)) { image r = image_resize(&m, h, w); image_free(&m); m = r; }
   if (good) memcpy(to, m.rgb, (size_t)h * (size_t)w * 3);

@@ -70,6 +70,8 @@ dataset *dataset_load(const char *folder, int h, int w);
 bool is_synthetic(const json *j, const char *path);
 /* Dies with EXIT_DATA when a dataset.json is not the text that was written; one without a hash of its own is believed. */
 void refuse_altered(const json *j, const char *text, const char *path);
+/* Dies with EXIT_DATA when the table of a data set has a column that no data set has. */
+void dataset_columns(const csv *t);
 /* Make the cells of a loaded set grey, in place (c = 1, see image_channels); nothing for c = 3. */
 void dataset_channels(dataset *ds, int c);
 /* Forget the groups, for a deal by someone who does not know them; what is returned goes to dataset_regroup. */

@@ -17,6 +17,16 @@ static uint64_t cell_key(const char *file, uint64_t seed, uint32_t purpose)
   return (uint64_t)w[0] << 32 | w[1];
 }
 
+/* Says, once for each flag, when another number of cells is taken than was asked for: each class has `least` of them, or all. */
+static void tell_taken(const char *flag, int wanted, int taken, int least)
+{
+  static const char *told;
+  if (wanted == taken || (told && !strcmp(told, flag))) return;
+  told = flag;
+  warn(flag, say("takes %d cells, not %d: %s", taken, wanted, taken < wanted ? "there are no more"
+                 : say("each class has %d of them, or all that it has", least)), NULL);
+}
+
 static int by_key(const void *a, const void *b)
 {
   const fold_cell *x = a, *y = b;
@@ -57,6 +67,9 @@ static void choose_subset(const dataset *ds, fold_cell *cell, const int *size, i
 {
   int *quota = NEW(int, ds->classes), *seen = NEW(int, (size_t)ds->classes * (size_t)(ds->groups + 1));
   share_out(size, ds->classes, ds->n, m, k, quota);
+  int taken = 0;
+  for (int c = 0; c < ds->classes; c++) taken += quota[c];
+  tell_taken("--cells", m, taken, k);
   for (int i = 0; i < ds->n; i++) {
     int g = ds->group[cell[i].index];
     if (g >= 0) cell[i].rank = seen[(size_t)cell[i].label * (size_t)ds->groups + (size_t)g]++;
@@ -69,6 +82,7 @@ static void choose_subset(const dataset *ds, fold_cell *cell, const int *size, i
 
 void folds_thin(const dataset *ds, int *row, int *n, int keep, uint64_t seed)
 {
+  if (keep >= *n) tell_taken("--learn", keep, *n, 1);
   if (keep <= 0 || keep >= *n) return;
   int *size = NEW(int, ds->classes), *quota = NEW(int, ds->classes), left = 0;
   bool *kept = NEW(bool, ds->n);
@@ -83,6 +97,7 @@ void folds_thin(const dataset *ds, int *row, int *n, int keep, uint64_t seed)
     if (quota[cell[i].label]-- > 0) kept[cell[i].index] = true;
   for (int i = 0; i < *n; i++) if (kept[row[i]]) row[left++] = row[i];
   *n = left;
+  tell_taken("--learn", keep, left, 1);
   free(size), free(quota), free(kept), free(cell);
 }
 
@@ -200,6 +215,7 @@ static int *follow_split(const dataset *ds, uint64_t seed, int subset)
   }
   qsort(cell, (size_t)ds->n, sizeof *cell, by_key);
   if (!all) choose_subset(ds, cell, size, 1, subset, used);
+  else if (subset > 0) tell_taken("--cells", subset, ds->n, 1);
   for (int i = 0; i < ds->n; i++) {
     const int part = ds->split && used[i] ? ds->split[i] : -1;
     fold[i] = part == SPLIT_TEST ? 0 : part == SPLIT_TRAIN ? 1 : -1;
@@ -241,6 +257,7 @@ static int *make_folds(const dataset *ds, int k, uint64_t seed, int subset, bool
   }
   qsort(cell, (size_t)ds->n, sizeof *cell, by_key);
   if (!all) choose_subset(ds, cell, size, k, subset, used);
+  else if (subset > 0) tell_taken("--cells", subset, ds->n, k);
   /* deal, and read off each cell's fold */
   int units = gather_units(ds, used, seed, unit, unit_of);
   if (!lenient) check_classes(ds, unit, units, k);
@@ -307,7 +324,7 @@ int cmd_folds(int argc, char **argv)
   const option table[] = {
     { "folds", OPTION_TEXT, &folds, "K", "how many folds, or split: the set's own (10)" },
     { "seed", OPTION_SEED, &seed, "S", "the seed of the deal (1)" },
-    { "cells", OPTION_INT, &subset, "N", "use a stratified subset of N cells (all)" },
+    { "cells", OPTION_INT, &subset, "N", "use a stratified subset of N cells; each class has at least one a fold (all)" },
     { "lenient", OPTION_FLAG, &lenient, NULL, "allow a class with fewer cells or groups than folds" },
     { "out", OPTION_TEXT, &out, "FILE", "write file,class,group,fold" },
     {0} };

@@ -4,6 +4,8 @@
 #include "likeness.h"
 #include "options.h"
 #include <ctype.h>
+#include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -74,7 +76,7 @@ static bool decode_cell(found_cell *c, const import_options *o, char why[256])
   bool good = bytes != NULL;
   if (good && c->source_sha[0]) sha256_of(bytes, n, hex), good = !strcmp(hex, c->source_sha);
   if (bytes && !good)
-    snprintf(why, 256, "sha256 %.12s..., not %.12s... as in the table", hex, c->source_sha);
+    snprintf(why, 256, "sha256 %s, not %s as in the table: the image or its row was changed", hex, c->source_sha);
   good = good && image_read_as(bytes, n, &how, &picture, why);
   c->hint = how.hint;
   good = good && cut_and_resize(c, o, &picture, &how, why);
@@ -457,12 +459,11 @@ static void name_classes(cell_source *from)
     for (int c = 0; c < CLASSES; c++) from->class_name[c] = class_names[c];
     return;
   }
-  for (const char *s = from->classes; *s; s += strcspn(s, ","), s += *s == ',') {
-    size_t n = strcspn(s, ",");
-    char *name = new_bytes(n + 1);
-    memcpy(name, s, n);
-    for (size_t i = 0; i < n; i++)
-      if (!isalnum((unsigned char)name[i]) && !strchr("-_", name[i]))
+  char *left = copy_text(from->classes), *name;
+  while ((name = strsep(&left, ","))) {
+    if (!*name) die(EXIT_USAGE, "--classes", say("'%s', where a name is empty", from->classes), "names, with a comma between two", NULL);
+    for (const char *s = name; *s; s++)
+      if (!isalnum((unsigned char)*s) && !strchr("-_", *s))
         die(EXIT_USAGE, "--classes", say("'%s'", name), "letters, digits, - and _", NULL);
     for (int c = 0; c < from->class_count; c++)
       if (!strcasecmp(from->class_name[c], name)) die(EXIT_USAGE, "--classes", say("'%s' twice", name), "each name once", NULL);
@@ -516,7 +517,7 @@ static char *import_what(void)
 /* read the import's flags */
 static const layout *read_import_flags(int argc, char **argv, import_options *o, char **out)
 {
-  *o = (import_options){ .size = -1, .crop = -1, .same = -1, .duplicates = "keep" };
+  *o = (import_options){ .size = INT_MIN, .crop = INT_MIN, .same = NAN, .duplicates = "keep" };
   char *names = layout_names(), *guessed = join("%s (guessed)", names), *what = import_what();
   const option table[] = {
     { "layout", OPTION_TEXT, &o->from.layout, "NAME", guessed },
@@ -577,19 +578,22 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
     one_of("--duplicates", o->duplicates, "keep", "drop");
   if (o->pad && strcmp(o->pad, "edge")) die(EXIT_USAGE, "--pad", say("'%s'", o->pad), "edge", NULL);
   const layout *as = choose_layout(&o->from);
-  if (o->size == -1) o->size = as->size;
-  if (o->crop == -1) o->crop = as->crop;
-  if (o->same < 0) o->same = as->same;
+  if (o->size == INT_MIN) o->size = as->size;
+  if (o->crop == INT_MIN) o->crop = as->crop;
+  if (isnan(o->same)) o->same = as->same;
   if (o->size < 8 || o->size > 1024) die(EXIT_USAGE, "--size", say("%d", o->size), "8 to 1024", NULL);
   if (o->crop < 0 || (o->crop > 0 && o->crop < 8))
     die(EXIT_USAGE, "--crop", say("%d", o->crop), "0, or at least 8", NULL);
   if (o->white < 0 || o->white > 65535) die(EXIT_USAGE, "--white", say("%d", o->white), "1 to 65535", "4095 for a camera of 12 bits");
   if (o->page < 0) die(EXIT_USAGE, "--page", say("%d", o->page), "1 for the first", NULL);
-  if (o->same > 1) die(EXIT_USAGE, "--same", say("%g", o->same), "0 to 1", NULL);
+  if (o->same < 0 || o->same > 1) die(EXIT_USAGE, "--same", say("%g", o->same), "0 to 1", NULL);
   if (!o->from.skip && !o->from.classes) o->from.skip = as->skip;
   else if (*as->skip && !o->from.classes) o->from.skip = join("%s,%s", o->from.skip, as->skip);
   const char *slash = strrchr(*out, '/');
+  const char *named = o->name ? "--name" : *out;
   if (!o->name) o->name = copy_text(slash && slash[1] ? slash + 1 : *out);
+  if (!is_utf8(o->name))
+    die(EXIT_USAGE, named, "a name for the set that is not UTF-8", "UTF-8", "--name TEXT gives it one, whatever its folder is called");
   name_classes(&o->from);
   read_map(&o->from);
   o->synthetic = o->synthetic || is_declared_synthetic(o->from.folder);

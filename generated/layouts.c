@@ -371,9 +371,17 @@ static const char *need_split(const char *word, const char *where)
   return part < 0 ? "" : split_names[part];
 }
 
+/* Is it a data set's own labels.csv? Tables of others have any columns. */
+static bool is_of_data_set(const char *path)
+{
+  const size_t n = strlen(path), name = strlen("labels.csv");
+  return n >= name && !strcmp(path + n - name, "labels.csv") && file_exists(say("%.*sdataset.json", (int)(n - name), path));
+}
+
 static void find_in_csv(const cell_source *from, finding *f, const char *path, const char *group_column)
 {
   csv *t = csv_read(path, "columns file, class and, if known, group");
+  if (is_of_data_set(path)) dataset_columns(t);
   int file = need_called(t, file_words), class = need_called(t, class_words), sha = csv_column(t, "sha256"), split = csv_column(t, "split");
   int group = *group_column ? csv_need(t, group_column) : csv_column(t, "group");
   const char *slash = strrchr(path, '/');

@@ -1,5 +1,6 @@
 #include "options.h"
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,12 +24,15 @@ static int edit_distance(const char *a, const char *b)
   return row[n];
 }
 
+/* Every number is near every other one, and so is a letter: to name it would tell nothing. */
+static bool is_telling(const char *name) { return name[0] && name[1] && name[strspn(name, "0123456789")]; }
+
 const char *nearest(const char *word, const char *const *names)
 {
   const char *best = NULL;
   int least = (int)strlen(word) / 3 + 2;
   for (; *names; names++) {
-    int d = edit_distance(word, *names);
+    int d = is_telling(*names) ? edit_distance(word, *names) : least;
     if (d < least) least = d, best = *names;
   }
   return best;
@@ -55,7 +59,8 @@ static void read_value(const option *o, const char *s)
     *(int *)o->value = (int)v;
     if (v != (int)v) errno = ERANGE;
   }
-  if (end == s || *end || errno || (o->kind == OPTION_SEED && *s == '-'))
+  const bool odd = o->kind == OPTION_SEED ? *s == '-' : o->kind == OPTION_REAL && !isfinite(*(double *)o->value);
+  if (end == s || *end || errno || odd)
     die(EXIT_USAGE, say("--%s", o->name), say("'%s'", s), expected, o->help);
 }
 

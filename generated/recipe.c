@@ -97,6 +97,7 @@ static void read_line(recipe *r, const char *where, char *line, bool *seen)
 
 static void read_overrides(recipe *r, const char *with)
 {
+  bool seen[KEYS] = { false };
   char *text = copy_text(with), *left;
   for (char *item = strtok_r(text, ",", &left); item; item = strtok_r(NULL, ",", &left)) {
     char *value = strchr(item, '=');
@@ -104,7 +105,10 @@ static void read_overrides(recipe *r, const char *with)
       die(EXIT_USAGE, "--with", say("'%.60s'", item), "key=value,...",
           "wbcsnet train --help lists the keys");
     *value++ = 0;
-    set_key(r, EXIT_USAGE, "--with", find_key(EXIT_USAGE, "--with", item), value);
+    const recipe_key *k = find_key(EXIT_USAGE, "--with", item);
+    if (seen[k - keys]) die(EXIT_USAGE, "--with", say("%s a second time", item), "each key once", NULL);
+    seen[k - keys] = true;
+    set_key(r, EXIT_USAGE, "--with", k, value);
   }
   free(text);
 }

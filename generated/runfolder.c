@@ -107,19 +107,29 @@ json *run_record(const char *folder)
   char *path = join("%s/run.json", folder);
   json *j = NULL;
   if (file_exists(path)) {
+    const char hint[] = "remove this file to run the job again";
     size_t n;
+    hint_about(path, hint);
     char *text = file_read(path, &n, NULL);
     j = json_parse(text, path);
     const bool old = !json_get(j, "format") && !json_get(j, "files") && !json_get(j, "sha256");
     if (!old && (json_number(j, "format", 0) != RUN_FORMAT || !is_sealed(text, n, "sha256")))
-      die(EXIT_DATA, path, "a record that is not as it was written", say("format %d, and the SHA-256 that its last line names", RUN_FORMAT),
-          "remove this file to run the job again");
+      die(EXIT_DATA, path, "a record that is not as it was written",
+          say("format %d, and the SHA-256 that its last line names", RUN_FORMAT), hint);
     if (!json_get(j, "config") || !json_get(j, "finished") || !json_number(j, "finished", 0))
-      die(EXIT_DATA, path, "a record without finished and config", "a finished run's", "remove this file to run the job again");
+      die(EXIT_DATA, path, "a record without finished and config", "a finished run's", hint);
+    hint_about(NULL, NULL);
     free(text);
   }
   free(path);
   return j;
+}
+
+/* Does a text of JSON end with the brace that closes it? One that was cut short seldom does. */
+static bool is_closed(const char *text)
+{
+  const char *brace = strrchr(text, '}');
+  return brace && !brace[1 + strspn(brace + 1, " \r\n")];
 }
 
 /* The same of a folder that is not this job's: NULL too where its record is damaged, which is then its own job's affair. */
@@ -128,7 +138,7 @@ static json *whole_record(const char *folder)
   char *path = join("%s/run.json", folder);
   size_t n = 0;
   char *text = file_exists(path) ? file_read(path, &n, NULL) : NULL;
-  const bool damaged = text && strstr(text, "\"format\"") && !is_sealed(text, n, "sha256");
+  const bool damaged = text && (strstr(text, "\"format\"") || !is_closed(text)) && !is_sealed(text, n, "sha256");
   free(path), free(text);
   return damaged ? NULL : run_record(folder);
 }
@@ -218,9 +228,36 @@ static void refuse_strangers(const char *folder)
   if (d) closedir(d);
 }
 
+static const char config_seal[] = "config_sha256";
+
+/* What config.json holds of the configuration CONFIG; free() it. */
+static char *sealed_config(const char *config)
+{
+  builder b = {0};
+  build(&b, "%.*s", (int)strlen(config) - 1, config), build_seal(&b, config_seal);
+  return built(&b, NULL);
+}
+
+/* A config.json, parsed, without its seal. Where it is damaged: NULL, or the end of the program when it is this job's own. */
+static json *whole_config(const char *path, bool own)
+{
+  const char hint[] = "remove its folder to run the job again";
+  size_t n;
+  json *j = NULL;
+  if (own) hint_about(path, hint);
+  char *text = file_read(path, &n, NULL), *line = strstr(text, ",\n");
+  const bool whole = line ? is_sealed(text, n, config_seal) : is_closed(text) && strlen(text) == n;
+  if (!whole && own) die(EXIT_DATA, path, "a damaged file", "the configuration as it was written, and its SHA-256", hint);
+  if (whole && line) strcpy(line, "}");
+  if (whole) j = json_parse(text, path);
+  hint_about(NULL, NULL);
+  free(text);
+  return j;
+}
+
 /* The configuration of what is in the folder, parsed; NULL when nothing is. The record's, where there is one: a fitted run of an
    earlier version has no other. */
-static json *folder_config(const char *folder, const json *record)
+static json *folder_config(const char *folder, const json *record, bool own)
 {
   if (record) {
     builder b = {0};
@@ -230,9 +267,9 @@ static json *folder_config(const char *folder, const json *record)
     free(text);
     return j;
   }
-  char *path = join("%s/config.json", folder), *text = file_exists(path) ? file_read(path, NULL, NULL) : NULL;
-  json *j = text ? json_parse(text, path) : NULL;
-  free(path), free(text);
+  char *path = join("%s/config.json", folder);
+  json *j = file_exists(path) ? whole_config(path, own) : NULL;
+  free(path);
   return j;
 }
 
@@ -353,7 +390,7 @@ static void remove_leftovers(const char *folder)
 static bool is_ours(const run_folder *r, const char *folder)
 {
   char hex[65] = "";
-  json *record = whole_record(folder), *config = folder_config(folder, record);
+  json *record = whole_record(folder), *config = folder_config(folder, record, false);
   if (config) identity_of(config, hex);
   json_free(record), json_free(config);
   return !strcmp(hex, r->identity);
@@ -498,7 +535,7 @@ void run_open(run_folder *r, const char *out, const run_config *c, const char *p
   for (bool other = true; other; ) {
     lock_folder(r);
     remove_leftovers(out);
-    json *record = run_record(out), *config = folder_config(out, record);
+    json *record = run_record(out), *config = folder_config(out, record, true);
     char hex[65];
     if (config) identity_of(config, hex);
     other = config && strcmp(hex, r->identity);
@@ -513,7 +550,8 @@ void run_claim(const run_folder *r)
   char *path = join("%s/config.json", r->out);
   if (!file_exists(path)) {
     atomic_file *a = file_create(path);
-    fprintf(a->f, "%s\n", r->config);
+    char *text = sealed_config(r->config);
+    fputs(text, a->f), free(text);
     file_commit(a);
   }
   free(path);
@@ -539,13 +577,14 @@ static void tell_finished(const run_folder *r, const json *record)
 static void mend_config(const run_folder *r, const json *record)
 {
   builder b = {0};
-  build_value(&b, json_get(record, "config")), build(&b, "\n");
-  char *path = join("%s/config.json", r->out), *text = built(&b, NULL), *now = file_exists(path) ? file_read(path, &(size_t){0}, NULL) : NULL;
+  build_value(&b, json_get(record, "config"));
+  char *path = join("%s/config.json", r->out), *config = built(&b, NULL), *text = sealed_config(config);
+  char *now = file_exists(path) ? file_read(path, &(size_t){0}, NULL) : NULL;
   if (!now || strcmp(now, text)) {
     atomic_file *a = file_create(path);
     fputs(text, a->f), file_commit(a);
   }
-  free(path), free(text), free(now);
+  free(path), free(config), free(text), free(now);
 }
 
 static bool finished_here(run_folder *r, const json *record, bool quiet)

@@ -77,6 +77,17 @@ static void gather_arms(summary *s)
     qsort(s->arm[a].run, (size_t)s->arm[a].runs, sizeof(run *), by_seed_and_fold);
 }
 
+static void tell_missing(const arm *a)
+{
+  const bool seeds = a->run[0]->seed != a->run[a->runs - 1]->seed;
+  for (int i = 0, j; i < a->runs; i = j) {
+    const run *r = a->run[i];
+    for (j = i; j < a->runs && a->run[j]->seed == r->seed;) j++;
+    if (r->fold >= 0 && j - i < r->folds)
+      printf("%s%s: %d of %d folds\n", a->name, seeds ? say(", seed %llu", (unsigned long long)r->seed) : "", j - i, r->folds);
+  }
+}
+
 static const char *name_of(const summary *s, int k) { return short_name(s->class_name, s->classes, k); }
 
 /* pool what the nets said */
@@ -546,14 +557,16 @@ static void write_results(const summary *s)
 }
 
 /* the summarise subcommand */
-/* The words of the file LIST, which may be NULL, behind the N that are there already. */
+/* The lines of the file LIST, which may be NULL, behind the N that are there already. */
 static int read_list(const char *list, const char **path, int n, int most)
 {
   if (!list) return n;
-  for (char *word = strtok(file_read(list, NULL, "the folders of runs, between white space"), " \t\r\n"); word;
-       word = strtok(NULL, " \t\r\n")) {
+  char *text = file_read(list, NULL, "the folders of runs, one a line");
+  for (char *line; (line = strsep(&text, "\n")); ) {
+    line[strcspn(line, "\r")] = 0;
+    if (!*line) continue;
     if (n == most) die(EXIT_DATA, list, say("more than %d run folders", most), NULL, "summarise them in parts");
-    path[n++] = word;
+    path[n++] = line;
   }
   return n;
 }
@@ -567,7 +580,7 @@ int cmd_summarise(int argc, char **argv)
   const option flags[] = {
     { "experiment", OPTION_TEXT, &s.experiment, "NAME", "what the runs are of: the first part of every key" },
     { "out", OPTION_TEXT, &s.out, "FOLDER", "where results.json, results.tex and *.dat go" },
-    { "list", OPTION_TEXT, &list, "FILE", "more run folders: the words in this file" }, {0} };
+    { "list", OPTION_TEXT, &list, "FILE", "more run folders: the lines of this file" }, {0} };
   options_read(argc, argv, flags, "summarise --experiment NAME --out FOLDER RUN...",
                "Score, pool and compare run folders named .../ARM/seedS/foldI.",
                "  wbcsnet summarise --experiment cv --out results/cv runs/cv/*/seed1/fold*\n",
@@ -581,7 +594,7 @@ int cmd_summarise(int argc, char **argv)
   make_folders(s.out), unlink(say("%s/results.json", s.out));
   gather_arms(&s), put_origin(&s);
   for (int a = 0; a < s.arms; a++) {
-    describe_arm(&s, &s.arm[a]), score_arm(&s, &s.arm[a]);
+    tell_missing(&s.arm[a]), describe_arm(&s, &s.arm[a]), score_arm(&s, &s.arm[a]);
     write_curve(&s, &s.arm[a]), write_start(&s, &s.arm[a]);
   }
   for (int a = 0; a < s.arms; a++)

@@ -384,6 +384,8 @@ int main(void)
   check_processors();
   const char *const names[] = { "seed", "epochs", "out", NULL };
   ok(!strcmp(nearest("sed", names), "seed") && !strcmp(nearest("epoch", names), "epochs") && !nearest("weather", names), "the nearest name");
+  const char *const short_names[] = { "1", "12", "f", NULL };
+  ok(!nearest("2", short_names) && !nearest("13", short_names) && !nearest("g", short_names), "no number and no letter is near another");
   if (system(say("rm -rf %s", folder))) return 1;
   return done_testing();
 }

@@ -51,6 +51,17 @@ fails('no OUT', 2, qr/SOURCE and OUT/, 'import', $source);
 fails('an unknown layout', 2, qr/did you mean pbc/, 'import', '--layout', 'pcb', $source, out());
 fails('an unknown flag', 2, qr/did you mean --layout/, 'import', '--layuot', 'pbc', $source, out());
 fails('a window larger than the image', 3, qr/smaller than the window of 40/, 'import', '--crop', 40, $source, out());
+fails("a --size of $_", 2, qr/--size: found '?$_'?; expected 8 to 1024/, 'import', '--size', $_, $source, out()) for -1, 0;
+fails("a --crop of $_", 2, qr/--crop: found '?$_'?; expected 0, or at least 8/, 'import', '--crop', $_, $source, out()) for -1, -8, 7;
+fails("--same $_", 2, qr/--same: found '?$_'?; expected/, 'import', '--same', $_, $source, out()) for 'nan', -1, -0.5, 'inf', 1.5;
+fails('an empty OUT', 2, qr/found an empty name/, 'import', '--size', 12, $source, '');
+fails("--classes $_", 2, qr/--classes: found '$_', where a name is empty/, 'import', '--classes', $_, $source, out()) for ',neu', 'neu,,eos', 'neu,eos,', '';
+fails('--name in Latin-1', 2, qr/--name: found a name for the set that is not UTF-8.*--name TEXT/s, 'import', '--size', 12, '--name', "caf\xe9", $source, out());
+fails('a folder in Latin-1', 2, qr/found a name for the set that is not UTF-8.*--name TEXT/s, 'import', '--size', 12, $source, "$dir/caf\xe9");
+fails('a table with class twice', 3, qr/columns 2 and 3 both named 'class'/, 'import', '--csv', do { spit("$dir/two.csv", "file,class,class\na,neu,eos\n"); "$dir/two.csv" }, $source, out());
+my $latin = "$dir/t\xe9";
+is((run('import', '--size', 12, '--name', "caf\xc3\xa9", $source, $latin))[0], 0, 'a folder in Latin-1 with a name in UTF-8');
+ok(do { my $json = slurp("$latin/dataset.json"); utf8::decode($json) && $json =~ /"name": "caf\x{e9}"/ && $json =~ /t\\ufffd"/ }, '... makes a dataset.json that is UTF-8');
 fails('a silly size', 2, qr/--size.*8 to 1024/, 'import', '--size', 3, $source, out());
 
 # ---- a place that is taken ----
@@ -256,6 +267,18 @@ spit($victim, $bytes);
 spit("$first/labels.csv", slurp("$first/labels.csv") =~ s/,lymphocyte,/,neutrophil,/r);
 ($code, $said) = run('data', $first);
 ok($code == 0 && $said =~ /edited since/, 'an edited labels.csv is warned of') or diag $said;
+like($said, qr/edited since the set was made: found neutrophil 5, not 4, lymphocyte 3, not 4 as in dataset\.json/, '... with what it changed');
+my $edited = slurp("$first/labels.csv");
+my ($sum) = $edited =~ /^monocyte\/c1\.tif,.*,(\w{64})$/m;
+my $late = substr($sum, 0, 63) . ($sum =~ /0$/ ? '1' : '0');
+spit("$first/labels.csv", $edited =~ s/$sum/$late/r);
+fails('a hash with another last digit', 3, qr/monocyte\/c1\.tif: found sha256 $sum, and $late in labels\.csv: the image or its row/, 'data', $first);
+for my $head (['sha256', 'zha256', 'sha256'], ['group', 'groups', 'group'], ['file', 'File', 'file']) {
+    spit("$first/labels.csv", $edited =~ s/$head->[0]/$head->[1]/r);
+    fails("a column $head->[1]", 3, qr/labels\.csv: found a column '$head->[1]'; expected none but.*did you mean $head->[2]\?/s, 'data', $first);
+    fails("... in a source that is a data set", 3, qr/labels\.csv: found a column '$head->[1]'/, 'import', '--size', 12, $first, out());
+}
+spit("$first/labels.csv", $edited);
 # What dataset.json must say, one bit away from saying it: a misspelt kind must never make real cells of drawn ones.
 # Its own hash, which tells every other change, is taken out for these.
 my $sealed = slurp("$redrawn/dataset.json");

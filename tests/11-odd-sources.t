@@ -128,6 +128,9 @@ spit("$dir/map.txt", "\xef\xbb\xbf# Munich's names\r\nNGS = neutrophil\r\nNGB=ne
 $o = out();
 ($code, $said) = run('import', '--map', "$dir/map.txt", '--skip-classes', 'PMO', '--size', 12, $lab, $o);
 ok($code == 0 && slurp("$o/labels.csv") eq $kept_labels, '... or stand in a file') or diag $said;
+cell("$dir/digits/$_/a.bmp", $_) for 1, 2, 12;
+my ($digits, $unsaid) = run('import', '--classes', '1,11', "$dir/digits", out());
+ok($digits == 3 && $unsaid =~ /classes '12', '2'/ && $unsaid !~ /did you mean/ && $unsaid =~ /--map 12=CLASS,2=CLASS/, 'no number is proposed for another') or diag $unsaid;
 fails('a map to no class', 2, qr/--map: found 'limphocyte' for 'LYT'; expected neutrophil, .*did you mean lymphocyte/s, 'import', '--map', 'LYT=limphocyte', $lab, out());
 fails('a map without =', 2, qr/map2\.txt:2: found 'NGS neutrophil'; expected WORD=CLASS/, 'import', '--map', do { spit("$dir/map2.txt", "LYT=lym\nNGS neutrophil\n"); "$dir/map2.txt" }, $lab, out());
 fails('a map that is no file', 3, qr/map3\.txt: found No such file.*WORD=CLASS,\.\.\. or a file/s, 'import', '--map', "$dir/map3.txt", $lab, out());

@@ -46,6 +46,16 @@ ok($code == 0 && $sum == 20, 'a subset of 20 cells');
 ok($code == 3 && $err =~ /4 groups of class basophil; expected at least 5/, 'fewer basophils than folds are refused') or print "# $code $err";
 ($code, $out) = run('folds', '--folds', 5, '--lenient', tmp('set'));
 ok($code == 0 && (split /\n/, $out) == 6, 'or dealt, when that is asked for');
+sub taken { join '', map { "$_\n" } $_[0] =~ /^wbcsnet: warning: (--.*)$/mg }
+for (['3', 20, 'each class has 4 of them, or all that it has'], ['46', 45, 'there are no more']) {
+    ($code, $out, $err) = run('folds', '--folds', 4, '--cells', $_->[0], tmp('set'));
+    ok($code == 0 && taken($err) eq "--cells: takes $_->[1] cells, not $_->[0]: $_->[2]\n", "--cells $_->[0] is another number, and told") or print "# $code $err\n";
+}
+($code, $out, $err) = run('folds', '--folds', 4, '--cells', 45, tmp('set'));
+ok($code == 0 && taken($err) eq '', 'no word where it is the number') or print "# $err";
+($code, $out, $err) = run(job(out => 'few', seed => 3, quiet => 1, cells => 500, learn => 2));
+ok(taken($err) eq "--cells: takes 45 cells, not 500: there are no more\n--learn: takes 5 cells, not 2: each class has 1 of them, or all that it has\n",
+   'the same of train, and of --learn') or print "# $code $err\n";
 for (['--folds', 1, tmp('set')], ['--cells', -1, tmp('set')], []) {
     ($code, $out, $err) = run('folds', @$_);
     ok($code == 2 && !$out, 'usage: folds ' . join ' ', map { s/.*\///r } @$_);

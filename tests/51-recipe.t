@@ -62,7 +62,7 @@ for my $b (@bad) {
     ($code, $out, $err) = run(job(out => 'b', recipe => tmp('bad.conf')));
     ok($code == 3 && $err =~ /\Q$b->[1]\E/ && $err =~ /bad\.conf:[23]/, "$b->[2] is an error with file and line") or print "# $code $err\n";
 }
-for my $b (['epoch=2', 'did you mean epochs'], ['epochs', 'key=value'], ['init=zero', 'normal|glorot|he']) {
+for my $b (['epoch=2', 'did you mean epochs'], ['epochs=1,l2=0,epochs=2', 'epochs a second time'], ['epochs', 'key=value'], ['init=zero', 'normal|glorot|he']) {
     ($code, $out, $err) = run(job(out => 'b', with => $b->[0]));
     ok($code == 2 && $err =~ /\Q$b->[1]\E/, "--with $b->[0] is a usage error") or print "# $code $err\n";
 }

@@ -29,7 +29,7 @@ sub damaged {    # damage the file of fold 2; summarise must refuse it, train mu
     ($code, $out, $err) = summary();
     ok($code == 3 && $err =~ /\Q$file\E/, "$what is found by summarise") or print "# $code $err\n";
     ($code, $out, $err) = cv(2);
-    if ($file eq 'run.json') { ok($code == 3 && $err =~ /run\.json.*\n  hint: (remove this file|the file is damaged)/, 'and by train, which says what to do') or print "# $code $out $err\n"; return }
+    if ($file eq 'run.json') { ok($code == 3 && $err =~ /run\.json.*\n  hint: remove this file to run the job again/, 'and by train, which says what to do') or print "# $code $out $err\n"; return }
     ok($code == 0 && $err =~ /\Q$file\E is not as it was written/ && sha($path) eq sha(tmp("kept/$file")), 'and by train, which makes it again') or print "# $code $err\n";
 }
 damaged('predictions.csv', 'a prediction less', sub { $_[0] =~ s/[^\n]*\n\z//r });
@@ -43,6 +43,7 @@ damaged('run.json', 'the word fold misspelt', sub { $_[0] =~ s/"fold":/"folk":/r
 damaged('run.json', 'the kind of the cells', sub { $_[0] =~ s/"synthetic"/"real"/r });
 damaged('run.json', 'the number of right answers', sub { $_[0] =~ s/"correct": (\d+)/'"correct": ' . ($1 + 1)/er });
 damaged('run.json', 'the record cut in half', sub { substr $_[0], 0, length($_[0]) / 2 });
+damaged('run.json', 'the record empty', sub { '' });
 damaged('run.json', 'the seal misspelt', sub { $_[0] =~ s/\n "sha256": /\n "sha257": /r });
 damaged('run.json', 'the format misspelt', sub { $_[0] =~ s/"format": 2/"formal": 2/r });
 my $bits = 0;
@@ -64,6 +65,29 @@ my $config = read_file(folder(2) . '/config.json');
 write_file(folder(2) . '/config.json', $config =~ s/"seed": 1/"seed": 3/r);
 ($code, $out, $err) = cv(2);
 ok($code == 0 && $out =~ /finished already/ && read_file(folder(2) . '/config.json') eq $config, 'a damaged configuration beside a whole record is mended from it') or print "# $code $out $err\n";
+
+# --- a configuration damaged before the run has a record ---
+copy_run(tmp('kept'), tmp('stopped'));
+unlink tmp('stopped/run.json');
+sub stopped { write_file(tmp('stopped/config.json'), $_[0]); return run(job(out => 'stopped', fold => 2)) }
+sub is_told { ($code, $out, $err) = stopped($_[0]); return $code == 3 && $err =~ /stopped\/config\.json: found .*\n  hint: remove its folder to run the job again\n/ }
+ok(is_told(''), 'an empty configuration of a stopped run is told, with the way out') or print "# $code $err\n";
+ok(is_told(substr $config, 0, $_), "one of $_ bytes too") or print "# $code $err\n" for 1, int(length($config) / 2), length($config) - 100, length($config) - 2;
+$bits = 0;
+for (my $at = 0; $at < length $config; $at += 23) {
+    my $t = $config;
+    substr($t, $at, 1) ^= chr(1 << $at % 8);
+    is_told($t) or $bits++, print "# at $at: $code $err";
+}
+ok(!$bits, "one with a flipped bit is not taken for another run's ($bits were)");
+($code, $out, $err) = stopped($config);
+ok($code == 0 && sha(tmp('stopped/predictions.csv')) eq sha(tmp('kept/predictions.csv')), 'undamaged, it is run to its end') or print "# $code $err\n";
+unlink tmp('stopped/run.json');
+my $plain = $config =~ s/,\n.*\z/}\n/sr;
+($code, $out, $err) = stopped($plain =~ s/"seed": 1/"seed": 3/r);
+ok($code == 3 && $err =~ /another configuration: seed = 3/, 'one of an earlier version, without a hash, is compared') or print "# $code $err\n";
+($code, $out, $err) = stopped($plain);
+ok($code == 0 && $plain ne $config, 'and goes on') or print "# $code $err\n";
 
 # --- a checkpoint that a kill left behind the record ---
 write_file(folder(2) . '/checkpoint.safetensors', 'left');

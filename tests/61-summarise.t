@@ -80,6 +80,14 @@ has "$tmp/out/curve-a.dat" '3 0.5 100 ' 'the curve holds iteration, loss, accura
 has "$tmp/out/curve-a.dat" "$tmp/runs/try/a/seed1/fold0" 'a table names its runs'
 "$bin" summarise --experiment try --out "$tmp/again" "$tmp"/runs/try/*/*/*; cmp -s "$r" "$tmp/again/results.tex"; ok $? 'twice gives the same bytes'
 
+# some folds of all, and a list of paths that hold spaces
+"$bin" summarise --experiment try --out "$tmp/some" "$tmp"/runs/try/a/seed1/* "$tmp"/runs/try/b/seed1/fold1 >"$tmp/said"; [ "$(cat "$tmp/said")" = 'b: 1 of 2 folds' ]; ok $? 'folds that are missing are told'
+"$bin" summarise --experiment try --out "$tmp/some" "$tmp"/runs/try/*/*/* >"$tmp/said"; [ ! -s "$tmp/said" ]; ok $? 'and nothing where all are there'
+mkdir "$tmp/runs/a list" && cp -R "$tmp/runs/try/a" "$tmp/runs/try/b" "$tmp/runs/a list"
+printf '%s\r\n\n' "$tmp/runs/a list"/*/*/* >"$tmp/list"
+"$bin" summarise --experiment try --out "$tmp/listed" --list "$tmp/list" && cmp -s "$r" "$tmp/listed/results.tex"; ok $? 'a list has one path a line, with spaces in it'
+rm -r "$tmp/runs/a list"
+
 # names that JSON escapes, and long ones
 "$bin" summarise --experiment 'a "b\c' --out "$tmp/quoted" "$tmp"/runs/try/*/*/* && perl -MJSON::PP -0777 -e 'exit !(decode_json(<>)->{experiment} eq q(a "b\c))' "$tmp/quoted/results.json"; ok $? "an experiment's name is escaped in JSON"
 long=$(printf 'long-%.0s' 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)x
