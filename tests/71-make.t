@@ -79,7 +79,7 @@ chmod +x "$tmp/program"
 many() { quiet SCALE=full SEEDS=300 ONLY=cv/wbcsnet2 PLAN=0 WORK="$tmp/many" WBCSNET="$tmp/program" "$@"; }
 r=$tmp/many/results/full/synthetic-part$(echo cv/wbcsnet2 | cksum | cut -d' ' -f1)
 many "$r/jobs.txt"; ok $? 'a list of 3000 jobs is made'
-perl -e 'use File::Path; for (split " ", <STDIN>) { mkpath s{/[^/]*$}{}r; open my $f, ">", $_ or die }' <"$r/jobs.txt"
+perl -0777 -e 'use File::Path; for (split " ", <STDIN>) { mkpath s{/[^/]*$}{}r; open my $f, ">", $_ or die }' <"$r/jobs.txt"
 [ "$(wc -w <"$r/jobs.txt")" = 3000 ] && [ "$(wc -c <"$r/jobs.txt")" -gt 131072 ]; ok $? 'it is longer than a line may be'
 many "$tmp/many/inputs.txt" && find "$tmp/many/runs" -name run.json -exec touch {} + && many "$r/cv/results.json" && [ "$(cat "$r/cv/results.json")" = 3000 ]; ok $? 'all are summed up'
 
