@@ -40,15 +40,16 @@ run('import', '--skip-classes', 'RBC', '--size', 20, $yolo, $again);
 is(slurp("$again/labels.csv"), slurp("$o/labels.csv"), 'YOLO: names in lines');
 unlink "$yolo/data.yaml";
 my $flat = "$dir/flat";
-photo("$flat/a.bmp", 7), spit("$flat/a.txt", yolo(0, 1) . "2 0.2 0.6 0.1 0.1 0.93\r\n");
+photo("$flat/a.bmp", 7), spit("$flat/a.txt", yolo(0, 1) . "2 0.2 0.6 0.1 0.2 0.93\r\n2 0.7 0.6 0.1 0.1\n");
 spit("$flat/classes.txt", "neutrophil\neosinophil\nRBC\n");
 $o = out();
 run('import', '--layout', 'yolo', '--skip-classes', 'RBC', '--size', 20, $flat, $o);
 cells_are('YOLO: boxes beside the photograph, a confidence, classes.txt', $o, 'neutrophil/a_0.tif' => '7 30 40', 'eosinophil/a_1.tif' => '7 25 60');
 unlink "$flat/classes.txt";
 $o = out();
-run('import', '--layout', 'yolo', '--map', '0=neutrophil,1=eosinophil,2=basophil', '--size', 20, '--crop', 30, $flat, $o);
+($code, $said) = run('import', '--layout', 'yolo', '--map', '0=neutrophil,1=eosinophil,2=basophil', '--size', 20, '--crop', 30, $flat, $o);
 is((split / /, pixel("$o/basophil/a_2.tif", 20, 10, 10))[0], 7, 'YOLO: numbers and --map; --crop');
+ok($said =~ /1 boxes too small for a cell/, 'YOLO: a box of 10 x 6 pixels is counted as left out') or diag $said;
 for my $bad (['0 0.5 0.5 0.2', qr/a\.txt:1: found '0 0\.5/], ['0 0.5 0.5 1.2 0.2', qr/a box of 1\.2 x 0\.2/], ['0 0.95 0.5 0.2 0.2', qr/a box from \(85, 24\) to \(105, 36\); expected one within the photograph of 100 x 60/],
              ['0 0.1 0.1 0.2 0.1 0.2 0.2', qr/outlines are not read/]) {
     spit("$flat/a.txt", "$bad->[0]\n");

@@ -127,7 +127,7 @@ begin DATA1="$tmp/a/set"; trained 0 'back to the first seed without training'
 begin SEED=x; [ $? = 2 ] && grep -q 'SEED=x: expected a whole number' "$tmp/begin.txt" && [ "$(wc -l <"$tmp/begin.txt")" = 1 ]; ok $? 'a seed that is no number: one message'
 begin DATA1="$tmp/no such/set"; [ $? = 2 ] && grep -q 'a path without spaces' "$tmp/begin.txt" && [ "$(wc -l <"$tmp/begin.txt")" = 1 ]; ok $? 'a path with a space: one message'
 # The rules of a scale with more seeds: what begins from other weights begins from those of its own seed.
-mkdir "$tmp/c" && cp -r experiments "$tmp/c" && printf 'transfer.seeds 2\nbegin.epochs 3\n' >>"$tmp/c/experiments/scales/smoke.conf"
+mkdir "$tmp/c" && cp -r experiments "$tmp/c" && (sed '/^begin\.epochs /d' experiments/scales/smoke.conf; printf 'transfer.seeds 2\nbegin.epochs 3\n') >"$tmp/c/experiments/scales/smoke.conf"
 (cd "$tmp/c" && experiments/jobs smoke) >"$tmp/rules.txt"
 [ "$(grep -c -- '--seed 2 --init [^ ]*/scratch/wbcsnet2/seed2/foldall/weights' "$tmp/rules.txt")" = 2 ]; ok $? 'the second seed is tuned from the second seed of scratch'
 grep -q '^[^ ]*/scratch/wbcsnet2/seed2/foldall/run.json:' "$tmp/rules.txt"; ok $? 'which is trained'

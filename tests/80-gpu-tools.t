@@ -64,7 +64,7 @@ grep -q 'CUDA toolkit, 12 or newer' "$x/GPU.md" && grep -q 'Error 4' "$x/GPU.md"
 
 # ---- runs, in slices, and back; a part of them, to be quick ----
 only='begin/wbcsnet2,scratch,cv/wbcsnet2,transfer/wbcsnet2-tuned'
-echo 'begin.seeds 1' >>"$x/experiments/scales/smoke.conf"
+sed -i 's/^begin\.seeds .*/begin.seeds 1/' "$x/experiments/scales/smoke.conf"
 there gpu-paper DEVICE=cpu JOBS=2 ONLY=$only TIME_LIMIT=1; sliced=$?
 [ $sliced = 0 ] || grep -q 'stopped after [0-9]* s; the same command goes on' "$tmp/out"; ok $? 'a slice of a second ends in order'
 there gpu-paper DEVICE=cpu JOBS=2 ONLY=$only; ok $? 'the same command goes on to the end'
