@@ -24,7 +24,7 @@ kit() {
 }
 LIMIT=100 kit; [ $? = 1 ] && ! [ -e "$tmp/kit.tar.gz" ] && ! ls -d "$tmp"/kit*new* >/dev/null 2>&1; ok $? 'a kit that is too large is not packed, and nothing is left of it'
 has 'expected at most 100, without cells' 'and says so'
-kit; ok $? 'the kit is packed'
+LIMIT=200000 kit; ok $? 'the kit is packed'        # the sanitizers' programs are large
 has 'needs glibc 2\.[0-9]* or newer' 'and says what it needs'
 mkdir "$tmp/there" && tar xzf "$tmp/kit.tar.gz" -C "$tmp/there" && k=$tmp/there/kit
 ! grep -rqF "$PWD" "$k/first" "$k/jobs.txt" "$k/cells/commands" "$k/tools"; ok $? 'no path of this machine is in its texts'
