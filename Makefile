@@ -18,7 +18,7 @@
 #   JOBS=           how many processes run side by side (default: one per core)
 #   THREADS=        threads of one training job (default: cores / JOBS)
 #   V=0             1 prints each command in full
-#   LINES=0         1 builds with #line, so that a debugger shows src.nw (in build-lines/)
+#   LINES=0         1 builds with #line, so that a debugger shows the book (in build-lines/)
 #   SANITIZE=0      1 builds with the address and undefined-behaviour sanitizers (in build-asan/)
 #   TESTS=          the tests to build and run, e.g. TESTS=tests/60-stats.c (default: all); FAST=1 leaves the slow ones out
 #   STORM_CASES=2000  how many cases make storm tries; STORM_SEED=1 draws them; STORM_ONLY=NAME tries those whose name begins so
@@ -94,7 +94,7 @@ gone = $(filter-out $(wildcard $(1)),$(1))
 .PHONY: always
 
 # ---- goals that are files of the sources: make would find them up to date and say nothing ----
-$(foreach g,$(filter-out paper/paper.pdf,$(MAKECMDGOALS)),$(if $(filter %/ build build-% src.nw Makefile README.md DATA.md generated generated/% tests tests/% tools tools/% \
+$(foreach g,$(filter-out paper/paper.pdf,$(MAKECMDGOALS)),$(if $(filter %/ build build-% src.nw book/% Makefile README.md DATA.md generated generated/% tests tests/% tools tools/% \
   experiments experiments/% figures/% paper/%,$(g)),$(error found the goal '$(g)', which is a $(if $(wildcard $(g)/.),folder,file) and nothing that make makes; \
   expected $(if $(filter tests%,$(g)),make test$(if $(filter-out tests/,$(filter tests/%,$(g))), TESTS=$(g)),$(if $(filter build%,$(g)),make all,one of the targets that `make` alone lists)))))
 
@@ -127,7 +127,8 @@ ifneq ($(filter-out help deps fresh clean distclean,$(MAKECMDGOALS)),)
 include $(B)/tangled.mk $(B)/config.mk
 endif
 
-$(B)/tangled.mk: src.nw tools/tangle tools/chunknames
+BOOK := src.nw $(wildcard book/*.nw)
+$(B)/tangled.mk: $(BOOK) tools/tangle tools/chunknames tools/book
 	$(Q)if command -v notangle >/dev/null; then tools/tangle src.nw $(GEN) $(if $(filter 1,$(LINES)),-L); \
 	else echo 'noweb is not installed: building from generated/ as it stands'; fi
 	@$(begin) echo '# tangled' >$(new)/$(@F) $(keep)
@@ -299,7 +300,7 @@ $(GPU_TESTS): $(B)/gpu/%: tests/%.cu $(B)/obj/kernels.a
 -include $(OBJ:.o=.d) $(wildcard $(B)/tests/*.d $(B)/emu/*.d $(B)/obj/*.cu.d) $(B)/obj/cuda.d $(B)/obj/cuda_probe.d
 $(call broken,$(B)/obj $(B)/tests $(B)/emu): always
 
-## tangle: write generated/ from src.nw (2 s)
+## tangle: write generated/ from the book (4 s)
 tangle:
 	$(Q)tools/tangle src.nw generated
 

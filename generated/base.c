@@ -392,6 +392,118 @@ void catch_stop_signals(void)
   sigaction(SIGTERM, &sa, NULL);
 }
 
+static const struct { unsigned implementer, part; const char *name; } arm_cores[] = {
+  { 0x41, 0xc07, "Cortex-A7" }, { 0x41, 0xc0f, "Cortex-A15" }, { 0x41, 0xd03, "Cortex-A53" },
+  { 0x41, 0xd05, "Cortex-A55" }, { 0x41, 0xd07, "Cortex-A57" }, { 0x41, 0xd08, "Cortex-A72" },
+  { 0x41, 0xd09, "Cortex-A73" }, { 0x41, 0xd0a, "Cortex-A75" }, { 0x41, 0xd0b, "Cortex-A76" },
+  { 0x41, 0xd0c, "Neoverse-N1" }, { 0x41, 0xd0d, "Cortex-A77" }, { 0x41, 0xd40, "Neoverse-V1" },
+  { 0x41, 0xd41, "Cortex-A78" }, { 0x41, 0xd44, "Cortex-X1" }, { 0x41, 0xd49, "Neoverse-N2" },
+  { 0x41, 0xd4f, "Neoverse-V2" }, { 0x41, 0xd84, "Neoverse-V3" }, { 0x41, 0xd8e, "Neoverse-N3" },
+  { 0x43, 0x0af, "ThunderX2" }, { 0x46, 0x001, "A64FX" }, { 0x48, 0xd01, "TaiShan-v110" },
+  { 0x4e, 0x004, "Carmel" }, { 0x61, 0x022, "Icestorm" }, { 0x61, 0x023, "Firestorm" },
+  { 0xc0, 0xac3, "Ampere-1" }, { 0xc0, 0xac4, "Ampere-1a" },
+};
+
+static const char *arm_core(unsigned implementer, unsigned part)
+{
+  for (size_t i = 0; i < sizeof arm_cores / sizeof *arm_cores; i++)
+    if (arm_cores[i].implementer == implementer && arm_cores[i].part == part) return arm_cores[i].name;
+  return say("Arm 0x%02x part 0x%03x", implementer, part);
+}
+
+/* The next line of a file, without its end; false at the file's. A zero byte ends it too. */
+static bool next_line(FILE *f, char line[512])
+{
+  if (!f || !fgets(line, 512, f)) return false;
+  line[strcspn(line, "\n")] = 0;
+  return true;
+}
+
+static const char *split_at_colon(char *line)
+{
+  char *colon = strchr(line, ':'), *end = colon;
+  if (!colon) return "";
+  while (end > line && (end[-1] == ' ' || end[-1] == '\t')) end--;
+  *end = 0;
+  return colon + 1 + strspn(colon + 1, " ");
+}
+
+/* cores, with another one behind when it is new */
+static const char *with_core(const char *cores, const char *name)
+{
+  if (strstr(say(" %s,", cores), say(" %s,", name))) return cores;
+  return say("%s%s%s", cores, *cores ? ", " : "", name);
+}
+
+char *processor_name(const char *cpuinfo, const char *board)
+{
+  static const char *const keys[] = { "model name", "cpu model", "uarch", "cpu" };
+  char line[512], model[512] = "";
+  const char *name = "", *cores = "";
+  unsigned implementer = 0;
+  FILE *f = fopen(cpuinfo, "r"), *b = fopen(board, "r");
+  while (!*name && next_line(f, line)) {
+    const char *value = split_at_colon(line);
+    for (int i = 0; i < 4; i++) if (!strcasecmp(line, keys[i])) name = say("%s", value);
+    if (!strcmp(line, "CPU implementer")) implementer = (unsigned)strtoul(value, NULL, 16);
+    if (!strcmp(line, "CPU part")) cores = with_core(cores, arm_core(implementer, (unsigned)strtoul(value, NULL, 16)));
+  }
+  next_line(b, model);
+  if (f) fclose(f);
+  if (b) fclose(b);
+  if (!*name) name = *cores && *model ? say("%s (%s)", cores, model) : *cores ? cores : model;
+  return copy_text(*name ? name : "unknown");
+}
+
+double seconds(void)
+{
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+double median(double *x, int n)
+{
+  qsort(x, (size_t)n, sizeof *x, by_value);
+  return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
+const char *time_left(double s)
+{
+  if (!(s >= 0 && s < 1e8)) return "?";
+  if (s < 60) return say("%.0f s", s);
+  if (s < 3600) return say("%d min %02d s", (int)s / 60, (int)s % 60);
+  return say("%d h %02d min", (int)s / 3600, (int)s / 60 % 60);
+}
+
+void progress_start(progress *p, const char *title, double total)
+{
+  *p = (progress){ title, total, seconds(), 0, isatty(2) };
+}
+
+void progress_show(progress *p, double done, const char *text)
+{
+  double now = seconds();
+  if (!p->terminal || (now - p->drawn < 0.1 && done < p->total)) return;
+  p->drawn = now;
+  double share = p->total > 0 ? done / p->total : 1;
+  char bar[21] = "....................";
+  memset(bar, '#', (size_t)(20 * (share < 1 ? share : 1)));
+  fprintf(stderr, "\r\033[K%s [%s] %3.0f %%  %s  %s left", p->title, bar, 100 * share, text,
+          done > 0 ? time_left((now - p->start) * (p->total - done) / done) : "?");
+  fflush(stderr);
+}
+
+void progress_end(progress *p)
+{
+  if (p->terminal) fputs("\r\033[K", stderr), fflush(stderr);
+}
 static uint32_t rotr(uint32_t x, int n) { return x >> n | x << (32 - n); }
 
 static void sha256_block(sha256 *s, const uint8_t *p)
@@ -754,115 +866,3 @@ void csv_put(FILE *f, const char *s)
   fputc('"', f);
 }
 
-static const struct { unsigned implementer, part; const char *name; } arm_cores[] = {
-  { 0x41, 0xc07, "Cortex-A7" }, { 0x41, 0xc0f, "Cortex-A15" }, { 0x41, 0xd03, "Cortex-A53" },
-  { 0x41, 0xd05, "Cortex-A55" }, { 0x41, 0xd07, "Cortex-A57" }, { 0x41, 0xd08, "Cortex-A72" },
-  { 0x41, 0xd09, "Cortex-A73" }, { 0x41, 0xd0a, "Cortex-A75" }, { 0x41, 0xd0b, "Cortex-A76" },
-  { 0x41, 0xd0c, "Neoverse-N1" }, { 0x41, 0xd0d, "Cortex-A77" }, { 0x41, 0xd40, "Neoverse-V1" },
-  { 0x41, 0xd41, "Cortex-A78" }, { 0x41, 0xd44, "Cortex-X1" }, { 0x41, 0xd49, "Neoverse-N2" },
-  { 0x41, 0xd4f, "Neoverse-V2" }, { 0x41, 0xd84, "Neoverse-V3" }, { 0x41, 0xd8e, "Neoverse-N3" },
-  { 0x43, 0x0af, "ThunderX2" }, { 0x46, 0x001, "A64FX" }, { 0x48, 0xd01, "TaiShan-v110" },
-  { 0x4e, 0x004, "Carmel" }, { 0x61, 0x022, "Icestorm" }, { 0x61, 0x023, "Firestorm" },
-  { 0xc0, 0xac3, "Ampere-1" }, { 0xc0, 0xac4, "Ampere-1a" },
-};
-
-static const char *arm_core(unsigned implementer, unsigned part)
-{
-  for (size_t i = 0; i < sizeof arm_cores / sizeof *arm_cores; i++)
-    if (arm_cores[i].implementer == implementer && arm_cores[i].part == part) return arm_cores[i].name;
-  return say("Arm 0x%02x part 0x%03x", implementer, part);
-}
-
-/* The next line of a file, without its end; false at the file's. A zero byte ends it too. */
-static bool next_line(FILE *f, char line[512])
-{
-  if (!f || !fgets(line, 512, f)) return false;
-  line[strcspn(line, "\n")] = 0;
-  return true;
-}
-
-static const char *split_at_colon(char *line)
-{
-  char *colon = strchr(line, ':'), *end = colon;
-  if (!colon) return "";
-  while (end > line && (end[-1] == ' ' || end[-1] == '\t')) end--;
-  *end = 0;
-  return colon + 1 + strspn(colon + 1, " ");
-}
-
-/* cores, with another one behind when it is new */
-static const char *with_core(const char *cores, const char *name)
-{
-  if (strstr(say(" %s,", cores), say(" %s,", name))) return cores;
-  return say("%s%s%s", cores, *cores ? ", " : "", name);
-}
-
-char *processor_name(const char *cpuinfo, const char *board)
-{
-  static const char *const keys[] = { "model name", "cpu model", "uarch", "cpu" };
-  char line[512], model[512] = "";
-  const char *name = "", *cores = "";
-  unsigned implementer = 0;
-  FILE *f = fopen(cpuinfo, "r"), *b = fopen(board, "r");
-  while (!*name && next_line(f, line)) {
-    const char *value = split_at_colon(line);
-    for (int i = 0; i < 4; i++) if (!strcasecmp(line, keys[i])) name = say("%s", value);
-    if (!strcmp(line, "CPU implementer")) implementer = (unsigned)strtoul(value, NULL, 16);
-    if (!strcmp(line, "CPU part")) cores = with_core(cores, arm_core(implementer, (unsigned)strtoul(value, NULL, 16)));
-  }
-  next_line(b, model);
-  if (f) fclose(f);
-  if (b) fclose(b);
-  if (!*name) name = *cores && *model ? say("%s (%s)", cores, model) : *cores ? cores : model;
-  return copy_text(*name ? name : "unknown");
-}
-
-double seconds(void)
-{
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-  const double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-double median(double *x, int n)
-{
-  qsort(x, (size_t)n, sizeof *x, by_value);
-  return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
-}
-
-const char *time_left(double s)
-{
-  if (!(s >= 0 && s < 1e8)) return "?";
-  if (s < 60) return say("%.0f s", s);
-  if (s < 3600) return say("%d min %02d s", (int)s / 60, (int)s % 60);
-  return say("%d h %02d min", (int)s / 3600, (int)s / 60 % 60);
-}
-
-void progress_start(progress *p, const char *title, double total)
-{
-  *p = (progress){ title, total, seconds(), 0, isatty(2) };
-}
-
-void progress_show(progress *p, double done, const char *text)
-{
-  double now = seconds();
-  if (!p->terminal || (now - p->drawn < 0.1 && done < p->total)) return;
-  p->drawn = now;
-  double share = p->total > 0 ? done / p->total : 1;
-  char bar[21] = "....................";
-  memset(bar, '#', (size_t)(20 * (share < 1 ? share : 1)));
-  fprintf(stderr, "\r\033[K%s [%s] %3.0f %%  %s  %s left", p->title, bar, 100 * share, text,
-          done > 0 ? time_left((now - p->start) * (p->total - done) / done) : "?");
-  fflush(stderr);
-}
-
-void progress_end(progress *p)
-{
-  if (p->terminal) fputs("\r\033[K", stderr), fflush(stderr);
-}

@@ -73,6 +73,17 @@ int remove_all(const char *path);                    /* a file, or a folder with
 char *leftover(const char *path, const char *mark);
 extern volatile int stop_requested;
 void catch_stop_signals(void);
+/* The processor's name from files like /proc/cpuinfo and /proc/device-tree/model; free() it. */
+char *processor_name(const char *cpuinfo, const char *board);
+double seconds(void);                                /* monotonic clock */
+double median(double *x, int n);                     /* sorts x */
+const char *time_left(double s);                     /* "1 h 05 min", "42 s" */
+
+/* On a terminal: redraw "TITLE [#####.....] 42 %  TEXT  1 min 05 s left", at most ten times a second. Elsewhere: nothing. */
+typedef struct { const char *title; double total, start, drawn; bool terminal; } progress;
+void progress_start(progress *p, const char *title, double total);
+void progress_show(progress *p, double done, const char *text);
+void progress_end(progress *p);                      /* clears the line */
 typedef struct { uint32_t h[8]; uint64_t bytes; uint8_t block[64]; } sha256;
 void sha256_start(sha256 *s);
 void sha256_add(sha256 *s, const void *data, size_t bytes);
@@ -108,15 +119,4 @@ static inline const char *csv_cell(const csv *c, int row, int column) { return c
 char *trimmed(char *s);                              /* a word without the white space around it, in its place */
 void csv_free(csv *c);
 void csv_put(FILE *f, const char *s);                /* writes a field, quoted where it must be */
-/* The processor's name from files like /proc/cpuinfo and /proc/device-tree/model; free() it. */
-char *processor_name(const char *cpuinfo, const char *board);
-double seconds(void);                                /* monotonic clock */
-double median(double *x, int n);                     /* sorts x */
-const char *time_left(double s);                     /* "1 h 05 min", "42 s" */
-
-/* On a terminal: redraw "TITLE [#####.....] 42 %  TEXT  1 min 05 s left", at most ten times a second. Elsewhere: nothing. */
-typedef struct { const char *title; double total, start, drawn; bool terminal; } progress;
-void progress_start(progress *p, const char *title, double total);
-void progress_show(progress *p, double done, const char *text);
-void progress_end(progress *p);                      /* clears the line */
 #endif

@@ -1,5 +1,5 @@
 #!/bin/sh
-# generated/ is what src.nw tangles to; chunks are short; the Makefile tells its targets.
+# generated/ is what the book tangles to; chunks are short; the Makefile tells its targets.
 set -u
 n=0
 ok() { n=$((n + 1)); if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; fi; }
@@ -24,14 +24,14 @@ else
 fi
 
 # Tables of the book say what is there.
-[ "$(sed -n '/^subcommand & does/,/bottomrule/p' src.nw | cut -d'&' -f1 | grep -o '\[\[[a-z]*\]\]' | tr -d '[]' | LC_ALL=C sort)" = "$(sed -n 's/^SUBCOMMAND(\([a-z]*\),.*/\1/p' generated/commands.h | LC_ALL=C sort)" ]
+[ "$(sed -n '/^subcommand & does/,/bottomrule/p' book/*.nw | cut -d'&' -f1 | grep -o '\[\[[a-z]*\]\]' | tr -d '[]' | LC_ALL=C sort)" = "$(sed -n 's/^SUBCOMMAND(\([a-z]*\),.*/\1/p' generated/commands.h | LC_ALL=C sort)" ]
 ok $? 'the table of subcommands names each, and no other'
 make --no-print-directory help 2>/dev/null | awk '{ print $1 }' >"$tmp/targets"
-for t in $(sed -n '/^item & what & published & target/,/bottomrule/p' src.nw | awk -F'&' 'NF > 4 { print $4 }' | grep -v target | tr -d '[] '); do grep -qx "$t" "$tmp/targets" || echo "$t"; done >"$tmp/unknown"
+for t in $(sed -n '/^item & what & published & target/,/bottomrule/p' book/*.nw | awk -F'&' 'NF > 4 { print $4 }' | grep -v target | tr -d '[] '); do grep -qx "$t" "$tmp/targets" || echo "$t"; done >"$tmp/unknown"
 ! [ -s "$tmp/unknown" ]; ok $? "what there is to reproduce has targets that make knows $(tr '\n' ' ' <"$tmp/unknown")"
-map=$(sed -n '/^The picture is the way that a cell goes/,/end{tikzpicture}/p' src.nw)
-for c in $(sed -n 's/^\\label{\(ch:[a-z]*\)}.*/\1/p' src.nw); do case $c,$map in ch:claims,*|ch:conventions,*|*"$c"*"$c"*) ;; *) echo "$c" ;; esac; done >"$tmp/unknown"
-! [ -s "$tmp/unknown" ]; ok $? "the map names every chapter $(tr '\n' ' ' <"$tmp/unknown")"
+map=$(sed -n '/^you want to & read/,/bottomrule/p' book/*.nw)
+for c in $(sed -n 's/^\\label{\(ch:[a-z-]*\)}.*/\1/p' book/*.nw); do case $map in *[{,]"$c"[},]*) ;; *) echo "$c" ;; esac; done >"$tmp/unknown"
+! [ -s "$tmp/unknown" ]; ok $? "the table of what to read names every chapter $(tr '\n' ' ' <"$tmp/unknown")"
 
 # arrows FOLDER: which file, without its ending, includes which
 arrows() { for f in "$1"/*.[ch] "$1"/*.cu; do b=${f##*/}; sed -n 's/^ *#include "\(.*\)\.h".*/\1/p' "$f" | sed "s/^/${b%.*} /"; done | awk '$1 != $2' | sort -u; }
@@ -45,13 +45,17 @@ grep -vE '^(cpu|host|ref|simd[a-z0-9_]*) ' "$tmp/arrows" | grep -E ' (host|simd[
 ok $(($? == 0)) "only the CPU's engines know their insides; others come through engine.h"
 sed 's/^/# /' "$tmp/door"
 
+# Each chapter is named once, in the order of its number, which is that of the folder's listing.
+tools/book -l src.nw | sed 1d >"$tmp/named"; ls book/*.nw | cmp -s - "$tmp/named"; ok $? 'src.nw names every chapter of book/, in the order of their numbers'
+
 # A chunk is read in one look: 45 lines at most, and nothing wider than 150 columns.
 cat >"$tmp/chunks.awk" <<'AWK'
+FNR == 1    { code = 0 }
 /^<<.*>>=$/ { name = $0; lines = 0; code = 1; next }
 /^@( |$)/   { code = 0; next }
 code        { if (++lines == 46) { print FILENAME ":" FNR ": more than 45 lines in " name } if (length($0) > 150) print FILENAME ":" FNR ": " length($0) " columns" }
 AWK
-awk -f "$tmp/chunks.awk" src.nw >"$tmp/long"
+awk -f "$tmp/chunks.awk" src.nw book/*.nw >"$tmp/long"
 ok "$([ -s "$tmp/long" ]; echo $((1 - $?)))" "no chunk is longer than 45 lines or wider than 150 columns"
 sed 's/^/# /' "$tmp/long"
 { echo '<<x>>='; for i in $(seq 46); do echo "$i"; done; } >"$tmp/bad.nw"

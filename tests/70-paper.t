@@ -59,7 +59,7 @@ ok $? 'so it has in a folder of another name'
 ! grep -rlF "$tmp" "$tmp/figures" "$tmp/results" "$tmp/paper" --include='*.tex' >"$tmp/out"; ok $? 'for no path is in what LaTeX reads'
 
 # A checkout whose path LaTeX cannot read: the report comes from the same runs.
-there="$tmp/wbc snét" && mkdir -p "$there/build" && cp -R Makefile src.nw generated experiments figures paper tools "$there" && ln -s "$(realpath "$bin")" "$there/wbcsnet" &&
+there="$tmp/wbc snét" && mkdir -p "$there/build" && cp -R Makefile src.nw book generated experiments figures paper tools "$there" && ln -s "$(realpath "$bin")" "$there/wbcsnet" &&
     cp -R "$tmp/data" "$tmp/runs" "$there/build"
 (cd "$there" && make --no-print-directory paper SCALE=smoke WBCSNET=./wbcsnet >../there.txt 2>&1); ok $? 'a path with a space and a letter beyond ASCII'
 ! grep -q 'TRAIN' "$tmp/there.txt" && cmp -s "$tmp/paper.pdf" "$there/paper/paper.pdf"; ok $? 'gives the same report'

@@ -44,7 +44,7 @@ rm "$d/dataset2/dataset.json"
 cells w 3; s=$?; cp "$tmp/out.3" "$tmp/out"; [ $s = 0 ] && "$bin" data "$d/dataset2" >/dev/null; ok $? 'a folder of cells without its record does not stand in the way'
 
 # ---- goals that are folders ----
-for goal in build tests tools generated experiments src.nw tests/60-stats.c paper/ figures/; do
+for goal in build tests tools generated experiments src.nw book/201-nets.nw tests/60-stats.c paper/ figures/; do
     quiet $goal; [ $? = 2 ] && grep -q "found the goal '$goal', which is a f.* expected " "$tmp/out"; ok $? "make $goal is refused"
 done
 quiet build; grep -q 'expected make all' "$tmp/out"; ok $? 'make build says make all'
@@ -86,8 +86,8 @@ many "$tmp/many/inputs.txt" && find "$tmp/many/runs" -name run.json -exec touch 
 # ---- the version ----
 if command -v git >/dev/null; then
     unset GIT_DIR GIT_WORK_TREE
-    mkdir -p "$tmp/v/tools" && cp tools/version "$tmp/v/tools" && echo book >"$tmp/v/src.nw"
-    book=0.1-book-$(sha256sum <"$tmp/v/src.nw" | cut -c1-12)
+    mkdir -p "$tmp/v/tools" && cp tools/version "$tmp/v/tools" && mkdir "$tmp/v/book" && echo book >"$tmp/v/src.nw" && echo chapter >"$tmp/v/book/1.nw"
+    book=0.1-book-$(cat "$tmp/v/src.nw" "$tmp/v/book/1.nw" | sha256sum | cut -c1-12)
     git init -q "$tmp" 2>"$tmp/out" && [ "$("$tmp/v/tools/version")" = "$book" ]; ok $? 'sources without git, inside a repository of something else, go by their book'
     git init -q "$tmp/v" && git -C "$tmp/v" add . && git -C "$tmp/v" -c user.name=a -c user.email=b commit -qm c >"$tmp/out" 2>&1
     [ "$("$tmp/v/tools/version")" = "$(git -C "$tmp/v" describe --always)" ]; ok $? 'with git by the commit'

@@ -9,7 +9,7 @@ trap 'rm -rf "$tmp"' EXIT
 unset MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES RUNS SCALE DEVICE ONLY
 n=0
 ok() { n=$((n + 1)); if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; tail -8 "$tmp/out" 2>/dev/null | sed 's/^/# /'; fi; }
-mkdir "$tmp/copy" && cd "$top" && cp -r Makefile src.nw tools tests generated experiments figures paper "$tmp/copy" && cd "$tmp/copy" || exit 1
+mkdir "$tmp/copy" && cd "$top" && cp -r Makefile src.nw book tools tests generated experiments figures paper "$tmp/copy" && cd "$tmp/copy" || exit 1
 quiet() { make --no-print-directory NVCC= SCALE=smoke WBCSNET="$bin" "$@" >"$tmp/out" 2>&1; }
 
 cat >experiments/mine.conf <<'END'
