@@ -346,7 +346,8 @@ static void whole_nets(const engine_kind *kind)
     whole far = whole_difference(n, count, mine, right), may = { 1e-5, 1e-3, 1e-3, 1e-3 };
     /* An engine that rounds turns some ReLUs' and maxima's decisions, a few in a thousand, and each moves a gradient by its whole size,
        the more the deeper the net. How much that is, the reference shows: it takes the same step from weights rounded as the engine
-       rounds them, and the engine, which rounds activations too, may be some times as far. Operators are compared sharply, one by one. */
+       rounds them. The engine, which rounds activations too, may be five times as far, and far enough for one turned decision in a
+       shallow net (seen, emulated: up to four times; 24 tolerances in the velocities). Operators are compared sharply, one by one. */
     if (kept_bits < 23) {
       net_state near = copy_state(n, &start);
       round_inputs(near.param, n->param_floats);
@@ -354,10 +355,10 @@ static void whole_nets(const engine_kind *kind)
       may = whole_difference(n, count, rounded, right);
       printf("# %s %s: the reference from rounded weights: parameters %.2g velocities %.2g statistics %.2g probabilities %.2g\n", kind->name, name,
              may.parameters, may.velocities, may.statistics, may.probabilities);
-      may = (whole){ 5 * may.parameters, 5 * may.velocities, 5 * may.statistics, 5 * may.probabilities };
+      may = (whole){ 5 * may.parameters, fmax(5 * may.velocities, 50 * tolerance), fmax(5 * may.statistics, 10 * tolerance), fmax(5 * may.probabilities, 10 * tolerance) };
       free(rounded), free(near.param), free(near.stat);
     }
-    ok(far.parameters < may.parameters && far.velocities < may.velocities && far.statistics < may.statistics && far.probabilities < may.probabilities,
+    ok(far.parameters <= may.parameters && far.velocities <= may.velocities && far.statistics <= may.statistics && far.probabilities <= may.probabilities,
        "%s %s: a step with class weights and turns, against ref: parameters %.2g velocities %.2g statistics %.2g probabilities %.2g", kind->name, name,
        far.parameters, far.velocities, far.statistics, far.probabilities);
     free(one), free(again), free(mine), free(right), free(start.param), free(start.stat);
