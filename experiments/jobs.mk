@@ -216,17 +216,17 @@ kind = $(shell tools/json kind $(SET$(1))/dataset.json)
 # room that it gives to equal numbers, and for what a report of a part lacks.
 LET_PASS := ^$$\|empty [xy] range$(if $(ONLY),\|skipping\|unreadable\|cannot find\|cannot open\|no such file)
 define gnuplot
-$(call say,PLOT,$@) $(begin) { LC_ALL=C gnuplot -e "results='$(RESULTS)'; stamp='scale $(SCALE), $(call kind,$(2)) cells'; out='$(new)/drawn'; $(3)" $(1) 2>$(new)/said || { cat $(new)/said >&2; false; }; } && \
+$(call say,PLOT,$@) $(begin) { LC_ALL=C gnuplot -e "results='$(RESULTS)'; record='$(RECORDED)'; stamp='scale $(SCALE), $(call kind,$(2)) cells'; out='$(new)/drawn'; $(3)" $(1) 2>$(new)/said || { cat $(new)/said >&2; false; }; } && \
   { ! grep $(if $(ONLY),-i 'warning',.) $(new)/said | grep -iv '$(LET_PASS)' >&2 || { echo 'make: $@: gnuplot warned, or lacked data' >&2; false; }; } && \
   sed '/^%/d' $(new)/drawn >$(new)/$(@F) && rm $(new)/drawn $(new)/said $(if $(ONLY),,&& { grep -q 'gp path\|gp mark' $(new)/$(@F) || { echo 'make: $@ is empty' >&2; false; }; }) $(keep)
 endef
-# figure NUMBER, SET, EXPERIMENTS: figures/figN.gp with a folder of results
+# figure NUMBER, SET, EXPERIMENTS, FILES: figures/figN.gp, which loads FILES, with a folder of results
 define figure
-$(FIGURES)/fig$(1).tex: figures/fig$(1).gp figures/style.gp experiments/published.csv $(3:%=$(RESULTS)/%/results.json)
+$(FIGURES)/fig$(1).tex: figures/fig$(1).gp $(4) figures/style.gp experiments/published.csv $(3:%=$(RESULTS)/%/results.json) $(RECORDED:%=%/done)
 	$$(call gnuplot,$$<,$(2))
 endef
-$(eval $(call figure,4,1,scratch begin))
-$(eval $(call figure,5,1,scratch begin))
+$(eval $(call figure,4,1,scratch,figures/training.gp))
+$(eval $(call figure,5,1,scratch,figures/training.gp))
 $(eval $(call figure,6,1,cv))
 $(eval $(call figure,7,1,cv))
 $(FIGURES)/fig7.tex: $(RESULTS)/verdict/verdict.tex
@@ -269,7 +269,7 @@ $(RESULTS)/begin/arms.tex: $(RESULTS)/begin/results.json experiments/begin.conf 
 $(FIGURES)/cost.tex: $(RESULTS)/cv/arms.dat figures/cost.gp figures/style.gp
 	$(call gnuplot,figures/cost.gp,1,arms='$<')
 CLAIM_FIGURES := $(patsubst %,$(FIGURES)/%.tex,$(filter $(EXPERIMENTS),$(CLAIMS)) $(if $(call have,cv),cost))
-NUMBERED := 2 3 $(if $(call have,scratch begin),4 5) $(if $(call have,cv),6 7) $(if $(call have,transfer),8) $(if $(filter $(NINE_RUN)/run.json,$(JOBS_ALL)),9)
+NUMBERED := 2 3 $(if $(call have,scratch),4 5) $(if $(call have,cv),6 7) $(if $(call have,transfer),8) $(if $(filter $(NINE_RUN)/run.json,$(JOBS_ALL)),9)
 
 # What the two-step pipeline cuts out of the cells.
 $(FIGURES)/segments.png: $(INPUTS) | $(SET1)/dataset.json $(WBCSNET)

@@ -1,15 +1,20 @@
-# Fig. 8: accuracy on Dataset2, each net begun from its Dataset1 weights, with those weights frozen, and from nothing, with Wilson's 95 % intervals.
+# Fig. 8: accuracy on Dataset2, each net begun from its Dataset1 weights, with those weights frozen, and from nothing, with Wilson's 95 %
+# intervals. Left what is published and the record, right this machine's own runs, apart.
 load 'figures/style.gp'
-eval begin(14.4, 7.4)
-r = results.'/transfer/scores.dat'
-arm(name, y) = strcol(1) eq name ? y : NaN
-set lmargin at screen 0.26; set rmargin at screen 0.98; set bmargin at screen 0.20; set tmargin at screen 0.98
-set border 1; set ytics scale 0; set grid noytics; set yrange [0.5:6.6]
+ours = results.'/transfer/scores.dat'; full = record.'/transfer/scores.dat'
+eval begin(14.4, 7.0)
+set multiplot
+set bmargin at screen 0.21; set tmargin at screen 0.91
+set border 1; set ytics scale 0; set grid noytics; set yrange [0.5:6.6]; unset key
 set ytics ('WBCsNet-2, pre-trained' 6, 'WBCsNet-2, frozen' 5, 'WBCsNet-2, from scratch' 4, 'WBCsNet, pre-trained' 3, 'WBCsNet, frozen' 2, 'WBCsNet, from scratch' 1)
 set xlabel 'accuracy on Dataset2 (\%)' offset 0,0.3
-unset key
 set offsets graph 0.04, graph 0.04, 0, 0; set autoscale xfix
-plot $one u (published('fig8/wbcsnet2')):(6.15) w p ls 8 t 'published', $one u (published('fig8/wbcsnet2') - published('fig8/gain')):(3.15) w p ls 8 notitle, \
-     r u 2:(arm('wbcsnet2-tuned', 5.87)):3:4 w xerrorbars ls 1 t 'ours, WBCsNet-2', r u 2:(arm('wbcsnet2-scratch', 4)):3:4 w xerrorbars ls 1 pt 6 notitle, \
-     r u 2:(arm('wbcsnet2-frozen', 5)):3:4 w xerrorbars ls 1 pt 6 notitle, r u 2:(arm('wbcsnet-frozen', 2)):3:4 w xerrorbars ls 2 dt solid pt 4 notitle, \
-     r u 2:(arm('wbcsnet-tuned', 2.87)):3:4 w xerrorbars ls 2 dt solid t 'ours, WBCsNet', r u 2:(arm('wbcsnet-scratch', 1)):3:4 w xerrorbars ls 2 dt solid pt 4 notitle
+arm(file, name, y, ls) = sprintf("'%s' u (strcol(1) eq '%s' ? $2 : NaN):(%g):3:4 w xerrorbars %s", file, name, y, ls)
+all(file) = arm(file, 'wbcsnet2-tuned', 5.87, 'ls 1').', '.arm(file, 'wbcsnet2-frozen', 5, 'ls 1 pt 6').', '.arm(file, 'wbcsnet2-scratch', 4, 'ls 1 pt 6').', '. \
+  arm(file, 'wbcsnet-tuned', 2.87, 'ls 2 dt solid').', '.arm(file, 'wbcsnet-frozen', 2, 'ls 2 dt solid pt 4').', '.arm(file, 'wbcsnet-scratch', 1, 'ls 2 dt solid pt 4')
+eval panel(0.26, 0.60, there(full) ? 'published (black), and the record' : 'published; the record has no such run yet')
+eval "plot $one u (published('fig8/wbcsnet2')):(6.15) w p ls 8, $one u (published('fig8/wbcsnet2') - published('fig8/gain')):(3.15) w p ls 8".(there(full) ? ', '.all(full) : '')
+unset label 100; set ytics ('' 6, '' 5, '' 4, '' 3, '' 2, '' 1)
+eval panel(0.65, 0.985, 'this machine')
+eval 'plot '.all(ours)
+unset multiplot

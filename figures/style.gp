@@ -25,6 +25,10 @@ published(id) = real(system("awk -F, -v id='".id."' '$1 == id { print $4 }' expe
 # The labels of an arms.dat (experiments/arms), or of a "< command" that prints such lines, as tics at their places, for set ytics.
 from(file) = file[1:2] eq '< ' ? file[3:*] : 'cat '.file
 labels(file) = system(from(file)." | awk -v q=\\' '!/^#/ { l = $0; sub(/^[^\"]*\"/, \"\", l); sub(/\"[^\"]*$/, \"\", l); gsub(/%/, \"%%\", l); printf \"%s%s%s%s %d\", (n++ ? \",\" : \"\"), q, l, q, $1 }'")
+# Is that file there? The record (a folder like results, or '') may be a part, or left out.
+there(file) = int(system("[ -s '".file."' ] && echo 1 || echo 0"))
+# A panel of a multiplot between two edges of the screen, with a word above it.
+panel(a, b, word) = sprintf("set lmargin at screen %g; set rmargin at screen %g; set title '{\\footnotesize\\itshape %s}' offset 0,-0.6", a, b, word)
 # One point, to plot numbers that come from no file.
 $one << END
 1

@@ -45,6 +45,11 @@ grep -vE '^(cpu|host|ref|simd[a-z0-9_]*) ' "$tmp/arrows" | grep -E ' (host|simd[
 ok $(($? == 0)) "only the CPU's engines know their insides; others come through engine.h"
 sed 's/^/# /' "$tmp/door"
 
+# The report names, under each figure and table, its target and a chapter.
+sed -n 's/.*\\from{\([^#}]*\)}.*/\1/p' paper/paper.tex experiments/fig9 | sort -u | while read -r t; do grep -qx "$t" "$tmp/targets" || echo "$t"; done >"$tmp/unknown"
+sed -n 's/.*\\from{[^}]*}{\([^}]*\)}.*/\1/p' paper/paper.tex experiments/fig9 | sort -u | while read -r c; do grep -qF "\chapter{$c}" book/*.nw || echo "$c"; done >>"$tmp/unknown"
+! [ -s "$tmp/unknown" ] && [ "$(grep -c '\\from{' paper/paper.tex)" -gt 20 ]; ok $? "the report names targets and chapters that there are $(tr '\n' ' ' <"$tmp/unknown")"
+
 # Each chapter is named once, in the order of its number, which is that of the folder's listing.
 tools/book -l src.nw | sed 1d >"$tmp/named"; ls book/*.nw | cmp -s - "$tmp/named"; ok $? 'src.nw names every chapter of book/, in the order of their numbers'
 
