@@ -19,7 +19,7 @@ cat >"$tmp/bin/cc-half" <<'END'
 cc "$@" || exit
 [ -e "$0.kill" ] || exit 0
 while [ $# -gt 1 ]; do [ "$1" != -o ] || out=$2; [ "$1" != -MF ] || deps=$2; shift; done
-case ${out:-} in *base.o) for f in "$out" "$deps"; do head -c 300 "$f" >"$f.half"; cat "$f.half" >"$f"; rm "$f.half"; done; kill -9 -$(ps -o pgid= $$ | tr -d ' ') ;; esac
+case ${out:-} in *base.o) for f in "$out" "$deps"; do head -c 300 "$f" >"$f.half"; cat "$f.half" >"$f"; rm "$f.half"; done; kill -9 -$(sed 's/.*) . [0-9]* \([0-9]*\) .*/\1/' /proc/$$/stat) ;; esac
 END
 chmod +x "$tmp/bin/cc-half"
 object() { "$1" make --no-print-directory NVCC= B="$tmp/b" CC="$tmp/bin/cc-half" CFLAGS=-O0 "$tmp/b/obj/base.o" "$tmp/b/obj/rng.o"; }
