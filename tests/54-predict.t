@@ -35,7 +35,7 @@ ok($code == 0 && $out =~ /^\{"file": ".*", "class": "\w+", "probabilities": \{"n
 write_file(tmp('broken.tif'), 'II*' . 'x' x 50);
 ($code, $out, $err) = run('predict', '--weights', $w, '--csv', tmp('broken.tif'), tmp("set/$held[0]"));
 ok($code == 3 && $err =~ /broken\.tif/ && $out =~ /\Q$held[0]\E/, 'an unreadable image is told, the others are classified, exit 3');
-for my $bad (['none.tif', 3], ['set/labels.csv', 3]) {
+for my $bad (['none.tif', 3], ['a/log.csv', 3], ['a/run.json', 3]) {
     ($code, $out, $err) = run('predict', '--weights', $w, tmp($bad->[0]));
     ok($code == $bad->[1] && $err =~ /\Q$bad->[0]\E/, "$bad->[0] is an error");
 }
