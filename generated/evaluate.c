@@ -10,10 +10,12 @@
 #include <strings.h>
 
 /* evaluate: what is asked */
-/* What is asked: a trained net, or (m NULL) the pipeline before nets, fitted. */
+/* What is asked: a trained net; or (m NULL) the pipeline before nets, fitted; or a table of answers that were given already. */
 typedef struct {
   model *m;
   pipeline p;
+  csv *answers;                                      /* NULL: a net or the pipeline */
+  int file_column, said_column, first_column;        /* of the table; first_column: of the probabilities, -1: none */
   safetensors *file;                                 /* its notes */
   char **class_name, sha256[65];                     /* (classes), NULL-ended; of the file */
   int classes;
@@ -22,7 +24,7 @@ typedef struct {
 
 typedef struct {
   const char *data, *out, *device;
-  word_list weights;
+  word_list weights, tables;
   witness **w;                                       /* (nets), by their files' SHA-256 */
   int nets, threads, n, ignored, *row;               /* row (n): the cells that are asked about; ignored: the others */
   dataset *ds, seen;                                 /* the set; the same cells with the classes that the nets know */
@@ -61,9 +63,46 @@ static void witness_free(witness *w)
   if (w->m) model_free(w->m);
   else {
     for (int k = 0; k < w->classes; k++) free(w->class_name[k]);
-    free(w->class_name), pipeline_clear(&w->p), st_free(w->file);
+    free(w->class_name), st_free(w->file);
+    if (w->answers) csv_free(w->answers); else pipeline_clear(&w->p);
   }
   free(w);
+}
+
+/* The words of a column as classes, in the order of their letters. */
+static void classes_of_words(witness *w)
+{
+  for (int i = 0; i < w->answers->rows; i++) {
+    const char *word = csv_cell(w->answers, i, w->said_column);
+    int at = 0;
+    while (at < w->classes && strcasecmp(w->class_name[at], word) < 0) at++;
+    if (at < w->classes && !strcasecmp(w->class_name[at], word)) continue;
+    w->class_name = grow(w->class_name, sizeof(char *) * (size_t)(w->classes + 2));
+    memmove(w->class_name + at + 1, w->class_name + at, sizeof(char *) * (size_t)(w->classes - at));
+    w->class_name[at] = copy_text(word), w->class_name[++w->classes] = NULL;
+    if (w->classes > CLASSES_MOST)
+      die(EXIT_DATA, w->answers->path, "too many classes", say("at most %d", CLASSES_MOST), "is it a table of answers?");
+  }
+}
+
+static witness *witness_of_table(const char *path)
+{
+  witness *w = NEW(witness, 1);
+  csv *t = w->answers = csv_read(path, "columns file and class");
+  w->file = st_new(), w->file->path = copy_text(path), w->set = "";
+  w->name = "answers", w->title = w->file->path, w->sort = "";
+  sha256_of_file(path, w->sha256);
+  w->file_column = csv_need(t, "file"), w->said_column = csv_column(t, "predicted");
+  if (w->said_column < 0) w->said_column = csv_need(t, "class");
+  const int truth = csv_column(t, "true");
+  w->first_column = (w->file_column > w->said_column ? w->file_column : w->said_column) + 1;
+  if (truth >= w->first_column) w->first_column = truth + 1;
+  for (int i = w->first_column; i < t->columns; i++) {
+    w->class_name = grow(w->class_name, sizeof(char *) * (size_t)(w->classes + 2));
+    w->class_name[w->classes++] = copy_text(t->header[i]), w->class_name[w->classes] = NULL;
+  }
+  if (!w->classes) w->first_column = -1, classes_of_words(w);
+  return w;
 }
 
 static int by_hash(const void *a, const void *b)
@@ -73,14 +112,16 @@ static int by_hash(const void *a, const void *b)
 
 static void read_nets(evaluation *e)
 {
-  e->nets = e->weights.n, e->w = NEW(witness *, e->nets);
+  const int weights = e->weights.n;
+  e->nets = weights + e->tables.n, e->w = NEW(witness *, e->nets);
   for (int i = 0; i < e->nets; i++) {
-    e->w[i] = witness_load(e->weights.word[i]);
+    e->w[i] = i < weights ? witness_load(e->weights.word[i]) : witness_of_table(e->tables.word[i - weights]);
+    const char *path = e->w[i]->file->path;
     for (int k = 0; k < i; k++) {
       if (!strcmp(e->w[i]->sha256, e->w[k]->sha256))
-        die(EXIT_USAGE, e->weights.word[i], say("the weights of %s again", e->weights.word[k]), "each net of an ensemble once", NULL);
+        die(EXIT_USAGE, path, say("what %s holds, again", e->w[k]->file->path), "each net of an ensemble once", NULL);
       if (strcmp(e->w[i]->sort, e->w[k]->sort) || e->w[i]->p.size != e->w[k]->p.size)
-        die(EXIT_DATA, e->weights.word[i], say("another net than in %s", e->weights.word[k]), "the folds of one net", "evaluate each net alone");
+        die(EXIT_DATA, path, say("another net than in %s", e->w[k]->file->path), "the folds of one net", "evaluate each net alone");
     }
   }
   qsort(e->w, (size_t)e->nets, sizeof *e->w, by_hash);
@@ -262,11 +303,82 @@ static void ask_pipeline(const evaluation *e, const witness *w, double *sum)
   }
 }
 
+typedef struct { const char *end; int row; } answer_row;
+
+/* The last two parts of a path. */
+static const char *end_of(const char *path)
+{
+  const char *end = path + strlen(path);
+  for (int parts = 2; end > path; end--) if (end[-1] == '/' && !--parts) break;
+  return end;
+}
+
+static int by_end(const void *a, const void *b)
+{
+  return strcmp(((const answer_row *)a)->end, ((const answer_row *)b)->end);
+}
+
+static int by_end_and_row(const void *a, const void *b)
+{
+  const int d = by_end(a, b);
+  return d ? d : ((const answer_row *)a)->row - ((const answer_row *)b)->row;
+}
+
+/* The table's rows in the order of their ends; free() them. */
+static answer_row *sort_rows(const witness *w)
+{
+  const csv *t = w->answers;
+  answer_row *r = NEW(answer_row, t->rows + 1);
+  for (int i = 0; i < t->rows; i++) r[i] = (answer_row){ end_of(csv_cell(t, i, w->file_column)), i };
+  qsort(r, (size_t)t->rows, sizeof *r, by_end_and_row);
+  for (int i = 1; i < t->rows; i++)
+    if (!strcmp(r[i].end, r[i - 1].end))
+      die(EXIT_DATA, t->path, say("%s a second time, in line %d", r[i].end, r[i].row + 2), "one answer for each cell", NULL);
+  return r;
+}
+
+static double probability_in(const witness *w, int row, int k)
+{
+  const csv *t = w->answers;
+  if (w->first_column < 0) return !strcasecmp(csv_cell(t, row, w->said_column), w->class_name[k]);
+  const char *text = csv_cell(t, row, w->first_column + k);
+  char *end;
+  const double p = strtod(text, &end);
+  if (end == text || *end || !(p >= 0 && p <= 1.0001))
+    die(EXIT_DATA, say("%s:%d", t->path, row + 2), say("'%s' for %s", text, w->class_name[k]), "a probability",
+        "behind file and class stand probabilities, a column a class");
+  return p;
+}
+
+static void ask_table(const evaluation *e, const witness *w, double *sum)
+{
+  const int k = e->seen.classes, rows = w->answers->rows;
+  answer_row *r = sort_rows(w);
+  int missing = 0;
+  const char *first = "";
+  for (int i = 0; i < e->n; i++) {
+    const answer_row key = { .end = end_of(e->ds->file[e->row[i]]) }, *at = bsearch(&key, r, (size_t)rows, sizeof *r, by_end);
+    double *to = sum + (size_t)i * (size_t)k;
+    if (!at && !missing++) first = key.end;
+    for (int c = 0; at && c < k; c++) to[c] += probability_in(w, at->row, known_to(w, e->seen.class_name[c]));
+  }
+  if (missing)
+    die(EXIT_DATA, w->answers->path, say("no answer for %d cells, the first of them %s", missing, first), say("one for each of %d", e->n), NULL);
+  free(r);
+}
+
+static void ask(const evaluation *e, const witness *w, double *sum)
+{
+  if (w->m) ask_net(e, w, sum);
+  else if (w->answers) ask_table(e, w, sum);
+  else ask_pipeline(e, w, sum);
+}
+
 static void ask_all(evaluation *e)
 {
   const size_t n = (size_t)e->n * (size_t)e->seen.classes;
   double *sum = NEW(double, n);
-  for (int i = 0; i < e->nets; i++) (e->w[i]->m ? ask_net : ask_pipeline)(e, e->w[i], sum);
+  for (int i = 0; i < e->nets; i++) ask(e, e->w[i], sum);
   for (size_t i = 0; i < n; i++) e->prob[i] = (float)(sum[i] / e->nets);
   free(sum);
 }
@@ -595,6 +707,7 @@ static void read_evaluate_flags(evaluation *e, int argc, char **argv)
   int more = 0;
   const option table[] = {
     { "weights", OPTION_WORDS, &e->weights, "FILE", "weights of train or classical --save; more of them, also as words: an ensemble" },
+    { "answers", OPTION_WORDS, &e->tables, "FILE", "in place of weights: a table file,class of answers, such as predict --table writes" },
     { "data", OPTION_TEXT, &e->data, "FOLDER", "the data set to test on, as import or synth wrote it" },
     { "out", OPTION_TEXT, &e->out, "FOLDER", "leave a run folder that summarise reads, evaluation.json and tables for gnuplot" },
     { "json", OPTION_FLAG, &e->as_json, NULL, "print one JSON object" },
@@ -611,7 +724,7 @@ static void read_evaluate_flags(evaluation *e, int argc, char **argv)
                rest, &more, 4096);
   for (int i = 0; i < more; i++) word_add(&e->weights, rest[i]);
   if (!e->data) die(EXIT_USAGE, "--data", "no value", "a data set to test on", "wbcsnet import makes one");
-  if (!e->weights.n) die(EXIT_USAGE, "--weights", "no value", "a weights file", "wbcsnet train makes one");
+  if (!e->weights.n && !e->tables.n) die(EXIT_USAGE, "--weights", "no value", "a weights file", "wbcsnet train makes one");
   if (e->threads < 0 || e->threads > 4096) die(EXIT_USAGE, "--threads", say("%d", e->threads), "0 to 4096", NULL);
 }
 
@@ -619,7 +732,7 @@ static void free_evaluation(evaluation *e, report *r)
 {
   for (int i = 0; i < e->nets; i++) witness_free(e->w[i]);
   dataset_free(e->ds);
-  free(e->w), free(e->weights.word), free(e->seen.class_name), free(e->seen.label), free(e->row), free(e->prob);
+  free(e->w), free(e->weights.word), free(e->tables.word), free(e->seen.class_name), free(e->seen.label), free(e->row), free(e->prob);
   free(r->answer), free(r->p.group), free(r);
 }
 

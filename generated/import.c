@@ -1,6 +1,6 @@
 /* import.c: wbcsnet import and wbcsnet data. */
 #include "dataset.h"
-#include "layouts.h"
+#include "decode.h"
 #include "likeness.h"
 #include "options.h"
 #include <ctype.h>
@@ -13,100 +13,19 @@
 /* what an import is asked for */
 typedef struct {
   cell_source from;
-  const char *conflicts, *duplicates, *groups, *name, *take, *pad;
-  int size, crop, white, page;
+  cut_options cut;
+  const char *conflicts, *duplicates, *groups, *name, *take;
+  int size;
   double same;
   bool replace, skip_bad, synthetic;
 } import_options;
 
-/* decode the cells */
-/* Where a window of `side` around `centre` (-1: the middle) begins in an image of n pixels. */
-static int window_start(int centre, int side, int n)
-{
-  const int start = centre < 0 || side > n ? (n - side) / 2 : centre - side / 2;
-  return side > n ? start : start < 0 ? 0 : start > n - side ? n - side : start;
-}
-
-static bool cut_cell(const found_cell *c, const import_options *o, image *picture, image_how *how, image *out,
-                     char why[256])
-{
-  int side = o->crop ? o->crop : c->side ? c->side : picture->h < picture->w ? picture->h : picture->w;
-  if (c->y >= picture->h || c->x >= picture->w) {
-    snprintf(why, 256, "an image of %d x %d, and a box around (%d, %d)", picture->w, picture->h, c->x, c->y);
-    return false;
-  }
-  if ((side > picture->h || side > picture->w) && !o->pad) {
-    snprintf(why, 256, "an image of %d x %d, smaller than the window of %d (--crop)", picture->w,
-             picture->h, side);
-    how->hint = "--pad edge repeats the border's pixels; --crop 0 takes the largest square that fits";
-    return false;
-  }
-  *out = image_crop(picture, window_start(c->y, side, picture->h), window_start(c->x, side, picture->w), side, side);
-  return true;
-}
-
-enum { NOTES_MOST = 5 };
-
-static bool cut_and_resize(found_cell *c, const import_options *o, image *picture, image_how *how, char why[256])
-{
-  image window = {0};
-  const bool good = cut_cell(c, o, picture, how, &window, why);
-  c->hint = how->hint;
-  if (!good) return false;
-  c->window = window.h;
-  if (how->note[0]) c->note = copy_text(how->note);
-  sha256 s;
-  sha256_start(&s);
-  sha256_add(&s, (int[2]){ window.h, window.w }, 2 * sizeof(int));
-  sha256_add(&s, window.rgb, (size_t)window.h * (size_t)window.w * 3);
-  sha256_end(&s, c->pixels_sha);
-  c->cell = image_resize(&window, o->size, o->size);
-  image_free(&window);
-  return true;
-}
-
-/* Reads, checks, cuts and resizes one cell; false with the reason. */
-static bool decode_cell(found_cell *c, const import_options *o, char why[256])
-{
-  image picture = {0};
-  image_how how = { .white = o->white, .page = o->page };
-  char hex[65];
-  size_t n;
-  char *bytes = image_file(c->path, &n, why);
-  bool good = bytes != NULL;
-  if (good && c->source_sha[0]) sha256_of(bytes, n, hex), good = !strcmp(hex, c->source_sha);
-  if (bytes && !good)
-    snprintf(why, 256, "sha256 %s, not %s as in the table: the image or its row was changed", hex, c->source_sha);
-  good = good && image_read_as(bytes, n, &how, &picture, why);
-  c->hint = how.hint;
-  good = good && cut_and_resize(c, o, &picture, &how, why);
-  image_free(&picture), free(bytes);
-  return good;
-}
-
+/* decode all cells */
 static void stop_if_asked(void)
 {
   if (!stop_requested) return;
   fprintf(stderr, "wbcsnet: import: stopped; nothing was written\n");
   exit(EXIT_STOPPED);
-}
-
-/* What was read but is odd; a whole set from one camera says it a few times, not a thousand. */
-static void warn_of_notes(const finding *f)
-{
-  int told = 0;
-  for (int i = 0; i < f->n; i++)
-    if (f->cell[i].note && ++told <= NOTES_MOST) warn(f->cell[i].path, f->cell[i].note, NULL);
-  if (told > NOTES_MOST) warn("import", say("%d more of such images", told - NOTES_MOST), NULL);
-}
-
-static image picture_of(const uint8_t *p, const npz_array *a)
-{
-  image m = image_new((int)a->shape[1], (int)a->shape[2]);
-  const size_t pixels = a->shape[1] * a->shape[2];
-  const bool grey = a->dims == 3 || a->shape[3] == 1;
-  for (size_t i = 0; i < 3 * pixels; i++) m.rgb[i] = p[grey ? i / 3 : i];
-  return m;
 }
 
 static void decode_part(finding *f, const import_options *o, int part, char (*why)[256], progress *bar, int *done)
@@ -127,9 +46,7 @@ static void decode_part(finding *f, const import_options *o, int part, char (*wh
     for (int k = 0; k < here; k++) {
       const int i = cell_of[at + (size_t)k] - 1;
       if (i < 0) continue;
-      image picture = picture_of(block + bytes * (size_t)k, a);
-      f->cell[i].left_out = !cut_and_resize(&f->cell[i], o, &picture, &(image_how){0}, why[i]);
-      image_free(&picture);
+      f->cell[i].left_out = !decode_array(&f->cell[i], &o->cut, block + bytes * (size_t)k, a, why[i]);
     }
     progress_show(bar, *done += here, say("%s, %d of %zu", split_names[part], (int)at + here, n));
   }
@@ -139,13 +56,13 @@ static void decode_part(finding *f, const import_options *o, int part, char (*wh
 static void decode_cells(finding *f, const import_options *o)
 {
   char (*why)[256] = new_bytes(sizeof *why * (size_t)f->n);
-  int done = 0;
+  int done = 0, told = 0;
   progress bar;
   progress_start(&bar, "import", f->n);
   #pragma omp parallel for schedule(dynamic, 8)
   for (int i = 0; i < f->n; i++) {
     if (stop_requested || f->cell[i].part >= 0) continue;
-    f->cell[i].left_out = !decode_cell(&f->cell[i], o, why[i]);
+    f->cell[i].left_out = !decode_cell(&f->cell[i], &o->cut, why[i]);
     #pragma omp critical
     {
       done++;
@@ -155,7 +72,7 @@ static void decode_cells(finding *f, const import_options *o)
   for (int part = 0; part < 3; part++) decode_part(f, o, part, why, &bar, &done);
   progress_end(&bar);
   stop_if_asked();
-  warn_of_notes(f);
+  warn_of_notes(f->cell, f->n, &told);
   for (int i = 0; i < f->n; i++) {
     const found_cell *c = &f->cell[i];
     if (!c->left_out) continue;
@@ -377,8 +294,6 @@ static dataset_writer *write_cells(const finding *f, const import_options *o, co
   return d;
 }
 
-static void print_left_out(const char *what, int n) { if (n) printf("  %6d %s\n", n, what); }
-
 /* A cell of 28 pixels does not become one of 70 by being written so. */
 static void report_enlarged(const finding *f, const import_options *o)
 {
@@ -437,45 +352,10 @@ static void report(const finding *f, const import_options *o, const char *out, c
   report_split(f);
   report_enlarged(f, o);
   report_missing(f, o);
-  int left = dropped + f->small_boxes + f->unreadable + f->not_images + f->hidden + f->other_classes + f->no_mask
-           + f->not_taken;
-  if (left) printf("left out:\n");
-  print_left_out("duplicates", dropped);
-  print_left_out("images that cannot be read", f->unreadable);
-  print_left_out("files that are not images of cells", f->not_images);
-  print_left_out("boxes too small for a cell", f->small_boxes);
-  print_left_out("hidden or system files", f->hidden);
-  print_left_out("folders, rows or boxes of other classes", f->other_classes);
-  print_left_out("fields without a mask", f->no_mask);
-  print_left_out("cells more than were to be taken", f->not_taken);
+  say_left_out(stdout, f, dropped);
 }
 
 /* the import subcommand */
-static void name_classes(cell_source *from)
-{
-  from->class_name = NEW(const char *, CLASSES + 1);
-  if (!from->classes) {
-    from->class_count = CLASSES;
-    for (int c = 0; c < CLASSES; c++) from->class_name[c] = class_names[c];
-    return;
-  }
-  char *left = copy_text(from->classes), *name;
-  while ((name = strsep(&left, ","))) {
-    if (!*name) die(EXIT_USAGE, "--classes", say("'%s', where a name is empty", from->classes), "names, with a comma between two", NULL);
-    for (const char *s = name; *s; s++)
-      if (!isalnum((unsigned char)*s) && !strchr("-_", *s))
-        die(EXIT_USAGE, "--classes", say("'%s'", name), "letters, digits, - and _", NULL);
-    for (int c = 0; c < from->class_count; c++)
-      if (!strcasecmp(from->class_name[c], name)) die(EXIT_USAGE, "--classes", say("'%s' twice", name), "each name once", NULL);
-    if (from->class_count == CLASSES_MOST)
-      die(EXIT_USAGE, "--classes", "too many names", say("at most %d", CLASSES_MOST), NULL);
-    from->class_name = grow(from->class_name, sizeof(char *) * (size_t)(from->class_count + 2));
-    from->class_name[from->class_count++] = name, from->class_name[from->class_count] = NULL;
-  }
-  if (from->class_count < 2)
-    die(EXIT_USAGE, "--classes", say("'%s'", from->classes), "at least two names, with commas", NULL);
-}
-
 /* Does, or would, path lie in folder, links followed? */
 static bool is_within(const char *path, const char *folder)
 {
@@ -517,7 +397,7 @@ static char *import_what(void)
 /* read the import's flags */
 static const layout *read_import_flags(int argc, char **argv, import_options *o, char **out)
 {
-  *o = (import_options){ .size = INT_MIN, .crop = INT_MIN, .same = NAN, .duplicates = "keep" };
+  *o = (import_options){ .size = INT_MIN, .cut.crop = INT_MIN, .same = NAN, .duplicates = "keep" };
   char *names = layout_names(), *guessed = join("%s (guessed)", names), *what = import_what();
   const option table[] = {
     { "layout", OPTION_TEXT, &o->from.layout, "NAME", guessed },
@@ -525,14 +405,15 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
       "a table of the cells, where the layout reads one (SOURCE/labels.csv)" },
     { "size", OPTION_INT, &o->size, "N",
       "height and width of the cells written (the layout's, above; else 70)" },
-    { "crop", OPTION_INT, &o->crop, "N",
+    { "crop", OPTION_INT, &o->cut.crop, "N",
       "cut N x N pixels first; 0: the largest square (the layout's window, else 0)" },
     /* import: flags about classes and groups */
+    /* import: flags about the source's words */
     { "skip-classes", OPTION_TEXT, &o->from.skip, "A,B", "leave out these class folders or names" },
     { "map", OPTION_TEXT, &o->from.map, "A=B,C=D",
       "what the source's words for classes mean, such as LYT=lymphocyte; or a file of such lines" },
     { "classes", OPTION_TEXT, &o->from.classes, "A,B,C",
-      "other classes than the five, by their folders' names" },
+      "other classes than the usual, by their folders' names" },
     { "groups", OPTION_TEXT, &o->groups, "FILE",
       "a table file,group: cells that folds must keep together" },
     { "duplicates", OPTION_TEXT, &o->duplicates, "keep|drop",
@@ -545,10 +426,10 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
       "take at most so many cells of each class, those whose names have the least sha256" },
     { "skip-bad", OPTION_FLAG, &o->skip_bad, NULL, "leave out images that cannot be read" },
     /* import: flags about odd images */
-    { "white", OPTION_INT, &o->white, "V",
+    { "white", OPTION_INT, &o->cut.white, "V",
       "the sample that is white, in images of more than 8 bits (what the file says, else the largest number)" },
-    { "pad", OPTION_TEXT, &o->pad, "edge", "where a window is larger than its image, repeat the border's pixels (else an error)" },
-    { "page", OPTION_INT, &o->page, "N", "which image of a TIFF that holds several, from 1 (else they are refused)" },
+    { "pad", OPTION_TEXT, &o->cut.pad, "edge", "where a window is larger than its image, repeat the border's pixels (else an error)" },
+    { "page", OPTION_INT, &o->cut.page, "N", "which image of a TIFF that holds several, from 1 (else they are refused)" },
     { "synthetic", OPTION_FLAG, &o->synthetic, NULL,
       "the pictures show no real cells: say so in the set and in every result" },
     { "name", OPTION_TEXT, &o->name, "TEXT", "the set's name (the last part of OUT)" },
@@ -576,25 +457,21 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
         "the next import would take the set's own cells for images of yours");
   one_of("--keep-conflicts", o->conflicts, "drop", "first"),
     one_of("--duplicates", o->duplicates, "keep", "drop");
-  if (o->pad && strcmp(o->pad, "edge")) die(EXIT_USAGE, "--pad", say("'%s'", o->pad), "edge", NULL);
   const layout *as = choose_layout(&o->from);
   if (o->size == INT_MIN) o->size = as->size;
-  if (o->crop == INT_MIN) o->crop = as->crop;
+  if (o->cut.crop == INT_MIN) o->cut.crop = as->crop;
+  check_cut(&o->cut);
   if (isnan(o->same)) o->same = as->same;
   if (o->size < 8 || o->size > 1024) die(EXIT_USAGE, "--size", say("%d", o->size), "8 to 1024", NULL);
-  if (o->crop < 0 || (o->crop > 0 && o->crop < 8))
-    die(EXIT_USAGE, "--crop", say("%d", o->crop), "0, or at least 8", NULL);
-  if (o->white < 0 || o->white > 65535) die(EXIT_USAGE, "--white", say("%d", o->white), "1 to 65535", "4095 for a camera of 12 bits");
-  if (o->page < 0) die(EXIT_USAGE, "--page", say("%d", o->page), "1 for the first", NULL);
+  o->cut.h = o->cut.w = o->size;
   if (o->same < 0 || o->same > 1) die(EXIT_USAGE, "--same", say("%g", o->same), "0 to 1", NULL);
-  if (!o->from.skip && !o->from.classes) o->from.skip = as->skip;
-  else if (*as->skip && !o->from.classes) o->from.skip = join("%s,%s", o->from.skip, as->skip);
+  skip_as_layout(&o->from, as);
   const char *slash = strrchr(*out, '/');
   const char *named = o->name ? "--name" : *out;
   if (!o->name) o->name = copy_text(slash && slash[1] ? slash + 1 : *out);
   if (!is_utf8(o->name))
     die(EXIT_USAGE, named, "a name for the set that is not UTF-8", "UTF-8", "--name TEXT gives it one, whatever its folder is called");
-  name_classes(&o->from);
+  name_classes(&o->from, class_names, CLASSES);
   read_map(&o->from);
   o->synthetic = o->synthetic || is_declared_synthetic(o->from.folder);
   return as;

@@ -52,6 +52,31 @@ static const char *class_list(const cell_source *from)
   return built(&all, NULL);
 }
 
+void name_classes(cell_source *from, const char *const *usual, int n)
+{
+  from->class_name = NEW(const char *, n + 1);
+  if (!from->classes) {
+    from->class_count = n;
+    for (int c = 0; c < n; c++) from->class_name[c] = usual[c];
+    return;
+  }
+  char *left = copy_text(from->classes), *name;
+  while ((name = strsep(&left, ","))) {
+    if (!*name) die(EXIT_USAGE, "--classes", say("'%s', where a name is empty", from->classes), "names, with a comma between two", NULL);
+    for (const char *s = name; *s; s++)
+      if (!isalnum((unsigned char)*s) && !strchr("-_", *s))
+        die(EXIT_USAGE, "--classes", say("'%s'", name), "letters, digits, - and _", NULL);
+    for (int c = 0; c < from->class_count; c++)
+      if (!strcasecmp(from->class_name[c], name)) die(EXIT_USAGE, "--classes", say("'%s' twice", name), "each name once", NULL);
+    if (from->class_count == CLASSES_MOST)
+      die(EXIT_USAGE, "--classes", "too many names", say("at most %d", CLASSES_MOST), NULL);
+    from->class_name = grow(from->class_name, sizeof(char *) * (size_t)(from->class_count + 2));
+    from->class_name[from->class_count++] = name, from->class_name[from->class_count] = NULL;
+  }
+  if (from->class_count < 2)
+    die(EXIT_USAGE, "--classes", say("'%s'", from->classes), "at least two names, with commas", NULL);
+}
+
 /* One pair WORD=CLASS */
 static void add_pair(cell_source *from, char *pair, const char *where)
 {
@@ -89,7 +114,7 @@ static void note_unknown(finding *f, const char *word, const char *where)
   f->unknown[f->unknowns++] = (unknown_word){ copy_text(word), copy_text(where), 1 };
 }
 
-/* The class of a word, or -1 when its cells are left out, or unknown: find_cells dies of those in the end. */
+/* The class of a word; -1 when its cells are left out, or unknown: find_cells tells of those in the end. */
 static int need_class(const cell_source *from, finding *f, const char *name, const char *where)
 {
   char *room = copy_text(name), *word = trimmed(room);
@@ -97,7 +122,7 @@ static int need_class(const cell_source *from, finding *f, const char *name, con
   while (i < from->maps && strcmp(from->mapped[i].word, word)) i++;
   if (i < from->maps) c = from->mapped[i].label, from->mapped[i].used = true;
   else if (in_list(from->skip, word)) f->other_classes++;
-  else if ((c = known_class(from, word)) < 0) note_unknown(f, word, where);
+  else if ((c = known_class(from, word)) < 0) note_unknown(f, word, where), c = from->any_class ? from->class_count : -1;
   free(room);
   return c;
 }
@@ -128,8 +153,10 @@ static void settle_classes(const cell_source *from, const finding *f)
     if (!from->mapped[i].used) warn("--map", say("'%s' is the class of no cell", from->mapped[i].word), NULL);
   for (int i = 0; i < f->unknowns; i++)
     build(&all, "%s'%s'%s", i ? ", " : "", f->unknown[i].word, f->unknown[i].times > 1 ? say(" (%d times)", f->unknown[i].times) : "");
-  if (f->unknowns)
-    die(EXIT_DATA, f->unknown[0].where, say("class%s %s", f->unknowns > 1 ? "es" : "", built(&all, NULL)), class_list(from), mapping_hint(from, f));
+  if (!f->unknowns) return;
+  const char *found = say("class%s %s", f->unknowns > 1 ? "es" : "", built(&all, NULL));
+  if (!from->any_class) die(EXIT_DATA, f->unknown[0].where, found, class_list(from), mapping_hint(from, f));
+  warn(f->unknown[0].where, say("%s, not of %s: the truth about these cells is not known", found, class_list(from)), mapping_hint(from, f));
 }
 
 /* list folders */
@@ -382,18 +409,19 @@ static void find_in_csv(const cell_source *from, finding *f, const char *path, c
 {
   csv *t = csv_read(path, "columns file, class and, if known, group");
   if (is_of_data_set(path)) dataset_columns(t);
-  int file = need_called(t, file_words), class = need_called(t, class_words), sha = csv_column(t, "sha256"), split = csv_column(t, "split");
+  int file = need_called(t, file_words), class = (from->any_class ? column_called : need_called)(t, class_words);
+  int sha = csv_column(t, "sha256"), split = csv_column(t, "split");
   int group = *group_column ? csv_need(t, group_column) : csv_column(t, "group");
   const char *slash = strrchr(path, '/');
   for (int i = 0; i < t->rows; i++) {
-    const char *name = csv_cell(t, i, file), *base = strrchr(name, '/'), *word = csv_cell(t, i, class);
+    const char *name = csv_cell(t, i, file), *base = strrchr(name, '/'), *word = class < 0 ? "" : csv_cell(t, i, class);
     if ((base ? base[1] : name[0]) == '.') { f->hidden++; continue; }
-    int c = need_class(from, f, word, say("%s:%d", path, i + 2));
+    int c = class < 0 ? from->class_count : need_class(from, f, word, say("%s:%d", path, i + 2));
     if (c < 0) continue;
     char *full = name[0] == '/' ? copy_text(name) : slash
       ? join("%.*s/%s", (int)(slash - path), path, name) : copy_text(name);
     size_t n = strlen(word); /* class folders are not repeated in the name */
-    char *plain = cell_name(!strncmp(name, word, n) && name[n] == '/' ? name + n + 1 : name);
+    char *plain = cell_name(n && !strncmp(name, word, n) && name[n] == '/' ? name + n + 1 : name);
     found_cell *cell = add_found(f, full, plain, c, group >= 0 ? csv_cell(t, i, group) : "");
     if (split >= 0) cell->split = need_split(csv_cell(t, i, split), say("%s:%d", path, i + 2));
     if (sha >= 0) snprintf(cell->source_sha, sizeof cell->source_sha, "%s", csv_cell(t, i, sha));
@@ -569,7 +597,7 @@ static void find_in_lisc(const cell_source *from, finding *f)
 
 /* find cells: boxes */
 /* One line: class, centre, width and height as shares of the photograph (m). */
-static void add_box(finding *f, const char *picture, const char *stem, const char *where, const char *line,
+static void add_box(const cell_source *from, finding *f, const char *picture, const char *stem, const char *where, const char *line,
                     const image *m, int *k)
 {
   int c, end = 0;
@@ -581,13 +609,15 @@ static void add_box(finding *f, const char *picture, const char *stem, const cha
     die(EXIT_DATA, where, say("class %d at (%g, %g), %g x %g", c, x, y, w, h),
         "classes 0 to 4, places and sizes from 0 to 1", NULL);
   if (w * m->w < 16 || h * m->h < 16) return;  /* a slip of the mouse: no cell is that small */
-  char *name = join("%s_%d", stem, (*k)++), *group = join("%.*s", (int)strcspn(stem, "_"), stem);
-  found_cell *cell = add_found(f, picture, name, c, group);
+  const int label = need_class(from, f, class_names[c], where), number = (*k)++;
+  if (label < 0) return;
+  char *name = join("%s_%d", stem, number), *group = join("%.*s", (int)strcspn(stem, "_"), stem);
+  found_cell *cell = add_found(f, picture, name, label, group);
   cell->y = (int)(y * m->h + 0.5), cell->x = (int)(x * m->w + 0.5);
   free(name), free(group);
 }
 
-static void find_in_boxes(finding *f, const char *picture, const char *boxes, const char *stem)
+static void find_in_boxes(const cell_source *from, finding *f, const char *picture, const char *boxes, const char *stem)
 {
   char *text = file_read(boxes, NULL, NULL), *at = text, *line, why[256];
   image m;
@@ -596,13 +626,13 @@ static void find_in_boxes(finding *f, const char *picture, const char *boxes, co
     die(EXIT_DATA, picture, why, "a photograph", "is the download complete?");
   for (int n = 1; (line = strsep(&at, "\n")); n++) {
     line += strspn(line, " \t\r");
-    if (*line) add_box(f, picture, stem, say("%s:%d", boxes, n), line, &m, &k);
+    if (*line) add_box(from, f, picture, stem, say("%s:%d", boxes, n), line, &m, &k);
   }
   image_free(&m), free(text);
 }
 
 /* Pictures in .../images/ with boxes in .../labels/, at any depth. */
-static void find_in_boxed(finding *f, const char *folder, const trail *up)
+static void find_in_boxed(const cell_source *from, finding *f, const char *folder, const trail *up)
 {
   trail here;
   if (!step_into(folder, up, &here)) return;
@@ -612,9 +642,9 @@ static void find_in_boxed(finding *f, const char *folder, const trail *up)
     char *path = join("%s/%s", images && labels ? images : folder, l.name[i]),
       *stem = cell_name(l.name[i]);
     char *boxes = labels ? join("%s/%s.txt", labels, stem) : NULL;
-    if (holds_more(path)) find_in_boxed(f, path, &here);
+    if (holds_more(path)) find_in_boxed(from, f, path, &here);
     else if (images && boxes && is_image(path) && file_exists(boxes))
-      find_in_boxes(f, path, boxes, stem);
+      find_in_boxes(from, f, path, boxes, stem);
     else f->not_images++;
     free(path), free(stem), free(boxes);
   }
@@ -1033,7 +1063,7 @@ static bool like_folders(const char *source, const char *labels) { (void)source,
 
 static void find_chula(const cell_source *from, finding *f, const char *labels)
 {
-  if (labels) find_in_csv(from, f, labels, "split_group"); else find_in_boxed(f, from->folder, NULL);
+  if (labels) find_in_csv(from, f, labels, "split_group"); else find_in_boxed(from, f, from->folder, NULL);
 }
 static void find_table(const cell_source *from, finding *f, const char *labels)
 {
@@ -1092,6 +1122,12 @@ const layout *choose_layout(const cell_source *from)
   die(EXIT_USAGE, "--layout", say("'%s'", want), layout_names(), near ? say("did you mean %s?", near) : NULL);
 }
 
+void skip_as_layout(cell_source *from, const layout *as)
+{
+  if (from->classes || !*as->skip) return;
+  from->skip = from->skip ? join("%s,%s", from->skip, as->skip) : as->skip;
+}
+
 void find_cells(const cell_source *from, const layout *as, finding *f)
 {
   char *labels = from->csv ? copy_text(from->csv) : join("%s/labels.csv", from->folder);
@@ -1101,5 +1137,26 @@ void find_cells(const cell_source *from, const layout *as, finding *f)
   if (!f->n)
     die(EXIT_DATA, from->folder, "no images of cells", say("the layout '%s'", as->name),
         "wbcsnet import --help describes the layouts");
+}
+
+int find_images(const cell_source *from, finding *f)
+{
+  const int before = f->n;
+  if (is_folder(from->folder)) find_below(from, f, from->folder, "", from->class_count, NULL);
+  else add_found(f, from->folder, from->folder, from->class_count, "");
+  return f->n - before;
+}
+
+/* say what was left out */
+void say_left_out(FILE *to, const finding *f, int dropped)
+{
+  const struct { int n; const char *what; } line[] = {
+    { dropped, "duplicates" }, { f->unreadable, "images that cannot be read" }, { f->not_images, "files that are not images of cells" },
+    { f->small_boxes, "boxes too small for a cell" }, { f->hidden, "hidden or system files" },
+    { f->other_classes, "folders, rows or boxes of other classes" }, { f->no_mask, "fields without a mask" },
+    { f->not_taken, "cells more than were to be taken" } };
+  bool told = false;
+  for (size_t i = 0; i < sizeof line / sizeof *line; i++)
+    if (line[i].n) fprintf(to, "%s  %6d %s\n", told ? "" : "left out:\n", line[i].n, line[i].what), told = true;
 }
 

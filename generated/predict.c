@@ -1,57 +1,72 @@
-#include "image.h"
+#include "decode.h"
 #include "model.h"
 #include "options.h"
-#include <dirent.h>
 #include <errno.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
-/* predict: gather the files */
-typedef struct { char **path; int n; } file_list;
+/* predict: what is asked */
+typedef enum { AS_TABLE, AS_CSV, AS_JSON } form;
 
-static void add_file(file_list *l, const char *path)
+typedef struct {
+  cell_source from;                                  /* which classes the sources' words mean */
+  cut_options cut;
+  const char *weights, *device, *explain, *table;
+  bool as_csv, as_json, skip_bad;
+  int threads;
+} predict_options;
+
+/* An archive of arrays that is being read from its beginning. */
+typedef struct { char *path; int part; npz_array *a; size_t at, bytes; uint8_t *picture; } array_reader;
+
+typedef struct {
+  const predict_options *o;
+  model *m;
+  plan *plan;
+  engine *e;
+  form as;
+  finding f;
+  array_reader reader;
+  bool truth;                                        /* of some cells the class is known */
+  int batch, told, *row, *label;
+  uint8_t *pixels;
+  float *prob;
+  atomic_file *table;                                /* of --table, or NULL */
+  char **map;                                        /* (maps) the files of --explain so far */
+  int maps;
+} predictor;
+
+/* predict: find the images */
+static bool is_table_name(const char *path)
 {
-  l->path = grow(l->path, sizeof(char *) * (size_t)(l->n + 1));
-  l->path[l->n++] = copy_text(path);
-}
-
-static int visible(const struct dirent *e) { return e->d_name[0] != '.'; }
-
-static bool named_as_image(const char *path)
-{
-  static const char *const ends[] = { ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp" };
   const char *dot = strrchr(path, '.');
-  for (size_t i = 0; dot && i < sizeof ends / sizeof *ends; i++)
-    if (!strcasecmp(dot, ends[i])) return true;
-  return false;
+  return dot && (!strcasecmp(dot, ".csv") || !strcasecmp(dot, ".tsv"));
 }
 
-static int by_bytes(const struct dirent **a, const struct dirent **b)
+/* The cells of one layout, each with the layout's window where it has none of its own. */
+static void find_by_layout(cell_source *from, finding *f)
 {
-  return strcmp((*a)->d_name, (*b)->d_name);
+  const layout *as = choose_layout(from);
+  const int before = f->n;
+  skip_as_layout(from, as);
+  find_cells(from, as, f);
+  for (int i = before; i < f->n; i++) if (!f->cell[i].side) f->cell[i].side = as->crop;
 }
 
-static void gather(file_list *l, const char *path, int depth)
+static void find_in(const predict_options *o, const char *path, finding *f)
 {
-  struct stat st;
-  struct dirent **entry;
-  if (stat(path, &st)) die(EXIT_DATA, path, strerror(errno), "an image or a folder of images", NULL);
-  if (!S_ISDIR(st.st_mode)) { if (!depth || named_as_image(path)) add_file(l, path); return; }
-  int n = depth < 16 ? scandir(path, &entry, visible, by_bytes) : 0;
-  if (n < 0) die(EXIT_DATA, path, strerror(errno), "a folder that can be read", NULL);
-  for (int i = 0; i < n; i++) {
-    char *below = join("%s/%s", path, entry[i]->d_name);
-    gather(l, below, depth + 1);
-    free(below), free(entry[i]);
-  }
-  if (depth < 16) free(entry);
+  cell_source from = o->from;
+  from.folder = path;
+  if (!file_exists(path)) die(EXIT_DATA, path, strerror(errno), "an image, a folder of images or a table of them", NULL);
+  const bool folder = is_folder(path), table = !folder && is_table_name(path);
+  if (table) from.csv = path, from.folder = ".";
+  if (table || is_zip(path) || (folder && o->from.layout)) find_by_layout(&from, f);
+  else if (!find_images(&from, f)) die(EXIT_DATA, path, "no image in it", "TIFF, PNG, JPEG or BMP files", NULL);
 }
 
 /* predict: print a row */
-typedef enum { AS_TABLE, AS_CSV, AS_JSON } form;
-
 static void print_head(form as, const model *m)
 {
   if (as == AS_TABLE) printf("%-12s %-7s  file\n", "class", "p");
@@ -71,8 +86,17 @@ static int best_of(const float *prob, int classes)
 /* The window whose covering takes most from the class's probability; size 0: none was looked for. */
 typedef struct { int y, x, size; float drop; } decisive;
 
-static void print_row(form as, const model *m, const char *path, const float *prob, const decisive *d)
+/* The class that the source says, or "". */
+static const char *true_class(const predictor *p, const found_cell *c)
 {
+  return c->label < p->o->from.class_count ? p->o->from.class_name[c->label] : "";
+}
+
+static void print_row(const predictor *p, const found_cell *cell, const float *prob, const decisive *d)
+{
+  const model *m = p->m;
+  const form as = p->as;
+  const char *path = cell->path;
   const int k = m->net->classes, best = best_of(prob, k);
   if (as == AS_TABLE) { printf("%-12s %.4f   %s\n", m->class_name[best], prob[best], path); return; }
   if (as == AS_CSV) {
@@ -83,6 +107,7 @@ static void print_row(form as, const model *m, const char *path, const float *pr
   }
   printf("{\"file\": "), json_put_text(stdout, path);
   printf(", \"class\": "), json_put_text(stdout, m->class_name[best]);
+  if (*true_class(p, cell)) printf(", \"true\": "), json_put_text(stdout, true_class(p, cell));
   for (int c = 0; c < k; c++)
     printf(c ? ", " : ", \"probabilities\": {"), json_put_text(stdout, m->class_name[c]),
         printf(": %.9g", prob[c]);
@@ -90,18 +115,26 @@ static void print_row(form as, const model *m, const char *path, const float *pr
   puts("}}");
 }
 
-/* predict: classify a batch */
-typedef struct {
-  model *m;
-  engine *e;
-  form as;
-  int crop, batch, bad, *row, *label;
-  uint8_t *pixels;
-  float *prob;
-  const char *explain;                               /* a folder for maps, or NULL */
-  char **map;                                        /* (maps) the maps' files so far */
-  int maps;
-} predictor;
+static void open_table(predictor *p)
+{
+  const model *m = p->m;
+  if (!p->o->table) return;
+  p->table = file_create(p->o->table);
+  fprintf(p->table->f, "file,class%s", p->truth ? ",true" : "");
+  for (int c = 0; c < m->net->classes; c++) fputc(',', p->table->f), csv_put(p->table->f, m->class_name[c]);
+  fputc('\n', p->table->f);
+}
+
+static void write_row(const predictor *p, const found_cell *c, const float *prob)
+{
+  char *whole = c->part < 0 ? realpath(c->path, NULL) : NULL;
+  const int k = p->m->net->classes;
+  FILE *f = p->table->f;
+  csv_put(f, whole ? whole : c->path), fputc(',', f), csv_put(f, p->m->class_name[best_of(prob, k)]);
+  if (p->truth) fputc(',', f), csv_put(f, true_class(p, c));
+  for (int i = 0; i < k; i++) fprintf(f, ",%.9g", prob[i]);
+  fputc('\n', f), free(whole);
+}
 
 /* predict: explain a class */
 /* A copy of the image (h, w, c) with the window at (y, x) covered by the mean, or by mid-grey without one. */
@@ -193,8 +226,8 @@ static const char *map_file(predictor *p, const char *path, const char *class)
   while (*path == '.' || *path == '/') path++;
   char *name = copy_text(path), *file;
   for (char *c = name; *c; c++) if (*c == '/') *c = '_';
-  file = join("%s/%s-%s.png", p->explain, name, class);
-  for (int n = 2; has_map(p, file); n++) free(file), file = join("%s/%s~%d-%s.png", p->explain, name, n, class);
+  file = join("%s/%s-%s.png", p->o->explain, name, class);
+  for (int n = 2; has_map(p, file); n++) free(file), file = join("%s/%s~%d-%s.png", p->o->explain, name, n, class);
   p->map = grow(p->map, sizeof(char *) * (size_t)(p->maps + 1));
   free(name);
   return p->map[p->maps++] = file;
@@ -212,97 +245,162 @@ static decisive explain(predictor *p, const char *path, const uint8_t *pixels, c
   return d;
 }
 
-static bool prepare(const predictor *p, const char *path, uint8_t *to)
+/* predict: classify a batch */
+static void close_reader(array_reader *r)
 {
-  char why[256];
-  image whole;
-  shape in = p->m->net->layer[0].out;
-  if (!image_read(path, &whole, why)) {
-    warn(path, why, "TIFF, PNG, JPEG and BMP can be read");
-    return false;
-  }
-  int side = p->crop ? p->crop : whole.h < whole.w ? whole.h : whole.w;
-  image square = image_crop(&whole, (whole.h - side) / 2, (whole.w - side) / 2, side, side);
-  image small = image_resize(&square, in.h, in.w);
-  image_channels(&small, in.c, to);
-  image_free(&whole), image_free(&square), image_free(&small);
+  if (r->a) npz_close(r->a);
+  free(r->path), free(r->picture);
+  *r = (array_reader){0};
+}
+
+/* Opens the part of the archive that the cell is in; its path is ARCHIVE:PART_images[INDEX]. */
+static bool open_reader(array_reader *r, const found_cell *c, char why[256])
+{
+  char *path = join("%.*s", (int)(strrchr(c->path, ':') - c->path), c->path);
+  if (r->a && r->part == c->part && !strcmp(r->path, path)) { free(path); return true; }
+  close_reader(r);
+  r->path = path, r->part = c->part, r->a = open_images(path, c->part, why);
+  if (!r->a) return false;
+  r->bytes = r->a->count / r->a->shape[0], r->picture = new_bytes(r->bytes);
   return true;
 }
 
-static void classify(predictor *p, char *const *path, int n)
+static bool read_array(predictor *p, found_cell *c, char why[256])
 {
-  const size_t bytes = shape_floats(p->m->net->layer[0].out);
-  const char **name = NEW(const char *, n);
-  int good = 0;
+  array_reader *r = &p->reader;
+  if (!open_reader(r, c, why)) return false;
+  for (; r->at <= (size_t)c->index; r->at++) if (!npz_read(r->a, r->picture, r->bytes, why)) return false;
+  return decode_array(c, &p->o->cut, r->picture, r->a, why);
+}
+
+static void read_batch(predictor *p, found_cell *cell, int n)
+{
+  char (*why)[256] = new_bytes(sizeof *why * (size_t)n);
+  for (int i = 0; i < n; i++) if (cell[i].part >= 0) cell[i].left_out = !read_array(p, &cell[i], why[i]);
+  #pragma omp parallel for schedule(dynamic, 1)
+  for (int i = 0; i < n; i++) if (cell[i].part < 0) cell[i].left_out = !decode_cell(&cell[i], &p->o->cut, why[i]);
+  for (int i = 0; i < n; i++) {
+    if (!cell[i].left_out) continue;
+    warn(cell[i].path, why[i], cell[i].hint ? cell[i].hint : "TIFF, PNG, JPEG and BMP can be read");
+    p->f.unreadable++;
+  }
+  warn_of_notes(cell, n, &p->told), free(why);
+}
+
+static void tell(predictor *p, const found_cell *c, const uint8_t *pixels, const float *prob)
+{
+  decisive d = { 0 };
+  if (p->o->explain) d = explain(p, c->path, pixels, prob);
+  print_row(p, c, prob, &d);
+  if (p->table) write_row(p, c, prob);
+}
+
+static void classify(predictor *p, found_cell *cell, int n)
+{
+  const shape in = p->m->net->layer[0].out;
+  const size_t bytes = shape_floats(in);
+  const int k = p->m->net->classes;
+  int good = 0, at = 0;
+  read_batch(p, cell, n);
   for (int i = 0; i < n; i++)
-    if (prepare(p, path[i], p->pixels + (size_t)good * bytes)) name[good++] = path[i];
-  p->bad += n - good;
+    if (!cell[i].left_out) image_channels(&cell[i].cell, in.c, p->pixels + (size_t)good++ * bytes), image_free(&cell[i].cell);
   batch b = { good, p->row, NULL, 0, 0 };
   p->e->kind->set_cells(p->e, p->pixels, p->label, good, p->m->mean);
   if (good) p->e->kind->infer(p->e, &b, p->prob);
-  const int k = p->m->net->classes;
   float *prob = NEW(float, good * k);
   memcpy(prob, p->prob, sizeof(float) * (size_t)(good * k));
-  for (int i = 0; i < good; i++) {
-    decisive d = { 0 };
-    if (p->explain) d = explain(p, name[i], p->pixels + (size_t)i * bytes, prob + i * k);
-    print_row(p->as, p->m, name[i], prob + i * k, &d);
-  }
-  free(name), free(prob);
+  for (int i = 0; i < n; i++)
+    if (!cell[i].left_out) tell(p, &cell[i], p->pixels + (size_t)at * bytes, prob + at * k), at++;
+  free(prob);
 }
 
 /* predict: the subcommand */
-static void predict_files(const char *weights, const char *device, int threads, int crop, form as,
-                          const char *explained, const file_list *l, int *bad)
+static void open_net(predictor *p)
 {
-  predictor p = { .m = model_load(weights), .as = as, .crop = crop, .batch = 32, .explain = explained };
-  if (explained) make_folders(explained);
-  const engine_kind *kind = engine_find(device);
-  plan *compiled = plan_make(p.m->net, p.batch);
-  p.e = kind->open(compiled, threads);
-  kind->write_state(p.e, &p.m->state);
-  p.pixels = new_bytes((size_t)p.batch * shape_floats(p.m->net->layer[0].out));
-  p.row = NEW(int, p.batch), p.label = NEW(int, p.batch), p.prob = NEW(float, p.batch * p.m->net->classes);
-  for (int i = 0; i < p.batch; i++) p.row[i] = i;
-  print_head(as, p.m);
-  for (int i = 0; i < l->n; i += p.batch) classify(&p, l->path + i,
-                                                   l->n - i < p.batch ? l->n - i : p.batch);
-  *bad = p.bad;
-  kind->close(p.e), plan_free(compiled), model_free(p.m);
-  for (int i = 0; i < p.maps; i++) free(p.map[i]);
-  free(p.pixels), free(p.row), free(p.label), free(p.prob), free(p.map);
+  const shape in = p->m->net->layer[0].out;
+  const engine_kind *kind = engine_find(p->o->device);
+  p->plan = plan_make(p->m->net, p->batch);
+  p->e = kind->open(p->plan, p->o->threads);
+  kind->write_state(p->e, &p->m->state);
+  p->pixels = new_bytes((size_t)p->batch * shape_floats(in));
+  p->row = NEW(int, p->batch), p->label = NEW(int, p->batch), p->prob = NEW(float, p->batch * p->m->net->classes);
+  for (int i = 0; i < p->batch; i++) p->row[i] = i;
+}
+
+static void close_net(predictor *p)
+{
+  p->e->kind->close(p->e), plan_free(p->plan), model_free(p->m);
+  for (int i = 0; i < p->maps; i++) free(p->map[i]);
+  for (int i = 0; i < p->f.n; i++) free(p->f.cell[i].path), free(p->f.cell[i].name), free(p->f.cell[i].group), free(p->f.cell[i].note);
+  free(p->f.cell), free(p->pixels), free(p->row), free(p->label), free(p->prob), free(p->map);
+  close_reader(&p->reader);
+}
+
+static void check_predict_flags(const predict_options *o, int n)
+{
+  if (!o->weights) die(EXIT_USAGE, "--weights", "no value", "a weights file", "wbcsnet train makes one");
+  if (!n) die(EXIT_USAGE, "predict", "no image", "images or folders of images", NULL);
+  if (o->as_csv && o->as_json) die(EXIT_USAGE, "--json", "--csv as well", "one of them", NULL);
+  if (o->threads < 0 || o->threads > 4096) die(EXIT_USAGE, "--threads", say("%d", o->threads), "0 to 4096", NULL);
+  check_cut(&o->cut);
+}
+
+static void read_predict_flags(predict_options *o, int argc, char **argv, const char **source, int *n)
+{
+  char *names = layout_names(), *layouts_help = join("search a folder as import does: %s (all images in it and below it)", names);
+  const option table[] = {
+    { "weights", OPTION_TEXT, &o->weights, "FILE", "weights.safetensors of a run; it holds net, classes and mean image" },
+    { "csv", OPTION_FLAG, &o->as_csv, NULL, "print CSV with every probability" },
+    { "json", OPTION_FLAG, &o->as_json, NULL, "print one JSON object a line" },
+    { "table", OPTION_TEXT, &o->table, "FILE", "write the answers to a CSV that import --csv and evaluate --answers read" },
+    { "crop", OPTION_INT, &o->cut.crop, "N", "take the centred N x N pixels (0: the layout's window, else the largest centred square)" },
+    /* import: flags about odd images */
+    { "white", OPTION_INT, &o->cut.white, "V",
+      "the sample that is white, in images of more than 8 bits (what the file says, else the largest number)" },
+    { "pad", OPTION_TEXT, &o->cut.pad, "edge", "where a window is larger than its image, repeat the border's pixels (else an error)" },
+    { "page", OPTION_INT, &o->cut.page, "N", "which image of a TIFF that holds several, from 1 (else they are refused)" },
+    { "skip-bad", OPTION_FLAG, &o->skip_bad, NULL, "exit 0 though images cannot be read" },
+    { "layout", OPTION_TEXT, &o->from.layout, "NAME", layouts_help },
+    /* import: flags about the source's words */
+    { "skip-classes", OPTION_TEXT, &o->from.skip, "A,B", "leave out these class folders or names" },
+    { "map", OPTION_TEXT, &o->from.map, "A=B,C=D",
+      "what the source's words for classes mean, such as LYT=lymphocyte; or a file of such lines" },
+    { "classes", OPTION_TEXT, &o->from.classes, "A,B,C",
+      "other classes than the usual, by their folders' names" },
+    { "explain", OPTION_TEXT, &o->explain, "FOLDER", "for each image, a picture of what decided (PNG)" },
+    { "device", OPTION_TEXT, &o->device, "NAME", "engine: auto, cpu, ref, cuda[:N], cuda-tf32, cuda-bf16 (auto)" },
+    { "threads", OPTION_INT, &o->threads, "T", "threads (0: one a core)" },
+    {0}
+  };
+  options_read(argc, argv, table, "predict --weights FILE [flags] IMAGE, FOLDER or TABLE...",
+               "Classify images: class, probabilities. The classes are the weights' own; what a layout or a table tells of them is read\n"
+               "with --map and --classes, and written beside the answers.",
+               "  wbcsnet predict --weights build/runs/try/weights.safetensors --csv cell1.png more-cells/\n"
+               "  wbcsnet predict --weights W --layout pbc --table answers.csv PBC_dataset_normal_DIB\n", source, n, 4096);
+  free(names), free(layouts_help);
+  check_predict_flags(o, *n);
 }
 
 /* wbcsnet predict: class and probabilities of images. */
 int cmd_predict(int argc, char **argv)
 {
-  const char *weights = NULL, *device = "auto", *explained = NULL, *rest[4096];
-  bool as_csv = false, as_json = false;
-  int crop = 0, threads = 0, n = 0, bad = 0;
-  const option table[] = {
-    { "weights", OPTION_TEXT, &weights, "FILE", "weights.safetensors of a run; it holds net, classes and mean image" },
-    { "csv", OPTION_FLAG, &as_csv, NULL, "print CSV with every probability" },
-    { "json", OPTION_FLAG, &as_json, NULL, "print one JSON object a line" },
-    { "crop", OPTION_INT, &crop, "N", "take the centred N x N pixels (0: the largest centred square)" },
-    { "explain", OPTION_TEXT, &explained, "FOLDER", "for each image, a picture of what decided (PNG)" },
-    { "device", OPTION_TEXT, &device, "NAME", "engine: auto, cpu, ref, cuda[:N], cuda-tf32, cuda-bf16 (auto)" },
-    { "threads", OPTION_INT, &threads, "T", "threads (0: one a core)" },
-    {0}
-  };
-  options_read(argc, argv, table, "predict --weights FILE [flags] IMAGE-OR-FOLDER...",
-               "Classify images: class, probabilities.",
-               "  wbcsnet predict --weights build/runs/try/weights.safetensors --csv cell1.png more-cells/\n", rest, &n, 4096);
-  if (!weights) die(EXIT_USAGE, "--weights", "no value", "a weights file", "wbcsnet train makes one");
-  if (!n) die(EXIT_USAGE, "predict", "no image", "images or folders of images", NULL);
-  if (as_csv && as_json) die(EXIT_USAGE, "--json", "--csv as well", "one of them", NULL);
-  if (crop < 0 || crop > 65536) die(EXIT_USAGE, "--crop", say("%d", crop), "0 to 65536", NULL);
-  file_list l = { NULL, 0 };
-  for (int i = 0; i < n; i++) gather(&l, rest[i], 0);
-  if (!l.n) die(EXIT_DATA, rest[0], "no image in it", "TIFF, PNG, JPEG or BMP files", NULL);
-  predict_files(weights, device, threads, crop, as_csv ? AS_CSV : as_json ? AS_JSON : AS_TABLE, explained, &l, &bad);
-  for (int i = 0; i < l.n; i++) free(l.path[i]);
-  free(l.path);
-  return bad ? EXIT_DATA : 0;
+  predict_options o = { .device = "auto", .from.any_class = true };
+  const char *source[4096];
+  int n = 0;
+  read_predict_flags(&o, argc, argv, source, &n);
+  if (o.threads) omp_set_num_threads(o.threads);
+  predictor p = { .o = &o, .m = model_load(o.weights), .as = o.as_csv ? AS_CSV : o.as_json ? AS_JSON : AS_TABLE, .batch = 32 };
+  o.cut.h = p.m->net->layer[0].out.h, o.cut.w = p.m->net->layer[0].out.w;
+  name_classes(&o.from, (const char *const *)p.m->class_name, p.m->net->classes);
+  read_map(&o.from);
+  for (int i = 0; i < n; i++) find_in(&o, source[i], &p.f);
+  for (int i = 0; i < p.f.n; i++) p.truth |= *true_class(&p, &p.f.cell[i]) != 0;
+  if (o.explain) make_folders(o.explain);
+  open_net(&p), print_head(p.as, p.m), open_table(&p);
+  for (int i = 0; i < p.f.n; i += p.batch) classify(&p, p.f.cell + i, p.f.n - i < p.batch ? p.f.n - i : p.batch);
+  if (p.table) file_commit(p.table);
+  say_left_out(stderr, &p.f, 0);
+  const int bad = p.f.unreadable;
+  close_net(&p), free(o.from.class_name);
+  return bad && !o.skip_bad ? EXIT_DATA : 0;
 }
-
-

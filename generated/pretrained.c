@@ -20,8 +20,8 @@ static const st_tensor *need(const safetensors *s, const char *name)
   if (!t)
     die(EXIT_DATA, s->path, say("no tensor %s", name), "the tensors that the net's file names with 'torch'",
         "these weights belong to another net, or were not written by PyTorch");
-  if (t->type != ST_F32)
-    die(EXIT_DATA, s->path, say("%s of another type than F32", name), "F32", "net.float() before saving");
+  if (!st_is_real(t))
+    die(EXIT_DATA, s->path, say("%s of type %s", name, st_type_name(t->type)), "F32, F16 or BF16", "net.float() before saving");
   return t;
 }
 

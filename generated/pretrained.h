@@ -10,7 +10,7 @@ typedef enum { WAY_TAKEN, WAY_HEAD, WAY_SHAPE, WAY_UNNAMED } way;
 
 /* The way of tensor k of the net; keep_head: the last layer is taken too. name receives its name in the
    file, "" for WAY_UNNAMED. Dies with EXIT_DATA when the file lacks a tensor that the net names, or has it in
-   another type than F32. */
+   another type than F32, F16 or BF16. */
 way pretrained_way(const safetensors *, const net *, int k, bool keep_head, char name[64]);
 
 /* Fill state.param, and state.stat of normalisations, with what is taken; taken: (net.params). The rest is

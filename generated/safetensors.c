@@ -3,7 +3,9 @@
 #include <string.h>
 
 static const struct { const char *name; size_t bytes; } st_types[ST_TYPES] = {
-  { "F32", 4 }, { "F64", 8 }, { "I32", 4 }, { "I64", 8 }, { "U8", 1 }
+  { "F32", 4 }, { "F64", 8 }, { "I32", 4 }, { "I64", 8 }, { "F16", 2 }, { "BF16", 2 },
+  { "U8", 1 }, { "I8", 1 }, { "BOOL", 1 }, { "I16", 2 }, { "U16", 2 }, { "U32", 4 }, { "U64", 8 },
+  { "F8_E4M3", 1 }, { "F8_E5M2", 1 }, { "F8_E8M0", 1 }
 };
 
 /* gather tensors and notes */
@@ -138,7 +140,8 @@ static void check_tensor(safetensors *s, const json *j, const char *data, size_t
   *t = (st_tensor){ .name = copy_text(j->name) };
   while (t->type < ST_TYPES && strcmp(st_types[t->type].name, type)) t->type++;
   if (t->type == ST_TYPES)
-    bad_file(s->path, say("%s of type %.20s", what, type), "F32, F64, I32, I64 or U8");
+    die(EXIT_DATA, s->path, say("%s of type %.20s, which this program does not know", what, type),
+        "F32, F16, BF16 or another type of the format", "save it in one of these: net.float() in PyTorch");
   if (!dims || dims->kind != JSON_ARRAY)
     bad_file(s->path, say("%s without a shape", what), "a list of sizes");
   t->bytes = st_types[t->type].bytes;
@@ -202,7 +205,7 @@ static void read_header(safetensors *s, const json *header, const char *data, si
   }
   check_layout(s, data, room);
   const char *sum = st_note(s, "data_sum");
-  if (sum && strcmp(sum, data_sum(s)))
+  if (sum && !s->converted && strcmp(sum, data_sum(s)))
     bad_file(s->path, "tensors that are not those that were written", say("the sum %.40s", sum));
 }
 
@@ -221,12 +224,43 @@ safetensors *st_read(const char *path)
   memcpy(text, s->bytes + 8, (size_t)length);
   if (strlen(text) != length) bad_file(path, "a zero byte in the header", "JSON text");
   const char *sum = sum_place(text);
-  if (sum && strncmp(sum, header_sum(text, (size_t)length), SUM_DIGITS))
+  s->converted = strstr(text, "\"F16\"") || strstr(text, "\"BF16\"");
+  if (sum && !s->converted && strncmp(sum, header_sum(text, (size_t)length), SUM_DIGITS))
     bad_file(path, "a header that is not the one that was written", say("the sum %.16s", sum));
   json *header = json_parse(text, path);
   read_header(s, header, s->bytes + 8 + length, size - 8 - (size_t)length);
   json_free(header), free(text);
   return s;
+}
+
+/* numbers of two bytes */
+static float from_bits(uint32_t bits)
+{
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+static float of_f16(uint16_t h)
+{
+  const uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 1023;
+  if (exponent == 31) return from_bits(sign | 0x7f800000 | fraction << 13);
+  if (exponent) return from_bits(sign | (exponent + 112) << 23 | fraction << 13);
+  const float x = (float)fraction * 0x1p-24f;
+  return sign ? -x : x;
+}
+
+bool st_is_real(const st_tensor *t) { return t->type == ST_F32 || t->type == ST_F16 || t->type == ST_BF16; }
+
+const char *st_type_name(st_type type) { return st_types[type].name; }
+
+static void widen(const st_tensor *t, size_t count, float *out)
+{
+  for (size_t i = 0; i < count; i++) {
+    uint16_t h;
+    memcpy(&h, (const char *)t->data + 2 * i, 2);
+    out[i] = t->type == ST_F16 ? of_f16(h) : from_bits((uint32_t)h << 16);
+  }
 }
 
 /* find tensors and notes */
@@ -240,12 +274,14 @@ const st_tensor *st_find(const safetensors *s, const char *name)
 void st_copy(const safetensors *s, const char *name, st_type type, size_t count, void *out)
 {
   const st_tensor *t = st_find(s, name);
-  size_t bytes = count * st_types[type].bytes;
-  if (!t || t->type != type || t->bytes != bytes)
+  const bool wider = t && type == ST_F32 && t->type != type && st_is_real(t);
+  size_t bytes = count * st_types[wider ? t->type : type].bytes;
+  if (!t || (t->type != type && !wider) || t->bytes != bytes)
     die(EXIT_DATA, s->path, t ? say("%s with %zu bytes of %s", name, t->bytes, st_types[t->type].name)
         : say("no tensor %s", name),
         say("%zu values of %s", count, st_types[type].name), "these weights belong to another net");
-  if (bytes) memcpy(out, t->data, bytes);
+  if (wider) widen(t, count, out);
+  else if (bytes) memcpy(out, t->data, bytes);
 }
 
 const char *st_note(const safetensors *s, const char *key)

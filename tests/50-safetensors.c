@@ -102,7 +102,8 @@ static void lies(void)
     { "{\"t\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, "gap or overlap" },
     { "{\"t\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"u\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "gap or overlap" },
     { "{\"t\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"t\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, "twice" },
-    { "{\"t\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4, "type F16" },
+    { "{\"t\":{\"dtype\":\"F4\",\"shape\":[2],\"data_offsets\":[0,1]}}", 1, "of type F4, which this program does not know" },
+    { "{\"t\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "expected 4 bytes" },
     { "{\"t\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4, "strange shape" },
     { "{\"t\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,4]}}", 4, "strange shape" },
     { "{\"t\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", 0, "larger than the file" },
@@ -127,6 +128,60 @@ static void lies(void)
     ok(code == EXIT_DATA && strstr(why, lie[i].says), "refused: %s", lie[i].says);
     if (code != EXIT_DATA || !strstr(why, lie[i].says)) printf("# exit %d: %s\n", code, why);
   }
+}
+
+/* A file of one tensor `t` of that type, n values of two bytes. */
+static void put_halves(const char *path, const char *type, const uint16_t *x, size_t n)
+{
+  char *header = join("{\"t\":{\"dtype\":\"%s\",\"shape\":[%zu],\"data_offsets\":[0,%zu]}}", type, n, 2 * n);
+  const size_t length = strlen(header);
+  char *bytes = new_bytes(8 + length + 2 * n);
+  for (int i = 0; i < 8; i++) bytes[i] = (char)(length >> 8 * i);
+  memcpy(bytes + 8, header, length), memcpy(bytes + 8 + length, x, 2 * n);
+  put_file(path, bytes, 8 + length + 2 * n);
+  free(header), free(bytes);
+}
+
+/* What the formats' definitions say: sign, exponent of `wide` bits, fraction. */
+static double defined(uint16_t h, int wide)
+{
+  const int exponent = h >> (15 - wide) & ((1 << wide) - 1), bias = (1 << (wide - 1)) - 1, fraction = h & ((1 << (15 - wide)) - 1);
+  const double part = ldexp(fraction, wide - 15), sign = h & 0x8000 ? -1 : 1;
+  if (exponent == (1 << wide) - 1) return fraction ? (double)NAN : sign * HUGE_VAL;
+  return sign * (exponent ? ldexp(1 + part, exponent - bias) : ldexp(part, 1 - bias));
+}
+
+static void two_bytes(void)
+{
+  enum { ALL = 65536 };
+  static uint16_t x[ALL];
+  static float out[ALL];
+  for (int i = 0; i < ALL; i++) x[i] = (uint16_t)i;
+  const struct { const char *type; int wide; } kind[] = { { "F16", 5 }, { "BF16", 8 } };
+  for (int k = 0; k < 2; k++) {
+    put_halves(in_folder("half"), kind[k].type, x, ALL);
+    safetensors *s = st_read(in_folder("half"));
+    st_copy(s, "t", ST_F32, ALL, out);
+    int wrong = 0;
+    for (int i = 0; i < ALL; i++) {
+      const double d = defined((uint16_t)i, kind[k].wide);
+      wrong += isnan(d) ? !isnan(out[i]) : d != (double)out[i] || !signbit(out[i]) != !(i & 0x8000);
+    }
+    ok(!wrong, "each of the 65536 numbers of %s is the same number of F32 (%d are not)", kind[k].type, wrong);
+    st_free(s);
+    put_halves(in_folder("half"), kind[k].type, (uint16_t[]){ 0x0001, 0x03ff, 0x3c00, 0x7bff, 0x7c00, 0xfc00, 0x8000, 0xc000 }, 8);
+    s = st_read(in_folder("half")), st_copy(s, "t", ST_F32, 8, out), st_free(s);
+    if (k == 0)
+      ok(out[0] == 5.9604644775390625e-8f && out[1] == 6.09755516052246e-5f && out[2] == 1 && out[3] == 65504 && isinf(out[4]) && out[5] == -out[4]
+         && out[6] == 0 && signbit(out[6]) && out[7] == -2, "F16 by hand: the least, the largest subnormal, 1, 65504, infinities, -0, -2");
+    else ok(out[0] == 9.18354961579912e-41f && out[2] == 0.0078125f && out[7] == -2, "BF16 by hand: the least, 2^-7, -2");
+  }
+  fflush(stdout);
+  pid_t pid = fork();
+  if (!pid) fclose(stderr), put_halves(in_folder("half"), "U16", x, 2), st_copy(st_read(in_folder("half")), "t", ST_F32, 2, out), _exit(0);
+  int status;
+  waitpid(pid, &status, 0);
+  ok(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_DATA, "whole numbers of two bytes can lie in a file, and are no weights");
 }
 
 /* Cut at every length, and 800 files with changed bytes: each is read or refused, none crashes. */
@@ -197,9 +252,9 @@ int main(void)
 {
   snprintf(folder, sizeof folder, "%s/t50.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
   if (!mkdtemp(folder)) return 99;
-  round_trip(), known_bytes(), lies(), fuzz(), flips();
-  static const char *const files[] = { "a", "b", "k", "lie", "cut", "fuzz", "flip" };
-  for (int i = 0; i < 7; i++) unlink(in_folder(files[i]));
+  round_trip(), known_bytes(), lies(), two_bytes(), fuzz(), flips();
+  static const char *const files[] = { "a", "b", "k", "lie", "cut", "fuzz", "flip", "half" };
+  for (int i = 0; i < 8; i++) unlink(in_folder(files[i]));
   ok(!rmdir(folder), "no temporary file is left");
   return done_testing();
 }

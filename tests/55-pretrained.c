@@ -49,6 +49,44 @@ static void write_small(const char *path, int classes)
   st_write(s, path, NULL);
 }
 
+/* The same file with its values as F16, which holds whole numbers up to 2048, and, as PyTorch has it, a counter of batches. */
+static void halve(const char *from, const char *to)
+{
+  safetensors *s = st_read(from), *h = st_new();
+  static const int64_t batches = 7;
+  for (int i = 0; i < s->tensors; i++) {
+    const st_tensor *t = &s->tensor[i];
+    const size_t n = t->bytes / 4;
+    int dim[4];
+    for (int d = 0; d < t->rank; d++) dim[d] = (int)t->dim[d];
+    uint16_t *x = NEW(uint16_t, n);
+    for (size_t k = 0; k < n; k++) {
+      float value;
+      int exponent;
+      memcpy(&value, (const char *)t->data + 4 * k, 4);
+      const double part = frexp(value, &exponent);     /* 0.5 to 1 */
+      x[k] = (uint16_t)((exponent + 14) << 10 | ((int)(part * 2048) - 1024));
+    }
+    st_add(h, t->name, ST_F16, t->rank, dim, x);
+  }
+  st_add(h, "norm.num_batches_tracked", ST_I64, 0, NULL, &batches);
+  st_write(h, to, NULL);
+}
+
+static void two_bytes(void)
+{
+  char *path = join("%s", in_folder("small.safetensors")), *half = join("%s", in_folder("half.safetensors"));
+  write_small(path, 5), halve(path, half);
+  net *n = net_parse(small, "small", NULL, 5);
+  safetensors *a = st_read(path), *b = st_read(half);
+  net_state s = state_of(n), h = state_of(n);
+  bool taken[16];
+  pretrained_load(a, n, true, &s, taken), pretrained_load(b, n, true, &h, taken);
+  ok(!memcmp(s.param, h.param, sizeof(float) * n->param_floats) && !memcmp(s.stat, h.stat, sizeof(float) * n->stat_floats),
+     "the same values as F16 are the same weights, to the bit");
+  unlink(half);
+}
+
 static void by_hand(void)
 {
   char *path = join("%s", in_folder("small.safetensors"));
@@ -282,7 +320,7 @@ int main(void)
 {
   snprintf(folder, sizeof folder, "%s/t55.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
   if (!mkdtemp(folder)) return 99;
-  by_hand(), through_the_program();
+  two_bytes(), by_hand(), through_the_program();
   for (int i = 0; i < PEERS; i++) agrees(peers[i].name, peers[i].set, peers[i].logits);
   beside_pytorch();
   return run(say("rm -rf '%s'", folder)) + done_testing();
