@@ -29,7 +29,7 @@ kit_scale := $(call given,SCALE)
 ## gpu-kit: pack a program, a plugin, tests and one script for a bare machine with a GPU into build/gpu-kit.tar.gz (3 min; SCALE=full: with the paper's jobs)
 gpu-kit: $(if $(kit_scale),cells)
 	@$(if $(REHEARSAL)$(PLUGIN),,echo "make: gpu-kit: found $(NO_PLUGIN); expected the CUDA toolkit, or REHEARSAL=1 for a rehearsal" >&2; exit 4;) \
-	$(LEAN_MAKE) $(LEAN)/wbcsnet $(LEAN_PLUGIN) $(LEAN_TESTS) $(LEAN_KERNEL_TESTS) $(if $(REHEARSAL),CXXLIBS='-static-libstdc++ -static-libgcc')
+	$(LEAN_MAKE) $(LEAN)/wbcsnet $(LEAN_PLUGIN) $(LEAN_TESTS) $(LEAN_KERNEL_TESTS) CXXLIBS='-static-libstdc++ -static-libgcc'
 	@KIT='$(KIT)' LEAN='$(LEAN)' PLUGIN='$(LEAN_PLUGIN)' KERNEL_TESTS='$(LEAN_KERNEL_TESTS)' KIND='$(if $(REHEARSAL),EMULATED,built)' VERSION='$(VERSION)' \
 	  SCALE=$(kit_scale) SEED='$(SEED)' SEEDS='$(SEEDS)' DATA1='$(DATA1)' DATA2='$(DATA2)' SET1='$(SET1)' SET2='$(SET2)' SET3='$(SET3)' tools/gpu-kit
 
