@@ -204,6 +204,13 @@ static const char *unit_of(const engine_kind *kind)
 /* Bytes of a number in a tensor */
 static int word_of(const char *unit) { return strcmp(unit, "bf16") ? 4 : 2; }
 
+/* What an engine's own way leaves of that, where it takes a shorter one. */
+static double left_flop(const engine *e, int i, bool backward)
+{
+  const step_kind kind = e->plan->step[i].kind;
+  return e->kind->work_of && (kind == STEP_CONV || kind == STEP_FC) ? e->kind->work_of(e, i, backward) : step_flop(e->plan, i, backward);
+}
+
 static double floor_seconds(double flop, double bytes, const limits *m)
 {
   return fmax(m->flop > 0 ? flop / m->flop : 0, m->memory > 0 ? bytes / m->memory : 0);
@@ -417,27 +424,34 @@ static void print_swallowed(const plan *p, int i)
 }
 
 
-/* On the processor: milliseconds, GFLOP/s, their share of sgemm, GB/s. On a device: milliseconds, TFLOP/s, the floor's share of
-   the time, GB/s. time: of all steps. */
-static void print_half(const engine *e, int i, bool backward, const double *time, const limits *m)
+/* What step i does at the least: operations by the equation and as the engine is left with them, bytes; with the step that it computes too.
+   seconds: its floor. */
+typedef struct { double flop, left, bytes, seconds; } need;
+
+static need need_of(const engine *e, int i, bool backward, const double *time, const limits *m)
 {
   const plan *p = e->plan;
+  const int with = swallowed_by(p, i, time), word = word_of(unit_of(e->kind));
+  need n = { step_flop(p, i, backward), left_flop(e, i, backward), step_bytes(p, i, backward, word), 0 };
+  if (time[i] <= 0) return (need){0};
+  if (with >= 0) n.flop += step_flop(p, with, backward), n.left += left_flop(e, with, backward), n.bytes += swallowed_bytes(p, with, backward, word);
+  n.seconds = floor_seconds(n.left, n.bytes, m);
+  return n;
+}
+
+/* Milliseconds, GFLOP/s (on a device TFLOP/s), the floor's share of the time and which bound it is, GB/s. time: of all steps. */
+static void print_half(const engine *e, int i, bool backward, const double *time, const limits *m)
+{
   const bool beside = e->kind->ceilings;
   const double s = time[i];
-  if (s <= 0) { print_swallowed(p, i); return; }
-  const int with = swallowed_by(p, i, time);
-  const int word = word_of(unit_of(e->kind));
-  double flop = step_flop(p, i, backward), bytes = step_bytes(p, i, backward, word);
-  if (with >= 0) flop += step_flop(p, with, backward), bytes += swallowed_bytes(p, with, backward, word);
-  const step_kind kind = p->step[i].kind;
-  const bool product = flop > 0 && (kind == STEP_CONV || kind == STEP_FC);
+  if (s <= 0) { print_swallowed(e->plan, i); return; }
+  const need n = need_of(e, i, backward, time, m);
+  const step_kind kind = e->plan->step[i].kind;
   printf(beside ? " %8.3f" : " %8.2f", s * 1e3);
-  if (product) printf(beside ? " %8.2f" : " %8.1f", flop / s * (beside ? 1e-12 : 1e-9));
+  if (n.flop > 0 && (kind == STEP_CONV || kind == STEP_FC)) printf(beside ? " %8.2f" : " %8.1f", n.flop / s * (beside ? 1e-12 : 1e-9));
   else printf(" %8s", "");
-  if (beside) printf(" %5.0f%%", 100 * floor_seconds(flop, bytes, m) / s);
-  else if (product) printf(" %5.0f%%", m->flop > 0 ? 100 * flop / s / m->flop : 0);
-  else printf(" %6s", "");
-  printf(" %6.*f |", beside ? 0 : 1, bytes / s * 1e-9);
+  printf(" %4.0f%%%c", 100 * n.seconds / s, n.left > 0 && n.left / m->flop >= n.seconds ? 'f' : 'b');
+  printf(" %6.*f |", beside ? 0 : 1, n.bytes / s * 1e-9);
 }
 
 static void print_totals(const bench *b, const figures *f)
@@ -462,21 +476,28 @@ static void print_net(const bench *b, const figures *f, const limits *m)
 {
   const plan *p = b->plan;
   const bool beside = b->e->kind->ceilings;
-  const char *const rate = beside ? "TFLOP/s" : "GFLOP/s", *const share = beside ? "floor" : "sgemm";
+  const char *const rate = beside ? "TFLOP/s" : "GFLOP/s", *const share = "floor";
   print_totals(b, f);
   printf("\n  %-14s %-10s|%9s %8s %6s %6s |%9s %8s %6s %6s |\n", "step", "output", "forward", rate, share, "GB/s",
          "backward", rate, share, "GB/s");
-  double all[2] = { 0, 0 };
+  double all[2] = { 0, 0 }, least[3] = { 0, 0, (update_bytes(p) + gather_bytes(p, word_of(unit_of(b->e->kind)))) / m->memory };
   for (int i = 0; i < p->steps; i++) {
     printf("  %-14s %-10s|", step_word(&p->step[i]), p->tensor[p->step[i].y].name);
     print_half(b->e, i, false, f->forward, m), print_half(b->e, i, true, f->backward, m);
     printf("\n");
     all[0] += f->forward[i], all[1] += f->backward[i];
+    least[0] += need_of(b->e, i, false, f->forward, m).seconds, least[1] += need_of(b->e, i, true, f->backward, m).seconds;
   }
-  printf("  %-25s| %7.*f ms %36.*f ms\n", "together", beside ? 3 : 2, all[0] * 1e3, beside ? 3 : 2, all[1] * 1e3);
+  const int digits = beside ? 3 : 2;
+  printf("  %-25s| %7.*f ms %36.*f ms\n", "together", digits, all[0] * 1e3, digits, all[1] * 1e3);
+  printf("  %-25s| %7.*f ms %4.0f%% %30.*f ms %4.0f%%\n", "their floor", digits, least[0] * 1e3, 100 * least[0] / all[0], digits, least[1] * 1e3,
+         100 * least[1] / all[1]);
+  const double sum = least[0] + least[1] + least[2], rest = f->train - all[0] - all[1];
+  printf("  a training step %.*f ms, of which gather and update %.*f (floor %.*f); its floor %.*f ms, %.0f %% of it; inference %.0f %%\n", digits, f->train * 1e3,
+         digits, rest > 0 ? rest * 1e3 : 0, digits, least[2] * 1e3, digits, sum * 1e3, 100 * sum / f->train, 100 * least[0] / f->infer);
 }
 
-static void print_json(const bench *b, const figures *f)
+static void print_json(const bench *b, const figures *f, const limits *m)
 {
   const plan *p = b->plan;
   printf("{\"name\": "), json_put_text(stdout, b->net->name);
@@ -490,9 +511,11 @@ static void print_json(const bench *b, const figures *f)
   for (int i = 0; i < p->steps; i++) {
     printf("%s{\"step\": \"%s\", \"output\": ", i ? ", " : "", step_word(&p->step[i])),
         json_put_text(stdout, p->tensor[p->step[i].y].name);
-    printf(", \"forward_ms\": %.4f, \"backward_ms\": %.4f, \"forward_gflop\": %.9g, \"backward_gflop\": %.9g}",
+    printf(", \"forward_ms\": %.4f, \"backward_ms\": %.4f, \"forward_gflop\": %.9g, \"backward_gflop\": %.9g",
            f->forward[i] * 1e3, f->backward[i] * 1e3,
            step_flop(p, i, false) * 1e-9, step_flop(p, i, true) * 1e-9);
+    printf(", \"forward_floor_ms\": %.4f, \"backward_floor_ms\": %.4f}", need_of(b->e, i, false, f->forward, m).seconds * 1e3,
+           need_of(b->e, i, true, f->backward, m).seconds * 1e3);
   }
   printf("]}");
 }
@@ -590,7 +613,7 @@ static void bench_net(const char *path, const bench_flags *o, limits *m, bool fi
     warn(b.e->kind->ceilings ? "tools/peer/torch-gpu-peer" : "tools/peer/torch-peer", "PyTorch did not answer",
          b.e->kind->ceilings ? "PYTHON=... names a python with PyTorch for this GPU; run in the repository's root" :
          "apt-get install --no-install-recommends python3-torch; run in the repository's root");
-  if (o->json) printf("%s", first ? "" : ",\n  "), print_json(&b, &f);
+  if (o->json) printf("%s", first ? "" : ",\n  "), print_json(&b, &f, m);
   else {
     if (b.e->kind->ceilings) printf("%s; matrix product (%s) %.1f TFLOP/s, memory %.0f GB/s\n", b.e->kind->name, m->library,
                                     m->flop * 1e-12, m->memory * 1e-9);
@@ -691,9 +714,7 @@ int cmd_bench(int argc, char **argv)
            "\"device\": \"%s\", \"sgemm_gflops\": %.1f, \"sgemm_library\": \"%s\", \"memory_gbs\": %.1f}\n",
            wbcsnet_version, o.threads, o.batch, kind->vectors ? say("\"%s\"", kind->vectors()) : "null", o.device,
            m.flop * 1e-9, m.library, m.memory * 1e-9);
-  else if (kind->ceilings) printf("floor: FLOP over the product's rate or bytes over the memory's, the larger, "
-                                                   "as a share of the time\n");
-  else printf("GFLOP/s count a convolution's multiplications as if done one by one; "
-              "Winograd's transforms do fewer,\nso a share of sgemm can pass 100 %%.\n");
+  else printf("floor: operations (f) at the product's rate or bytes (b) at the memory's, whichever takes longer, as a share of the time%s\n",
+              kind->work_of ? ";\nGFLOP/s count a convolution's operations one by one, floors count those that Winograd's transforms leave" : "");
   return 0;
 }

@@ -1498,6 +1498,20 @@ static engine *cpu_open(const plan *p, int threads)
   return host_open(&engine_cpu, op, p, threads);
 }
 
+/* cpu: count the products that are left */
+static double cpu_work_of(const engine *e, int i, bool backward)
+{
+  const step *s = &e->plan->step[i];
+  const conv_work *w = ((const host *)e)->work[i];
+  const double images = e->plan->batch, whole = s->layer->flop * images;
+  if (s->kind != STEP_CONV || !w->winograd) return !backward ? whole : s->need_dx ? 2 * whole : whole;
+  const layer *l = &w->one;
+  const correlation f = forward_of(l), b = backward_of(l);
+  const double a_tile = 2.0 * 64 * l->in.c * l->out.c * s->layer->groups * images;
+  const double there = a_tile * tiling_of(&f).all, back = a_tile * tiling_of(&b).all;
+  return !backward ? there : s->need_dx ? there + back : there;
+}
+
 static const char *always_on(void) { return NULL; }
 
 /* cpu: choose the vectors */
@@ -1515,5 +1529,5 @@ static bool cpu_tune(const char *vectors, bool directly)
 
 const engine_kind engine_cpu = {
   .name = "cpu", .arithmetic = 1, .tolerance = 1e-5, .why_off = always_on, .open = cpu_open, HOST_FUNCTIONS,
-  .vectors = cpu_vectors, .tune = cpu_tune
+  .vectors = cpu_vectors, .tune = cpu_tune, .work_of = cpu_work_of
 };

@@ -76,6 +76,9 @@ typedef struct {
      bytes/s read plus written (may be NULL). */
   void (*seconds_of)(engine *, const batch *, const sgd *, int repeat, double *forward, double *backward);
   void (*ceilings)(engine *, double *flop_rate, double *byte_rate);
+  /* Operations (a multiply-add is two) that a step is left with, forward or backward, by the way in which this engine computes it; NULL: as
+     many as the layer's equation has. */
+  double (*work_of)(const engine *, int step, bool backward);
   /* For bench, both NULL where there is no choice. Which vectors it computes with: "AVX2"; before open: compute with those
      vectors (NULL: as it would), every convolution directly or not; false when this processor has none of that name. */
   const char *(*vectors)(void);

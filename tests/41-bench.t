@@ -31,6 +31,15 @@ my ($conv) = grep { $_->{output} eq 'conv1b' } @{ $json->{nets}[0]{steps} };
 is(sprintf('%.6f', $conv->{forward_gflop}), sprintf('%.6f', 0.002463744), 'operations are counted as by hand');
 is(sprintf('%.6f', $conv->{backward_gflop}), sprintf('%.6f', 0.004927488), 'and twice as many backward');
 
+# the floor: 64 points of 16 tiles, 8 x 8 channels, 3 images; or x, y and the weights once; backward twice the products
+sub most { $_[0] > $_[1] ? $_[0] : $_[1] }
+my ($rate, $memory, $tensor) = ($json->{sgemm_gflops} * 1e6, $json->{memory_gbs} * 1e6, 4 * 3 * 16 * 16 * 8);
+my $there = most(2 * 64 * 16 * 8 * 8 * 3 / $rate, (2 * $tensor + 4 * 25 * 64) / $memory);
+my $back = most(2 * 2 * 64 * 16 * 8 * 8 * 3 / $rate, (3 * $tensor + 2 * 4 * 25 * 64) / $memory);
+ok($rate > 0 && abs($conv->{forward_floor_ms} / $there - 1) < 0.05, 'the floor of a transformed convolution') or diag "$conv->{forward_floor_ms} $there";
+ok($rate > 0 && abs($conv->{backward_floor_ms} / $back - 1) < 0.05, 'and of its way back') or diag "$conv->{backward_floor_ms} $back";
+like($table, qr/^  a training step [\d.]+ ms, of which gather and update [\d.]+ \(floor [\d.]+\); its floor [\d.]+ ms, \d+ % of it; inference \d+ %$/m, 'the whole step and its floor');
+
 my ($one, $two) = map { `$wbcsnet bench $small --estimate $_` } 1e6, 1e9;
 like($one, qr/^\d+\.\d\n$/, '--estimate prints a number alone');
 ok($two > 20 * $one, 'and more images take longer');
