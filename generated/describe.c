@@ -20,6 +20,7 @@ static const char *details(const net *n, const layer *l)
     return say("%d: x (%g + %g sum)^-%g", l->window, l->k, l->alpha, l->beta);
   if (l->kind == LAYER_TANH) return say("%g tanh(%g x)", l->amplitude, l->slope);
   if (l->kind == LAYER_SCALE) return say("%g x", l->factor);
+  if (l->kind == LAYER_GROUP) return say("%d groups", l->groups);
   if (l->kind == LAYER_DROPOUT) return say("p %g", l->drop);
   if (l->kind == LAYER_ADD) return say("%s + %s", n->layer[l->from].name, n->layer[l->with].name);
   return "";

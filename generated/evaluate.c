@@ -3,6 +3,7 @@
 #include "options.h"
 #include "pipeline.h"
 #include "scores.h"
+#include "stain.h"
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -23,14 +24,15 @@ typedef struct {
 } witness;
 
 typedef struct {
-  const char *data, *out, *device;
+  const char *data, *out, *device, *like;            /* like: of --stain-like */
+  char like_sha[65];
   word_list weights, tables;
   witness **w;                                       /* (nets), by their files' SHA-256 */
   int nets, threads, n, ignored, *row;               /* row (n): the cells that are asked about; ignored: the others */
   dataset *ds, seen;                                 /* the set; the same cells with the classes that the nets know */
   const engine_kind *kind;
   uint64_t seed;
-  bool ignore_unknown, as_json;
+  bool ignore_unknown, as_json, adapt;
   float *prob;                                       /* (n, seen.classes) */
 } evaluation;
 
@@ -245,6 +247,22 @@ static void match_classes(evaluation *e)
 }
 
 /* evaluate: ask the nets */
+static size_t cells_bytes(const dataset *ds) { return (size_t)ds->n * (size_t)ds->h * (size_t)ds->w * (size_t)ds->c; }
+
+/* take the statistics anew */
+static void take_statistics(const evaluation *e, engine *g, const net *n)
+{
+  enum { AT_ONCE = 32 };
+  if (!n->stat_floats)
+    die(EXIT_USAGE, "--adapt", say("%s, a net without batch norm", n->name), "a net whose statistics can be taken anew", NULL);
+  e->kind->stats_begin(g);
+  for (int i = 0; i < e->n; i += AT_ONCE) {
+    const batch b = { .n = e->n - i < AT_ONCE ? e->n - i : AT_ONCE, .row = e->row + i };
+    e->kind->stats_batch(g, &b);
+  }
+  e->kind->stats_end(g);
+}
+
 static void ask_net(const evaluation *e, const witness *w, double *sum)
 {
   const model *m = w->m;
@@ -254,8 +272,11 @@ static void ask_net(const evaluation *e, const witness *w, double *sum)
   engine *g = e->kind->open(p, e->threads);
   int *label = NEW(int, e->ds->n);                   /* what the loss is told, which nobody reads */
   float *prob = NEW(float, AT_ONCE * k);
+  uint8_t *own = m->colours ? memcpy(new_bytes(cells_bytes(e->ds)), e->ds->pixels, cells_bytes(e->ds)) : NULL;
   e->kind->write_state(g, &m->state);
-  e->kind->set_cells(g, e->ds->pixels, label, e->ds->n, m->mean);
+  if (own) model_prepare(m, own, e->ds->n);
+  e->kind->set_cells(g, own ? own : e->ds->pixels, label, e->ds->n, m->mean);
+  if (e->adapt) take_statistics(e, g, m->net);
   for (int i = 0; i < e->n; i += AT_ONCE) {
     const batch b = { .n = e->n - i < AT_ONCE ? e->n - i : AT_ONCE, .row = e->row + i };
     e->kind->infer(g, &b, prob);
@@ -264,7 +285,7 @@ static void ask_net(const evaluation *e, const witness *w, double *sum)
       for (int j = 0; j < b.n; j++) sum[(size_t)(i + j) * (size_t)k + (size_t)c] += prob[j * k + at];
     }
   }
-  e->kind->close(g), plan_free(p), free(label), free(prob);
+  e->kind->close(g), plan_free(p), free(label), free(prob), free(own);
 }
 
 /* The measurements of one of the cells that are asked about. */
@@ -381,6 +402,20 @@ static void ask_all(evaluation *e)
   for (int i = 0; i < e->nets; i++) ask(e, e->w[i], sum);
   for (size_t i = 0; i < n; i++) e->prob[i] = (float)(sum[i] / e->nets);
   free(sum);
+}
+
+/* evaluate: match the colours */
+static void match_colours(evaluation *e)
+{
+  dataset *ds = e->ds, *like;
+  if (!e->like) return;
+  if (ds->c != 3) die(EXIT_USAGE, "--stain-like", "a net that sees grey", "a net that sees colours", NULL);
+  like = dataset_load(e->like, ds->h, ds->w);
+  const size_t each = (size_t)ds->h * (size_t)ds->w;
+  const stain to = stain_of_cells(like->pixels, NULL, like->n, each);
+  stain_match_cells(ds->pixels, ds->n, each, true, &to);
+  memcpy(e->like_sha, like->sha256, sizeof e->like_sha);
+  dataset_free(like);
 }
 
 /* evaluate: score the answers */
@@ -626,7 +661,8 @@ enum { EVALUATION = 1 };
 static char *recipe_of(const evaluation *e)
 {
   char *taught = teachers(e), *ignored = e->ignored ? join(",ignored=%d", e->ignored) : copy_text("");
-  char *recipe = join("{\"name\": \"evaluate\", \"with\": \"nets=%d,learned=%s%s\"}", e->nets, taught, ignored);
+  const char *like = e->like ? say(",stain-like=%.12s", e->like_sha) : "";
+  char *recipe = join("{\"name\": \"evaluate\", \"with\": \"nets=%d,learned=%s%s%s%s\"}", e->nets, taught, ignored, e->adapt ? ",adapt=1" : "", like);
   free(taught), free(ignored);
   return recipe;
 }
@@ -711,6 +747,8 @@ static void read_evaluate_flags(evaluation *e, int argc, char **argv)
     { "data", OPTION_TEXT, &e->data, "FOLDER", "the data set to test on, as import or synth wrote it" },
     { "out", OPTION_TEXT, &e->out, "FOLDER", "leave a run folder that summarise reads, evaluation.json and tables for gnuplot" },
     { "json", OPTION_FLAG, &e->as_json, NULL, "print one JSON object" },
+    { "adapt", OPTION_FLAG, &e->adapt, NULL, "take the statistics of batch norm anew, of these cells, without their labels" },
+    { "stain-like", OPTION_TEXT, &e->like, "SET", "bring the cells as a whole to the colours of this data set first" },
     { "ignore-unknown", OPTION_FLAG, &e->ignore_unknown, NULL, "leave out cells of classes that the weights do not know" },
     { "seed", OPTION_SEED, &e->seed, "S", "seed of the run and of its intervals (0: that of the nets' training, else 1)" },
     { "device", OPTION_TEXT, &e->device, "NAME", "engine: auto, cpu, ref, cuda[:N], cuda-tf32, cuda-bf16 (auto)" },
@@ -749,7 +787,7 @@ int cmd_evaluate(int argc, char **argv)
   const shape in = e.w[0]->m ? e.w[0]->m->net->layer[0].out : (shape){ .h = side, .w = side, .c = 3 };
   e.ds = dataset_load(e.data, in.h, in.w);
   dataset_channels(e.ds, in.c);
-  refuse_unknown(&e), match_classes(&e), warn_of_memory(&e);
+  refuse_unknown(&e), match_classes(&e), warn_of_memory(&e), match_colours(&e);
   if (!e.seed) e.seed = seed_of_training(&e);
   e.prob = NEW(float, (size_t)e.n * (size_t)e.seen.classes);
   if (!e.out) ask_all(&e);

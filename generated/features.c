@@ -257,6 +257,7 @@ static void look_at(const char *weights, const char *data, const char *cell, con
   kind->write_state(k.e, &k.m->state);
   k.pixels = new_bytes(input_bytes(&k)), k.prob = NEW(float, k.m->net->classes);
   choose_cell(&k, weights, data, cell, class_word);
+  model_prepare(k.m, k.pixels, 1);
   show(&k, k.pixels);
   write_all(&k);
   kind->close(k.e), plan_free(k.p), model_free(k.m);

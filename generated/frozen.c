@@ -52,6 +52,7 @@ static void read_activations(frozen *z)
   float *y = NEW(float, (size_t)z->features * AT_ONCE);
   z->x = NEW(double, (size_t)ds->n * (size_t)z->features);
   kind->write_state(e, &z->m->state);
+  model_prepare(z->m, ds->pixels, ds->n);
   kind->set_cells(e, ds->pixels, NULL, ds->n, z->m->mean);
   for (int i = 0; i < ds->n; i += AT_ONCE) {
     batch b = { .n = ds->n - i < AT_ONCE ? ds->n - i : AT_ONCE, .row = row };

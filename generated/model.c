@@ -1,4 +1,5 @@
 #include "model.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,6 +96,20 @@ bool all_finite(const float *x, size_t n)
   return sum == 0;
 }
 
+/* What a recipe with `stain cell` has left in the file. */
+static void load_colours(model *m)
+{
+  double x[6];
+  if (!st_find(m->file, "stain")) return;
+  st_copy(m->file, "stain", ST_F64, 6, x);
+  for (int i = 0; i < 6; i++)
+    if (!isfinite(x[i]) || m->net->layer[0].out.c != 3)
+      die(EXIT_DATA, m->file->path, "colours that are no numbers, or a net that sees none", "means and deviations",
+          "the file is damaged");
+  m->colours = NEW(stain, 1);
+  *m->colours = (stain){ { x[0], x[1], x[2] }, { x[3], x[4], x[5] } };
+}
+
 model *model_load(const char *path) { return model_of(st_read(path)); }
 
 model *model_of(safetensors *file)
@@ -114,8 +129,15 @@ model *model_of(safetensors *file)
   if (!all_finite(m->state.param, m->net->param_floats) || !all_finite(m->state.stat, m->net->stat_floats)
       || (m->mean && !all_finite(m->mean, pixels)))
     die(EXIT_DATA, path, "a weight that is not finite", "finite weights", "its training diverged, or the file is damaged");
+  load_colours(m);
   sha256_of_file(path, m->sha256);
   return m;
+}
+
+void model_prepare(const model *m, uint8_t *pixels, int n)
+{
+  const shape in = m->net->layer[0].out;
+  if (m->colours) stain_match_cells(pixels, n, (size_t)in.h * (size_t)in.w, false, m->colours);
 }
 
 void model_free(model *m)
@@ -123,5 +145,5 @@ void model_free(model *m)
   if (!m) return;
   for (int c = 0; m->class_name[c]; c++) free(m->class_name[c]);
   net_free(m->net), st_free(m->file);
-  free(m->class_name), free(m->state.param), free(m->state.stat), free(m->mean), free(m);
+  free(m->class_name), free(m->state.param), free(m->state.stat), free(m->mean), free(m->colours), free(m);
 }

@@ -3,11 +3,13 @@
 #define MODEL_H
 #include "engine.h"
 #include "safetensors.h"
+#include "stain.h"
 
 typedef struct {
   net *net;
   net_state state;                                   /* param and stat; velocity is NULL */
   float *mean;                                       /* (H, W, C), or NULL: give it to set_cells */
+  stain *colours;                                    /* of the cells that it learned from, or NULL: call model_prepare */
   char **class_name;                                 /* (net->classes) */
   char sha256[65];                                   /* of the file */
   safetensors *file;                                 /* its notes: recipe, seed, epoch, data ... */
@@ -20,6 +22,9 @@ model *model_of(safetensors *);                      /* the same of a file that 
 void model_store_classes(safetensors *, const char *const *class_name, int classes);
 char **model_fetch_classes(const safetensors *, int *classes);
 void model_free(model *);
+
+/* Brings n cells (n, H, W, C), in place, to the colours that the net counts on, where it does. */
+void model_prepare(const model *, uint8_t *pixels, int n);
 
 /* Is no value infinite or NaN? */
 bool all_finite(const float *, size_t n);

@@ -8,7 +8,7 @@
 /* net: the words of a file */
 static const char *const layer_words[LAYER_KINDS + 1] = {
   "input", "conv", "bn", "relu", "add", "maxpool", "fc", "dropout", "avgpool", "lrn", "tanh", "scale",
-  "softmax", NULL
+  "groupnorm", "softmax", NULL
 };
 
 const char *layer_word(layer_kind kind) { return layer_words[kind]; }
@@ -181,6 +181,15 @@ static void read_filters(net_reader *r, layer *l)
   l->bias = bias && !strcmp(bias, "no") ? -1 : 0;
 }
 
+static int common_divisor(int a, int b) { return b ? common_divisor(b, a % b) : a; }
+
+static void read_groups(net_reader *r, layer *l)
+{
+  l->groups = whole_value(r, "groups", 1, 1 << 16, common_divisor(l->in.c, 8));
+  if (l->in.c % l->groups)
+    bad_net(r, say("%d groups of %d channels", l->groups, l->in.c), "a number of groups that divides them", NULL);
+}
+
 static void read_average(net_reader *r, layer *l)
 {
   const char *size = value_of(r, "size");
@@ -240,7 +249,7 @@ static void read_layer(net_reader *r, layer_kind kind)
     [LAYER_TANH] = { "amplitude", "slope", "from" }, [LAYER_SCALE] = { "by", "from" },
     [LAYER_ADD] = { "with", "from" }, [LAYER_DROPOUT] = { "p", "from" },
     [LAYER_FC] = { "units", "torch", "from" }, [LAYER_NORM] = { "torch", "from" },
-    [LAYER_RELU] = { "from" }, [LAYER_SOFTMAX] = { "from" },
+    [LAYER_GROUP] = { "groups", "torch", "from" }, [LAYER_RELU] = { "from" }, [LAYER_SOFTMAX] = { "from" },
   };
   net *n = r->n;
   if (!n->layers) bad_net(r, say("a %s layer", r->word[0]), "input H W C first", NULL);
@@ -293,6 +302,10 @@ static void read_layer(net_reader *r, layer_kind kind)
     break;
   case LAYER_DROPOUT: l.drop = read_probability(r); break;
   case LAYER_NORM: l.flop = 2.0 * (double)shape_floats(l.out); break;
+  case LAYER_GROUP:
+    read_groups(r, &l);
+    l.flop = 2.0 * (double)shape_floats(l.out);
+    break;
   default: l.flop = (double)shape_floats(l.out); break;
   }
   append_layer(n, &l);
@@ -398,10 +411,11 @@ static void list_params(net *n)
       l->bias = l->bias < 0 ? -1 : append_param(n, &zero, l->name, "bias");
     if (l->kind == LAYER_FC)
       l->weight = append_param(n, &fc, l->name, "weight"), l->bias = append_param(n, &zero, l->name, "bias");
-    if (l->kind != LAYER_NORM) continue;
+    if (l->kind != LAYER_NORM && l->kind != LAYER_GROUP) continue;
     zero.decay = 1;
     l->weight = append_param(n, &scale, l->name, "scale"),
       l->bias = append_param(n, &zero, l->name, "offset");
+    if (l->kind == LAYER_GROUP) continue;
     l->stat = n->stat_floats;
     n->stat_floats += 2 * (size_t)c;
   }
@@ -482,7 +496,7 @@ static void read_line(net_reader *r, const char *set, char *classes)
     if (!strcmp(word, layer_words[kind])) { read_layer(r, (layer_kind)kind); return; }
   const char *near = nearest(word, layer_words);
   bad_net(r, say("'%s'", word), near ? say("'%s'?", near) : "name, title, param, input or a kind of layer",
-          "kinds of layers: conv bn relu add maxpool avgpool lrn tanh scale fc dropout softmax");
+          "kinds of layers: conv bn groupnorm relu add maxpool avgpool lrn tanh scale fc dropout softmax");
 }
 
 net *net_parse(const char *text, const char *where, const char *set, int classes)

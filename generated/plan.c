@@ -48,7 +48,7 @@ static const step_kind kind_of_layer[LAYER_KINDS] = {
   [LAYER_CONV] = STEP_CONV, [LAYER_NORM] = STEP_NORM, [LAYER_RELU] = STEP_RELU, [LAYER_ADD] = STEP_ADD,
   [LAYER_POOL] = STEP_POOL,
   [LAYER_FC] = STEP_FC, [LAYER_DROPOUT] = STEP_DROPOUT, [LAYER_AVERAGE] = STEP_AVERAGE,
-  [LAYER_LRN] = STEP_LRN, [LAYER_TANH] = STEP_TANH, [LAYER_SCALE] = STEP_SCALE, [LAYER_SOFTMAX] = STEP_LOSS,
+  [LAYER_LRN] = STEP_LRN, [LAYER_TANH] = STEP_TANH, [LAYER_SCALE] = STEP_SCALE, [LAYER_GROUP] = STEP_GROUP, [LAYER_SOFTMAX] = STEP_LOSS,
 };
 
 static int new_tensor(plan *p, const layer *l)
@@ -172,7 +172,7 @@ int plan_tensor(const plan *p, const char *name)
 const char *step_word(const step *s)
 {
   static const char *const words[STEP_KINDS] = { "conv", "norm", "relu", "add", "pool", "fc", "dropout",
-                                                "avgpool", "lrn", "tanh", "scale", "loss" };
+                                                "avgpool", "lrn", "tanh", "scale", "groupnorm", "loss" };
   const bool add = s->kind == STEP_NORM && s->r >= 0;
   return say("%s%s%s", words[s->kind], add ? "+add" : "", s->relu ? "+relu" : "");
 }

@@ -6,7 +6,7 @@
 /* Steps are fused where it pays: y = relu?(conv(x) + b), y = relu?(norm(x) + r?), y = relu?(x + r),
    y = relu?(fc(x) + b). */
 typedef enum { STEP_CONV, STEP_NORM, STEP_RELU, STEP_ADD, STEP_POOL, STEP_FC, STEP_DROPOUT, STEP_AVERAGE,
-              STEP_LRN, STEP_TANH, STEP_SCALE, STEP_LOSS, STEP_KINDS } step_kind;
+              STEP_LRN, STEP_TANH, STEP_SCALE, STEP_GROUP, STEP_LOSS, STEP_KINDS } step_kind;
 
 /* plan: a step */
 typedef struct {

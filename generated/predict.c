@@ -305,6 +305,7 @@ static void classify(predictor *p, found_cell *cell, int n)
   for (int i = 0; i < n; i++)
     if (!cell[i].left_out) image_channels(&cell[i].cell, in.c, p->pixels + (size_t)good++ * bytes), image_free(&cell[i].cell);
   batch b = { good, p->row, NULL, 0, 0 };
+  model_prepare(p->m, p->pixels, good);
   p->e->kind->set_cells(p->e, p->pixels, p->label, good, p->m->mean);
   if (good) p->e->kind->infer(p->e, &b, p->prob);
   float *prob = NEW(float, good * k);

@@ -11,11 +11,14 @@ typedef struct {
   size_t place;
   double otherwise, least, most;
   const char *words, *help;                          /* words: "a|b|c", the value is the index */
+  bool later;
 } recipe_key;
 
-#define REAL(k, first, least, most, help) { #k, KEY_REAL, offsetof(recipe, k), first, least, most, NULL, help }
-#define WHOLE(k, first, least, most, help) { #k, KEY_INT, offsetof(recipe, k), first, least, most, NULL, help }
-#define WORD(k, words, help) { #k, KEY_WORD, offsetof(recipe, k), 0, 0, 0, words, help }
+#define REAL(k, first, least, most, help) { #k, KEY_REAL, offsetof(recipe, k), first, least, most, NULL, help, false }
+#define WHOLE(k, first, least, most, help) { #k, KEY_INT, offsetof(recipe, k), first, least, most, NULL, help, false }
+#define WORD(k, words, help) { #k, KEY_WORD, offsetof(recipe, k), 0, 0, 0, words, help, false }
+#define LATER_REAL(k, least, most, help) { #k, KEY_REAL, offsetof(recipe, k), 0, least, most, NULL, help, true }
+#define LATER_WORD(k, words, help) { #k, KEY_WORD, offsetof(recipe, k), 0, 0, 0, words, help, true }
 static const recipe_key keys[] = {
   REAL(learning_rate, 0.001, 0, 1e38, "step size of the descent, the same in all epochs"),
   REAL(momentum, 0.9, 0, 1, "share of the last step that is taken again"),
@@ -33,6 +36,9 @@ static const recipe_key keys[] = {
   WORD(class_weights, "none|balanced|root", "weigh a class by N / (classes * its cells), or by its root"),
   REAL(head_rate, 1, 0, 1e6, "fine-tuning: factor of the rate for new layers"),
   REAL(body_rate, 1, 0, 1e6, "fine-tuning: the same for loaded layers; 0 freezes them"),
+  LATER_REAL(jitter, 0, 1, "shake a cell's colours anew each time that it is shown, by so much; 0: not"),
+  LATER_WORD(norm, "batch|group", "in place of each batch norm, group norm, which knows no batch"),
+  LATER_WORD(stain, "none|cell", "bring each cell to the mean and spread of the training cells' colours"),
 };
 enum { KEYS = sizeof keys / sizeof *keys };
 /* recipe: set a key */
@@ -138,6 +144,12 @@ recipe recipe_load(const char *path, const char *with)
   return r;
 }
 /* recipe: print */
+static bool is_silent(const recipe *r, const recipe_key *k)
+{
+  const void *place = (const char *)r + k->place;
+  return k->later && (k->kind == KEY_REAL ? *(const double *)place == 0 : *(const int *)place == 0);
+}
+
 static void print_value(builder *b, const recipe *r, const recipe_key *k)
 {
   const void *place = (const char *)r + k->place;
@@ -153,6 +165,7 @@ void recipe_json(builder *b, const recipe *r)
   build(b, "{\"name\": "), build_json(b, r->name);
   build(b, ", \"with\": "), build_json(b, r->with);
   for (int i = 0; i < KEYS; i++) {
+    if (is_silent(r, &keys[i])) continue;
     build(b, ", \"%s\": ", keys[i].key);
     print_value(b, r, &keys[i]);
   }

@@ -411,6 +411,105 @@ static void lrn_backward(host *h, int i)
     }
 }
 
+/* ref: group normalisation */
+typedef struct { double mean, inverse; } group_work;       /* (batch, groups) */
+
+static void group_open(host *h, int i)
+{
+  h->work[i] = NEW(group_work, h->base.plan->batch * host_step(h, i)->layer->groups);
+}
+
+static void group_close(host *h, int i) { free(h->work[i]); }
+
+/* Where group g of image n begins, and how many channels and pixels it has. */
+static size_t group_at(const layer *l, int n, int g, int *channels, int *pixels)
+{
+  *channels = l->in.c / l->groups, *pixels = l->in.h * l->in.w;
+  return (size_t)n * shape_floats(l->in) + (size_t)(g * *channels);
+}
+
+static group_work group_statistics(const layer *l, const float *x, int channels, int pixels)
+{
+  double sum = 0, square = 0;
+  const double m = (double)channels * pixels;
+  for (int p = 0; p < pixels; p++)
+    for (int c = 0; c < channels; c++) sum += x[(size_t)p * (size_t)l->in.c + (size_t)c];
+  for (int p = 0; p < pixels; p++)
+    for (int c = 0; c < channels; c++) {
+      const double d = x[(size_t)p * (size_t)l->in.c + (size_t)c] - sum / m;
+      square += d * d;
+    }
+  return (group_work){ sum / m, 1 / sqrt(square / m + NORM_EPSILON) };
+}
+
+static void group_forward(host *h, int i)
+{
+  const step *s = host_step(h, i);
+  const layer *l = s->layer;
+  const float *x = host_act(h, s->x), *scale = host_param(h, l->weight), *offset = host_param(h, l->bias);
+  float *y = host_act(h, s->y);
+  group_work *w = h->work[i];
+#pragma omp parallel for num_threads(h->threads)
+  for (int k = 0; k < h->n * l->groups; k++) {
+    int channels, pixels;
+    const int first = k % l->groups * (l->in.c / l->groups);
+    const size_t at = group_at(l, k / l->groups, k % l->groups, &channels, &pixels);
+    w[k] = group_statistics(l, x + at, channels, pixels);
+    for (int p = 0; p < pixels; p++)
+      for (int c = 0; c < channels; c++) {
+        const size_t j = at + (size_t)p * (size_t)l->in.c + (size_t)c;
+        y[j] = (float)(scale[first + c] * (x[j] - w[k].mean) * w[k].inverse + offset[first + c]);
+      }
+  }
+}
+
+/* dx of one group */
+static void group_input(host *h, const step *s, size_t at, int first, int channels, int pixels, const group_work *w)
+{
+  const size_t row = (size_t)s->layer->in.c;
+  const float *x = host_act(h, s->x) + at, *dy = host_grad(h, s->y) + at, *scale = host_param(h, s->layer->weight) + first;
+  float *dx = host_grad(h, s->x) + at;
+  double sum = 0, product = 0;
+  const double m = (double)channels * pixels;
+  for (int p = 0; p < pixels; p++)
+    for (int c = 0; c < channels; c++) {
+      const size_t j = (size_t)p * row + (size_t)c;
+      const double d = (double)scale[c] * dy[j];
+      sum += d, product += d * (x[j] - w->mean) * w->inverse;
+    }
+  for (int p = 0; p < pixels; p++)
+    for (int c = 0; c < channels; c++) {
+      const size_t j = (size_t)p * row + (size_t)c;
+      const double normal = (x[j] - w->mean) * w->inverse;
+      hand_back(&dx[j], s->add_dx, w->inverse / m * (m * scale[c] * dy[j] - sum - normal * product));
+    }
+}
+
+static void group_backward(host *h, int i)
+{
+  const step *s = host_step(h, i);
+  const layer *l = s->layer;
+  const float *x = host_act(h, s->x), *dy = host_grad(h, s->y);
+  const group_work *w = h->work[i];
+  const int each = l->in.c / l->groups, pixels = l->in.h * l->in.w;
+#pragma omp parallel for num_threads(h->threads)
+  for (int c = 0; c < l->in.c; c++) {
+    double sum = 0, product = 0;
+    for (int n = 0; n < h->n; n++)
+      for (int p = 0; p < pixels; p++) {
+        const size_t j = (size_t)n * shape_floats(l->in) + (size_t)p * (size_t)l->in.c + (size_t)c;
+        const group_work *g = &w[n * l->groups + c / each];
+        sum += dy[j], product += dy[j] * (x[j] - g->mean) * g->inverse;
+      }
+    host_dparam(h, l->bias)[c] = (float)sum, host_dparam(h, l->weight)[c] = (float)product;
+  }
+#pragma omp parallel for num_threads(h->threads)
+  for (int k = 0; k < h->n * l->groups; k++) {
+    if (!s->need_dx) continue;
+    group_input(h, s, (size_t)(k / l->groups) * shape_floats(l->in) + (size_t)(k % l->groups * each), k % l->groups * each, each, pixels, &w[k]);
+  }
+}
+
 /* ref: tanh and scale */
 static void tanh_forward(host *h, int i)
 {
@@ -588,6 +687,7 @@ const host_op ref_op[STEP_KINDS] = {
   [STEP_LRN] = { NULL, lrn_forward, lrn_backward, NULL },
   [STEP_TANH] = { NULL, tanh_forward, tanh_backward, NULL },
   [STEP_SCALE] = { NULL, scale_forward, scale_backward, NULL },
+  [STEP_GROUP] = { group_open, group_forward, group_backward, group_close },
   [STEP_LOSS] = { NULL, loss_forward, loss_backward, NULL },
 };
 

@@ -10,7 +10,7 @@
 #define DEVICE
 #endif
 /* What a draw is for. Values are part of the format of results: append, never renumber. */
-enum { RNG_INIT = 1, RNG_SHUFFLE, RNG_DROPOUT, RNG_AUGMENT, RNG_FOLDS, RNG_SYNTH, RNG_BOOTSTRAP, RNG_SUBSET, RNG_TEST };
+enum { RNG_INIT = 1, RNG_SHUFFLE, RNG_DROPOUT, RNG_AUGMENT, RNG_FOLDS, RNG_SYNTH, RNG_BOOTSTRAP, RNG_SUBSET, RNG_TEST, RNG_COLOUR };
 
 /* rng: one Philox block */
 /* One Philox block: four words from (seed; purpose, epoch, sample, block). */

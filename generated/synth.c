@@ -339,6 +339,16 @@ const synth_style synth_styles[2] = {
     { 214, 199, 208 }, 0.20f, 0.17f, 3.0f, 0.02f, 0.14f },
 };
 
+const synth_style *synth_stain(const char *name)
+{
+  static const synth_style third = { .name = "may-grunwald", .stain = "May-Grunwald-Giemsa",
+    .absorb = { { 1.30f, 1.45f, 0.42f }, { 0.20f, 0.52f, 0.95f }, { 1.05f, 0.62f, 0.16f }, { 0.20f, 0.26f, 0.33f } }, .light = { 222, 228, 241 } };
+  const char *const names[] = { "wright", "giemsa", third.name };
+  const synth_style *const style[] = { &synth_styles[0], &synth_styles[1], &third };
+  for (int i = 0; i < 3; i++) if (!strcmp(name, names[i])) return style[i];
+  return NULL;
+}
+
 enum { OF_SCENE, OF_SHOT, OF_NOISE, STREAMS };       /* what for; a stream's "epoch" is code * STREAMS + this */
 
 static rng open_stream(const synth_style *s, uint64_t seed, int of, uint32_t number)

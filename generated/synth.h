@@ -16,6 +16,9 @@ typedef struct {
 } synth_style;
 extern const synth_style synth_styles[2];
 
+/* The stain and lamp of a bottle: that of a set, by its name, or may-grunwald. NULL: none is called so. */
+const synth_style *synth_stain(const char *name);
+
 typedef struct smear smear;                          /* a scene; opaque */
 
 /* Draw scene number `scene`: n cells (1..6) of the given classes in a picture of height x width pixels (a

@@ -205,6 +205,16 @@ static synth_style pick_style(const char *set, int size, const char *fields)
   return s;
 }
 
+static void dye(synth_style *s, const char *stain, double zoom, const char *fields)
+{
+  const synth_style *from = stain ? synth_stain(stain) : s;
+  if (!from) die(EXIT_USAGE, "--stain", say("'%s'", stain), "wright, giemsa or may-grunwald", NULL);
+  if (!(zoom >= 0.5 && zoom <= 2)) die(EXIT_USAGE, "--zoom", say("%g", zoom), "0.5 to 2", NULL);
+  if (fields && zoom != 1) die(EXIT_USAGE, "--zoom", say("%g", zoom), "1 with --fields", "LISC's fields have one size");
+  if (stain) memcpy(s->absorb, from->absorb, sizeof s->absorb), memcpy(s->light, from->light, sizeof s->light);
+  s->stain = from->stain, s->scale *= (float)zoom;
+}
+
 static void report(const plan *p, const char *out, double took)
 {
   printf("%s: %d cells of %d x %d pixels (", out, p->cells, p->style.crop, p->style.crop);
@@ -215,8 +225,9 @@ static void report(const plan *p, const char *out, double took)
 /* wbcsnet synth [flags] OUT: draw a data set. Same flags, same bytes, whatever the number of threads. */
 int cmd_synth(int argc, char **argv)
 {
-  const char *set = "dataset1", *counts = NULL, *fields = NULL, *masks = NULL, *out = NULL;
+  const char *stain = NULL, *set = "dataset1", *counts = NULL, *fields = NULL, *masks = NULL, *out = NULL;
   int size = 0, words;
+  double zoom = 1, started;
   bool replace = false;
   plan p = { .seed = 1, .shots = 1 };
   /* read the flags of synth */
@@ -224,6 +235,8 @@ int cmd_synth(int argc, char **argv)
     { "set", OPTION_TEXT, &set, "NAME", "dataset1 (70 x 70, the default) or dataset2 (150 x 150, in groups)" },
     { "counts", OPTION_TEXT, &counts, "N,E,B,L,M", "cells of each class (default: the paper's)" },
     { "size", OPTION_INT, &size, "PIXELS", "side of a crop; the cell fills the same share of it (16 to 512)" },
+    { "stain", OPTION_TEXT, &stain, "NAME", "another bottle and lamp: wright (dataset1's), giemsa (dataset2's) or may-grunwald" },
+    { "zoom", OPTION_REAL, &zoom, "F", "another magnification: cells F times as large in the crop (1; 0.5 to 2)" },
     { "seed", OPTION_SEED, &p.seed, "NUMBER", "seed of every cell (default 1)" },
     { "shots", OPTION_INT, &p.shots, "N", "photograph each cell of dataset1 N times, as one group (default 1)" },
     { "masks", OPTION_TEXT, &masks, "FOLDER", "a mask of each crop too: 0, 128 cytoplasm, 255 nucleus (PNG)" },
@@ -238,11 +251,11 @@ int cmd_synth(int argc, char **argv)
   if (!words) die(EXIT_USAGE, "synth", "no folder", "OUT, the set's folder", "wbcsnet synth build/data/drawn1");
   if (p.shots < 1 || p.shots > 1000) die(EXIT_USAGE, "--shots", say("%d", p.shots), "1 to 1000", NULL);
   p.style = pick_style(set, size, fields);
+  dye(&p.style, stain, zoom, fields);
   memcpy(p.counts, p.style.counts, sizeof p.counts);
   if (counts) read_counts(counts, p.counts);
   deal(&p);
-  double started = seconds();
-  catch_stop_signals();
+  started = seconds(), catch_stop_signals();
   dataset_writer *writer = dataset_create(out, replace, CLASSES, class_names);
   stage *lisc = fields ? stage_open(fields, "groups.csv", "a set of fields", replace) : NULL;
   if (lisc) make_lisc(lisc->path), draw_fields(&p, lisc->path);

@@ -7,6 +7,7 @@
 #include "recipe.h"
 #include "rng.h"
 #include "runfolder.h"
+#include "stain.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,12 +33,14 @@ typedef struct {
   int *fold_of, *train, *test, trains, tests;        /* rows of ds */
   int per_epoch, iterations;
   float *mean, *class_weight, *factor;               /* (H, W, C), (classes), (params), or NULL */
+  stain *colours;                                    /* of the training cells, or NULL */
   /* what changes */
   engine *engine;
   net_state state;
   int at, known;                                     /* iterations done, and those whose loss was read */
   uint8_t *turn;                                     /* (batch) */
-  int *order, order_epoch;                           /* (trains) rows in the present epoch's order */
+  uint8_t *shaken;                                   /* (N, H, W, C) the present epoch's cells, or NULL */
+  int *order, order_epoch, shaken_epoch;             /* (trains) rows in the present epoch's order */
   double *loss, *accuracy;                           /* (iterations) the log */
   double spent, stepping, saved, save_cost;          /* seconds: loop, steps alone; last save: when, how long */
   double inferring;                                  /* seconds: classifying what was held out */
@@ -87,7 +90,7 @@ static void count_steps(job *j)
   if ((double)j->per_epoch * j->r.epochs > 1e8)
     die(EXIT_DATA, "recipe", "more than 1e8 iterations", "fewer epochs", NULL);
   j->iterations = j->per_epoch * j->r.epochs;
-  j->order = NEW(int, j->trains), j->order_epoch = -1;
+  j->order = NEW(int, j->trains), j->order_epoch = j->shaken_epoch = -1;
   if (j->r.augment == AUGMENT_TURNS) need_square(j), j->turn = NEW(uint8_t, b);
 }
 
@@ -114,6 +117,30 @@ static void find_mean(job *j)
   j->mean = NEW(float, n);
   for (size_t k = 0; k < n; k++) j->mean[k] = (float)((double)sum[k] / j->trains);
   free(sum);
+}
+
+static void find_colours(job *j)
+{
+  const dataset *ds = j->ds;
+  const size_t each = (size_t)ds->h * (size_t)ds->w;
+  if ((j->r.stain || j->r.jitter > 0) && ds->c != 3)
+    die(EXIT_DATA, j->net_path, "a net that sees grey, and a recipe about colours", "an input of 3 channels", "--with stain=none,jitter=0");
+  if (j->r.jitter > 0) j->shaken = new_bytes(3 * each * (size_t)ds->n);
+  if (!j->r.stain) return;
+  j->colours = NEW(stain, 1);
+  *j->colours = stain_of_cells(ds->pixels, j->train, j->trains, each);
+  stain_match_cells(ds->pixels, ds->n, each, false, j->colours);
+}
+
+static void shake_cells(job *j, int epoch)
+{
+  const size_t each = (size_t)j->ds->h * (size_t)j->ds->w;
+  #pragma omp parallel for schedule(static)
+  for (int i = 0; i < j->trains; i++) {
+    const size_t at = 3 * each * (size_t)j->train[i];
+    stain_shake(j->ds->pixels + at, each, j->r.jitter, j->seed, epoch, j->train[i], j->shaken + at);
+  }
+  j->engine->kind->set_cells(j->engine, j->shaken, j->ds->label, j->ds->n, j->mean);
 }
 
 static void find_class_weights(job *j)
@@ -311,6 +338,7 @@ static void save_weights(job *j, char sha[65])
   note_run(s, j);
   st_put(s, "order_sha256", order);
   model_store(s, j->net, j->set, &j->state, j->mean, j->ds->class_name);
+  if (j->colours) st_add(s, "stain", ST_F64, 2, (int[]){ 2, 3 }, j->colours);
   st_write(s, path, sha);
   st_free(s), free(path);
 }
@@ -325,6 +353,7 @@ static int cells_of(const job *j, int at, int *first)
 static void take_step(job *j)
 {
   int epoch = j->at / j->per_epoch, first, n = cells_of(j, j->at, &first);
+  if (j->shaken && j->shaken_epoch != epoch) shake_cells(j, j->shaken_epoch = epoch);
   order_epoch(j, epoch);
   for (int i = 0; j->turn && i < n; i++) {
     uint32_t word[4];
@@ -487,10 +516,26 @@ static void name_first_weights(job *j)
   j->init = join("%s%s%s", j->pretrained_path ? "torch " : "", sha, j->init_all ? " all" : "");
 }
 
+static net *read_net(const job *j, int classes)
+{
+  if (j->r.norm == NORM_BATCH) return net_load(j->net_path, j->set, classes);
+  char *text = file_read(j->net_path, NULL, NULL), *left = text, *line;
+  builder b = {0};
+  while ((line = strsep(&left, "\n"))) {
+    const size_t blank = strspn(line, " \t");
+    const bool norm = !strncmp(line + blank, "bn", 2) && (line[blank + 2] == ' ' || line[blank + 2] == '\t');
+    build(&b, "%s%s\n", norm ? "groupnorm" : "", line + (norm ? blank + 2 : 0));
+  }
+  char *grouped = built(&b, NULL);
+  net *n = net_parse(grouped, j->net_path, j->set, classes);
+  free(grouped), free(text);
+  return n;
+}
+
 static void read_inputs(job *j)
 {
   j->r = recipe_load(j->recipe_path, j->with);
-  j->net = net_load(j->net_path, j->set, 5);
+  j->net = read_net(j, 5);
   shape in = j->net->layer[0].out;
   if (in.c != 3 && in.c != 1)
     die(EXIT_DATA, j->net_path, say("an input of %d channels", in.c), "3: red, green, blue; or 1: grey",
@@ -503,7 +548,7 @@ static void read_inputs(job *j)
                       j->ds->disk_h, in.w, in.h), NULL);
   if (j->ds->classes != j->net->classes) {
     net_free(j->net);
-    j->net = net_load(j->net_path, j->set, j->ds->classes);
+    j->net = read_net(j, j->ds->classes);
   }
   j->kind = engine_find(j->device);
   name_first_weights(j);
@@ -512,7 +557,7 @@ static void read_inputs(job *j)
 
 static void prepare(job *j)
 {
-  choose_cells(j), count_steps(j), find_mean(j), find_class_weights(j);
+  choose_cells(j), count_steps(j), find_colours(j), find_mean(j), find_class_weights(j);
   j->plan = plan_make(j->net, j->r.batch);
   j->engine = j->kind->open(j->plan, j->threads);
   j->state.param = NEW(float, j->net->param_floats);
@@ -559,6 +604,7 @@ static void tell_end(const job *j, int correct)
 static int finish(job *j)
 {
   char sha[65];
+  if (j->shaken) j->engine->kind->set_cells(j->engine, j->ds->pixels, j->ds->label, j->ds->n, j->mean);
   if (!j->diverged) finish_statistics(j), check_weights(j);
   if (!j->diverged) save_weights(j, sha);
   else if (!file_exists(say("%s/checkpoint.safetensors", j->out)))
@@ -584,7 +630,7 @@ static void free_job(job *j)
   if (j->plan) plan_free(j->plan);
   net_free(j->net), dataset_free(j->ds);
   free(j->stand_in), free(j->recipe), free(j->init), free(j->title), free(j->fold_of), free(j->train), free(j->test), free(j->mean),
-      free(j->class_weight), free(j->factor);
+      free(j->class_weight), free(j->factor), free(j->colours), free(j->shaken);
   free(j->state.param), free(j->state.velocity), free(j->state.stat), free(j->order), free(j->turn), free(j->loss),
       free(j->accuracy);
 }

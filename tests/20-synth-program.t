@@ -65,6 +65,16 @@ is "$? $(grep -c 'synth: stopped; nothing was written' "$tmp/log")" "130 1" "syn
 cmp -s "$tmp/1.png" "$tmp/2.png"
 ok $? "twice the same"
 
+# another bottle: the same cells in other colours; another magnification: larger cells
+"$w" synth $small --masks "$tmp/m1" --stain wright --zoom 1 "$tmp/s1" >/dev/null
+is "$(cells "$tmp/s1")" "$(cells "$tmp/a")" "dataset1's own stain and magnification, said aloud, are the same bytes"
+"$w" synth $small --masks "$tmp/m2" --stain may-grunwald "$tmp/s2" >"$tmp/log"
+grep -q 'May-Grunwald-Giemsa' "$tmp/log"; ok $? "another stain is named"
+is "$( (cells "$tmp/a"; cells "$tmp/s2") | cut -d, -f2 | grep -v sha256 | sort -u | wc -l)" 42 "it changes every cell"
+diff -r "$tmp/m1" "$tmp/m2" >/dev/null; ok $? "and no cell's form: the masks are the same"
+"$w" synth $small --zoom 1.4 "$tmp/s3" >/dev/null
+is "$( (cells "$tmp/a"; cells "$tmp/s3") | cut -d, -f2 | grep -v sha256 | sort -u | wc -l)" 42 "another magnification changes every cell"
+
 fails() { code=$1 text=$2; shift 2; "$w" "$@" >"$tmp/out" 2>"$tmp/err"; [ $? = "$code" ] && grep -q -e "$text" "$tmp/err"; ok $? "refused: $*"; }
 fails 2 'dataset1 or dataset2' synth --set dataset3 "$tmp/x"
 fails 2 'five whole numbers' synth --counts 1,2,3 "$tmp/x"
@@ -74,6 +84,9 @@ fails 2 'at least one' synth --counts 0,0,0,0,0 "$tmp/x"
 fails 2 '16 to 512' synth --size 8 "$tmp/x"
 fails 2 'whole fields' synth --fields "$tmp/y" "$tmp/x"
 fails 2 'one size' synth --set dataset2 --size 75 --fields "$tmp/y" "$tmp/x"
+fails 2 'may-grunwald' synth --stain blue "$tmp/x"
+fails 2 '0.5 to 2' synth --zoom 3 "$tmp/x"
+fails 2 '1 with --fields' synth --set dataset2 --zoom 1.5 --fields "$tmp/y" "$tmp/x"
 fails 2 'did you mean --counts' synth --cuonts 3 "$tmp/x"
 fails 2 'no folder' synth
 fails 2 'replace' synth --counts 1,1,1,1,1 "$tmp/a"

@@ -370,10 +370,12 @@ static void whole_nets(const engine_kind *kind)
 static void other_operators(const engine_kind *kind)
 {
   const bool ref = kind == &engine_ref;
-  worst average = {0}, lrn = {0}, curve = {0}, scale = {0};
+  worst average = {0}, lrn = {0}, curve = {0}, scale = {0}, group = {0};
   pool_cases(kind, &average, cases_of(ref ? 20 : 150), "avgpool"), report(kind, "average pooling", &average);
   response_cases(kind, &lrn, cases_of(ref ? 10 : 60)), report(kind, "local response normalisation", &lrn);
   small_cases(kind, &curve, cases_of(ref ? 10 : 60), "tanh op amplitude 1.7159 slope 0.6667 from pre"), report(kind, "tanh", &curve);
+  if (!strncmp(kind->name, "cuda", 4)) skip("the GPU engine has no group normalisation");
+  else small_cases(kind, &group, cases_of(ref ? 10 : 60), "groupnorm op from pre"), report(kind, "group normalisation", &group);
   small_cases(kind, &scale, cases_of(ref ? 10 : 60), "scale op by 0.017 from pre"), report(kind, "scale", &scale);
 }
 

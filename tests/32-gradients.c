@@ -224,5 +224,7 @@ int main(void)
   check_net("wbcsnet", NULL), check_net("wbcsnet2", NULL), check_net("wbcsnet2-v2", NULL), check_net("wbcsnet2-v3", NULL), check_net("wbcsnet2-v4", NULL);
   check_net("lenet5", "f1=2,f2=3,fc1=7,fc2=6"), check_net("lenet5-colour", "size=20,f1=2,f2=3,fc1=7,fc2=6"), check_net("alexnet-70", "f1=4,f2=4,f3=6,f4=6,f5=4,fc=7");
   check_net("alexnet-one", "size=63,f1=3,f2=4,f3=4,f4=4,f5=4,fc=7"), check_net("vgg16", "size=32,f1=2,f2=2,f3=3,f4=3,f5=4,fc=6"), check_net("resnet18", "size=64,f1=2,f2=3,f3=4,f4=5");
+  check_operator("groupnorm", "conv wide filters 6 kernel 1 from pre\ngroupnorm op groups 3", 0.01f, 1e-3);
+  check_operator("groupnorm of all channels, and relu", "conv wide filters 5 kernel 1 from pre\ngroupnorm op groups 1\nrelu act", 0.01f, 1e-3);
   return done_testing();
 }
