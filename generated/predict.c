@@ -348,7 +348,7 @@ static void check_predict_flags(const predict_options *o, int n)
 
 static void read_predict_flags(predict_options *o, int argc, char **argv, const char **source, int *n)
 {
-  char *names = layout_names(), *layouts_help = join("search a folder as import does: %s (all images in it and below it)", names);
+  char *names = layout_names(), *layouts_help = join("search a folder as import does: %s (all below it)", names);
   const option table[] = {
     { "weights", OPTION_TEXT, &o->weights, "FILE", "weights.safetensors of a run; it holds net, classes and mean image" },
     { "csv", OPTION_FLAG, &o->as_csv, NULL, "print CSV with every probability" },
