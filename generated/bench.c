@@ -480,7 +480,8 @@ static void print_net(const bench *b, const figures *f, const limits *m)
   print_totals(b, f);
   printf("\n  %-14s %-10s|%9s %8s %6s %6s |%9s %8s %6s %6s |\n", "step", "output", "forward", rate, share, "GB/s",
          "backward", rate, share, "GB/s");
-  double all[2] = { 0, 0 }, least[3] = { 0, 0, (update_bytes(p) + gather_bytes(p, word_of(unit_of(b->e->kind)))) / m->memory };
+  double all[2] = { 0, 0 }, least[3] = { 0 };
+  least[2] = (update_bytes(p) + gather_bytes(p, word_of(unit_of(b->e->kind)))) / m->memory;
   for (int i = 0; i < p->steps; i++) {
     printf("  %-14s %-10s|", step_word(&p->step[i]), p->tensor[p->step[i].y].name);
     print_half(b->e, i, false, f->forward, m), print_half(b->e, i, true, f->backward, m);
@@ -490,11 +491,12 @@ static void print_net(const bench *b, const figures *f, const limits *m)
   }
   const int digits = beside ? 3 : 2;
   printf("  %-25s| %7.*f ms %36.*f ms\n", "together", digits, all[0] * 1e3, digits, all[1] * 1e3);
-  printf("  %-25s| %7.*f ms %4.0f%% %30.*f ms %4.0f%%\n", "their floor", digits, least[0] * 1e3, 100 * least[0] / all[0], digits, least[1] * 1e3,
-         100 * least[1] / all[1]);
+  printf("  %-25s| %7.*f ms %4.0f%% %30.*f ms %4.0f%%\n", "their floor", digits, least[0] * 1e3, 100 * least[0] / all[0], digits,
+         least[1] * 1e3, 100 * least[1] / all[1]);
   const double sum = least[0] + least[1] + least[2], rest = f->train - all[0] - all[1];
-  printf("  a training step %.*f ms, of which gather and update %.*f (floor %.*f); its floor %.*f ms, %.0f %% of it; inference %.0f %%\n", digits, f->train * 1e3,
-         digits, rest > 0 ? rest * 1e3 : 0, digits, least[2] * 1e3, digits, sum * 1e3, 100 * sum / f->train, 100 * least[0] / f->infer);
+  printf("  a training step %.*f ms, of which gather and update %.*f (floor %.*f); its floor %.*f ms, %.0f %% of it; inference %.0f %%\n",
+         digits, f->train * 1e3, digits, rest > 0 ? rest * 1e3 : 0, digits, least[2] * 1e3, digits, sum * 1e3, 100 * sum / f->train,
+         100 * least[0] / f->infer);
 }
 
 static void print_json(const bench *b, const figures *f, const limits *m)
