@@ -18,5 +18,6 @@ SUBCOMMAND(frozen, "a trained net's features, a linear classifier")
 SUBCOMMAND(summarise, "score, pool and compare run folders")
 SUBCOMMAND(verdict, "hold results against the paper's claims")
 SUBCOMMAND(evaluate, "test trained weights on another data set")
+SUBCOMMAND(export, "write a trained net as ONNX, for other programs")
 /* subcommands: machine */
 SUBCOMMAND(doctor, "say what this build and this machine can do")
