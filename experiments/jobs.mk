@@ -257,7 +257,8 @@ $(FIGURES)/fig9/done: $(UNPACKED) ;
 endif
 
 # The claims share one table and one figure, made of the labels in their confs.
-$(RESULTS)/%/arms.tex $(RESULTS)/%/arms.dat: $(RESULTS)/%/results.json experiments/%.conf experiments/arms
+$(RESULTS)/%/arms.tex: $(RESULTS)/%/arms.dat ;
+$(RESULTS)/%/arms.dat: $(RESULTS)/%/results.json experiments/%.conf experiments/arms
 	@$(begin) experiments/arms $* $(RESULTS) $(new) $(keep)
 .PRECIOUS: $(RESULTS)/%/arms.tex $(RESULTS)/%/arms.dat
 $(FIGURES)/%.tex: $(RESULTS)/%/arms.dat figures/arms.gp figures/style.gp

@@ -59,6 +59,17 @@ static int by_seed_and_fold(const void *a, const void *b)
   return x->seed != y->seed ? (x->seed > y->seed) - (x->seed < y->seed) : x->fold - y->fold;
 }
 
+/* One run under two paths, or a copy of it, would count twice. Runs stand sorted. */
+static void refuse_twins(const arm *a)
+{
+  for (int i = 1; i < a->runs; i++) {
+    const run *r = a->run[i], *before = a->run[i - 1];
+    if (r->seed != before->seed || r->fold != before->fold) continue;
+    const char *what = r->fold < 0 ? say("seed %llu", (unsigned long long)r->seed) : say("fold %d of seed %llu", r->fold, (unsigned long long)r->seed);
+    die(EXIT_DATA, r->path, say("%s again", what), say("each run once; %s is it too", before->path), "leave one of the two out: it may be a copy, or one folder by two paths");
+  }
+}
+
 static void gather_arms(summary *s)
 {
   s->arm = NEW(arm, s->runs);
@@ -73,8 +84,10 @@ static void gather_arms(summary *s)
           "one net, recipe and data set an arm",
           "remove the runs of the older configuration");
   }
-  for (int a = 0; a < s->arms; a++)
+  for (int a = 0; a < s->arms; a++) {
     qsort(s->arm[a].run, (size_t)s->arm[a].runs, sizeof(run *), by_seed_and_fold);
+    refuse_twins(&s->arm[a]);
+  }
 }
 
 static void tell_missing(const arm *a)

@@ -220,6 +220,11 @@ has "$v/claims.tex" '{\notreproduced}{the run diverged}' 'its claim is not repro
 sed -i 's/"sha256": "y"/"sha256": "other"/' "$tmp/runs/try/b/seed1/fold1/run.json"
 "$bin" summarise --experiment try --out "$tmp/bad" "$tmp"/runs/try/*/*/* 2>"$tmp/err"; [ $? = 3 ]; ok $? 'two nets in one arm: exit 3'
 has "$tmp/err" 'another configuration' 'and a message that says so'
+# One run under two paths, and a copy of it where another fold belongs.
+f=$(ls -d "$tmp"/runs/try/*/*/fold0 | head -n 1)
+"$bin" summarise --experiment try --out "$tmp/again" "$f" "$tmp/.${f#"$tmp"}" 2>"$tmp/err"; [ $? = 3 ] && grep -q 'fold 0 of seed [0-9]* again; expected each run once' "$tmp/err"; ok $? 'one run by two paths is refused'
+mkdir -p "$tmp/moved/try/a/seed1" && cp -r "$f" "$tmp/moved/try/a/seed1/fold0" && cp -r "$f" "$tmp/moved/try/a/seed1/fold1"
+"$bin" summarise --experiment try --out "$tmp/again" "$tmp"/moved/try/a/seed1/* 2>"$tmp/err"; [ $? = 3 ] && grep -q "fold1: found fold 0 of seed [0-9]* again" "$tmp/err"; ok $? 'so is its copy in place of another fold'
 rm "$tmp/runs/try/b/seed1/fold0/predictions.csv"
 "$bin" summarise --experiment try --out "$tmp/bad" "$tmp/runs/try/b/seed1/fold0" 2>"$tmp/err"; [ $? = 3 ]; ok $? 'no predictions of a finished run: exit 3'
 "$bin" summarise --experiment try --out "$tmp/bad" 2>/dev/null; [ $? = 2 ]; ok $? 'no runs: exit 2'
