@@ -379,7 +379,7 @@ bench: $(B)/wbcsnet
 
 ## clean: remove what was compiled and woven; keeps build/runs, build/data and build/results (1 s)
 clean:
-	$(Q)rm -rf build-asan build-lines build/obj build/tests build/emu build/book build/wbcsnet build/libwbcsnet_cuda.so build/src.pdf build/src.html build/*.mk build/version build/archs build/compiler
+	$(Q)rm -rf build-asan build-lines build/obj build/tests build/emu build/book build/wbcsnet build/libwbcsnet_cuda.so build/src.pdf build/site build/*.mk build/version build/archs build/compiler
 
 ## distclean: remove build/ altogether, finished runs included (1 s)
 distclean:

@@ -1,12 +1,18 @@
 # book.mk: weave the book. Included by the Makefile.
-## book: weave the program as a book, build/src.pdf and build/src.html (30-40 s)
+## book: weave the program as a book, build/src.pdf and build/site/index.html (2-3 min; a minute of it runs the program at a small scale)
 .PHONY: book
-book: $(B)/src.pdf $(B)/src.html
+book: $(B)/src.pdf $(B)/site/index.html
+
+# What the book shows is made by the program just before: cells, runs, pictures, printed output, and the record's numbers.
+MADE := $(B)/book/made/done
+$(MADE): $(B)/wbcsnet tools/made tools/tour tools/beliefs tools/bmp2png tools/dealpicture experiments/record experiments/records/full/runs.tar.gz \
+  experiments/published.csv experiments/claims.csv experiments/diagram experiments/places figures/style.gp $(wildcard experiments/nets/*.net experiments/recipes/*.conf)
+	$(call say,MAKE,$(@D)) $(begin-folder) tools/made $< $(new-folder) && touch $(new-folder)/done && rm -rf $(@D) $(keep-folder)
 
 # The date inside the PDF is the last commit's, so that the same source gives the same bytes.
 BOOK_DATE := $(shell tools/version date)
-$(B)/src.pdf: $(BOOK) tools/book paper/book.tex paper/book.sty tools/definitions tools/highlight tools/weave
+$(B)/src.pdf: $(BOOK) tools/book paper/book.tex paper/book.sty tools/definitions tools/highlight tools/weave paper/refs.bib $(MADE)
 	$(call say,WEAVE,$@) SOURCE_DATE_EPOCH=$(BOOK_DATE) tools/weave pdf src.nw $@
-# After the PDF, whose numbers the pictures cite.
-$(B)/src.html: $(B)/src.pdf paper/book.hva paper/book.css paper/book.sty tools/definitions tools/weave
-	$(call say,WEAVE,$@) SOURCE_DATE_EPOCH=$(BOOK_DATE) tools/weave html src.nw $@
+# After the PDF, whose numbers it takes.
+$(B)/site/index.html: $(B)/src.pdf paper/book.css paper/book.js paper/book.sty tools/definitions tools/site tools/weave
+	$(call say,WEAVE,$(@D)) SOURCE_DATE_EPOCH=$(BOOK_DATE) tools/weave site src.nw $(@D)

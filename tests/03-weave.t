@@ -1,7 +1,7 @@
 #!/bin/sh
-# slow: the weaver: a small book becomes a PDF and HTML with the same bytes twice; a broken reference or command stops it.
+# slow: the weaver: a small book becomes a PDF and a site with the same bytes twice; a broken reference or command stops it.
 set -u
-for p in noweave pdflatex hevea pdftotext; do
+for p in noweave pdflatex pandoc pdftotext; do
     command -v $p >/dev/null || { echo "1..0 # SKIP no $p here"; exit 0; }
 done
 n=0
@@ -18,7 +18,7 @@ See \\cref{ch:one} and [[say_it]]. $1
 
 <<[[a.c]]>>=
 #include <stdio.h>
-/* a comment */
+/* a comment, count */
 int say_it(const char *s) { return x >> 2; }
 <<count the cells>>
 @ Now counting.
@@ -37,12 +37,67 @@ pdftotext -layout "$tmp/one/b.pdf" "$tmp/b.txt"
 grep -q 'See chapter 1 and say_it' "$tmp/b.txt"; ok $? "references and quoted code"
 grep -qF '{ return x >> 2; }' "$tmp/b.txt" && grep -qF '"--text--"' "$tmp/b.txt"; ok $? "code keeps its signs: no ligatures"
 grep -q 'Index of identifiers' "$tmp/b.txt" && grep -q 'say_it: *1a' "$tmp/b.txt"; ok $? "the index of identifiers names where each is defined"
-weave html one; ok $? "a book becomes HTML"
+grep -q 'count: *1b\b' "$tmp/b.txt"; ok $? "a word in a comment or a string is no use of a name"
+
+# ---- the site: pages from the file system ----
+site() { tools/weave site "$tmp/b.nw" "$tmp/$1/site" >"$tmp/log" 2>&1; }
+book '\begin{equation} x = 3\tfrac5{16} + \frac{35}{16}\label{eq:x} \end{equation} Equation \ref{eq:x}.
+\section{More}\label{sec:more} \begin{figure}\begin{tikzpicture}\draw (0,0)--(1,1);\node at (1,0) {[[a_b]]};\end{tikzpicture}\caption{A line, drawn.}\label{fig:line}\end{figure}
+\begin{tabular}{@{}lL{20mm}@{}}\toprule a & b\\\midrule [[c_d]] & $\bar y$\\\bottomrule\end{tabular}'
+weave pdf one && site one; ok $? "a book becomes a site"
 sed 's/^/# /' "$tmp/log"
-grep -q 'chapter.*1.*say_it' "$tmp/one/b.html" && grep -q '<img class="picture"' "$tmp/one/b.html" && grep -q '<span class="cm">/\* a comment \*/' "$tmp/one/b.html"
-ok $? "the HTML has references, the picture and coloured code"
-perl -0777 -ne '%id = map { $_ => 1 } /(?:id|name)="([^"]+)"/g; for (/href="#([^"]+)"/g) { s/%3A/:/g; $bad++, print "# $_\n" unless $id{$_} } exit !!$bad' "$tmp/one/b.html"
-ok $? "every link in the HTML leads somewhere"
+page=$tmp/one/site/one.html
+grep -q 'chapter <a href="#ch:one">1</a>' "$page" || grep -q 'chapter.<a href="#ch:one">1</a>' "$page"; ok $? "its references are numbers that lead there"
+tr -d '\n' <"$page" | grep -q '<mn>3</mn><mstyle[^>]*><mfrac><mn>5</mn><mn>16</mn></mfrac>'; ok $? "3 5/16 stays 3 5/16, in MathML"
+tr -d '\n' <"$page" | grep -q '<figure id="fig:line">.*<img class="drawing" src="pictures/1.svg" alt="Figure 1.1. A line, drawn."' && [ -s "$tmp/one/site/pictures/1.svg" ]; ok $? "a drawing is an SVG, with its caption as alternative text"
+grep -q '<i>/\* a comment, count \*/</i>' "$page" && grep -q '<s>&quot;--text--&quot;</s>' "$page"; ok $? "code is coloured"
+grep -q 'class="margin">1a<' "$page"; ok $? "a chunk has the number that it has in print"
+grep -q '<td[^>]*><code>c_d</code></td>' "$page"; ok $? "a table is a table"
+grep -q '"say_it":\["[^"]*int say_it' "$tmp/one/site/definitions.js" && grep -q 'href="#NW[^"]*">say_it</a>' "$page"; ok $? "a name leads to its definition, which hovering shows"
+grep -q '"one.html#sec:more","1.1 More"' "$tmp/one/site/search.js"; ok $? "search knows the sections"
+perl -0777 -ne 'BEGIN { $bad = 0 } ($f) = $ARGV =~ m{([^/]+)$}; $id{"$f#$1"} = 1 while /\bid="([^"]+)"/g; $id{$f} = 1; push @{$to{$f}}, $1 while /href="([^"]+)"/g;
+    END { for $f (keys %to) { for (@{$to{$f}}) { next if /^book\.css$|^#main$/; s/%3A/:/g; $x = /^#/ ? "$f$_" : $_; $bad++, print "# $f: $_\n" unless $id{$x} } } exit !!$bad }' "$tmp"/one/site/*.html
+ok $? "every link in the site leads somewhere"
+! grep -oE '(href|src)="[a-z]+:[^"]*"' "$tmp"/one/site/*.html; ok $? "and none leads out of it"
+cp -r "$tmp/one/site" "$tmp/site1"; site one && diff -r "$tmp/one/site" "$tmp/site1" >"$tmp/log"; ok $? "the same bytes again"
+
+# In a browser: as wide as the window at 400 and 1280 pixels, light and dark, and search answers.
+chromium=$(command -v chromium || command -v chromium-browser || true)
+if [ -n "$chromium" ]; then
+    # The probe is told by the address; the page's own text does not know of it.
+    cat >"$tmp/probe.html" <<'HTML'
+<body><script>
+const page = new URLSearchParams(location.search).get('page'), f = document.createElement('iframe')
+f.style = 'border:0;height:900px;width:' + new URLSearchParams(location.search).get('width') + 'px'
+f.src = page
+f.onload = async () => {
+  const d = f.contentDocument, w = f.contentWindow, pause = ms => new Promise(r => setTimeout(r, ms)), say = []
+  say.push('wide ' + (d.documentElement.scrollWidth <= w.innerWidth))
+  const before = w.getComputedStyle(d.body).backgroundColor
+  d.getElementById('theme').click()
+  say.push('theme ' + (w.getComputedStyle(d.body).backgroundColor !== before))
+  const box = d.getElementById('search'); box.value = 'say_it'; box.dispatchEvent(new Event('input'))
+  await pause(600)
+  say.push('search ' + d.querySelectorAll('#found a').length)
+  const a = [...d.querySelectorAll('.code pre a')].find(x => x.textContent === 'say_it')
+  a.dispatchEvent(new w.MouseEvent('mouseover', { bubbles: true })); await pause(700)
+  say.push('peek ' + (!d.getElementById('peek').hidden && d.getElementById('peek').textContent.includes('int say_it')))
+  document.title = say.join(', '); document.body.textContent = say.join(', ')
+}
+document.body.append(f)
+</script></body>
+HTML
+    cp "$tmp/probe.html" "$tmp/one/site/"
+    for width in 400 1280; do
+        timeout 120 "$chromium" --headless --no-sandbox --disable-gpu --allow-file-access-from-files --user-data-dir="$tmp/browser" --window-size=1400,1000 --virtual-time-budget=20000 \
+            --dump-dom "file://$tmp/one/site/probe.html?page=one.html&width=$width" >"$tmp/dom" 2>/dev/null
+        grep -qE 'wide true, theme true, search [1-9][0-9]*, peek true' "$tmp/dom"; ok $? "in chromium at $width pixels: no sideways scrolling, light and dark, search, a definition on hovering"
+        sed 's/^/# /;3q' "$tmp/dom" | cut -c1-200
+    done
+    rm "$tmp/one/site/probe.html"
+else
+    for width in 400 1280; do n=$((n + 1)); echo "ok $n - in a browser at $width pixels # SKIP no chromium here: apt-get install chromium"; done
+fi
 
 book '\ref{nowhere}'
 ! weave pdf three && grep -q "nowhere" "$tmp/log"; ok $? "an undefined reference stops the weaver, which names it"
@@ -59,7 +114,7 @@ book 'good again'
 ok $? "a path with a space"
 sed 's/^/# /' "$tmp/log"
 echo 'exit 1' >"$tmp/a b/tools/definitions"
-! (cd "$tmp/a b" && tools/weave html ../b.nw out/b.html) >"$tmp/log" 2>&1 && grep -q 'noweave failed' "$tmp/log"; ok $? "a filter that fails stops the weaver"
+! (cd "$tmp/a b" && tools/weave pdf ../b.nw out/b.pdf) >"$tmp/log" 2>&1 && grep -q 'noweave failed' "$tmp/log"; ok $? "a filter that fails stops the weaver"
 mkdir "$tmp/bin" && for p in sh dirname perl git; do ln -s "$(command -v $p)" "$tmp/bin/"; done
 ! PATH="$tmp/bin" weave pdf four && grep -q '^weave: noweb is missing: make deps$' "$tmp/log"; ok $? "without noweb it says what to install"
 ! PATH="$tmp/bin" tools/tangle "$tmp/b.nw" "$tmp/four" >"$tmp/log" 2>&1 && grep -q '^tangle: noweb is missing: make deps$' "$tmp/log"; ok $? "so does the tangler"

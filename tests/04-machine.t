@@ -26,7 +26,7 @@ echo "$*" >>"$ASKED"
 exit ${APT_EXIT:-0}
 END
 deps() { ASKED=$tmp/asked PATH="$tmp/bin:$PATH" "$@" tools/deps >"$tmp/out" 2>&1; }
-same='gcc g++ libc6-dev pkg-config libtiff-dev libpng-dev libdnnl-dev libopenblas-dev perl noweb gnuplot-nox poppler-utils hevea
+same='gcc g++ libc6-dev pkg-config libtiff-dev libpng-dev libdnnl-dev libopenblas-dev perl noweb gnuplot-nox poppler-utils pandoc
 texlive-latex-base texlive-latex-recommended texlive-fonts-recommended texlive-pictures lmodern tex-gyre'
 same=$(echo $same)
 
