@@ -26,7 +26,7 @@ ok($code == 2 && $err =~ /--candidates: found --device cpu; expected cuda/, 'the
 make_set(tmp('set'), 12, [4, 4, 4, 4, 4]);
 write_file(tmp('n.net'), "name n\ntitle N\ninput 12 12 3\nconv c filters 16 kernel 3\nbn b\nrelu r\nconv d filters 16 kernel 5\nrelu s\nmaxpool p size 2 stride 2\nfc f units classes\nsoftmax loss\n");
 write_file(tmp('r.conf'), "batch 4\nepochs 1\n");
-sub train { my ($names, $folder, $device) = @_; return with($names, job(out => $folder, net => tmp('n.net'), recipe => tmp('r.conf'), device => $device)) }
+sub train { my ($names, $folder, $device, $net) = @_; return with($names, job(out => $folder, net => tmp($net // 'n.net'), recipe => tmp('r.conf'), device => $device)) }
 sub config { read_file(tmp("$_[0]/config.json")) }
 train('none', 'cpu', 'cpu'), train(join(',', @names), 'cpu-all', 'cpu');
 ok(config('cpu') =~ /"device": "cpu",\n/ && config('cpu') eq config('cpu-all'), 'a run on the processor knows no candidates');
@@ -46,6 +46,17 @@ for my $device ('cuda', 'cuda-tf32', 'cuda-bf16') {
     my ($none, $all) = map { train($_ eq 'none' ? 'none' : join(',', @names), "$device-$_", $device); [map { $_->[2] } log_rows(tmp("$device-$_/log.csv"))] } 'none', 'all';
     my $far = grep { !(abs($none->[$_] / $all->[$_] - 1) < ($device eq 'cuda' ? 1e-4 : 2e-2)) } 0 .. $#$none;
     ok(@$none > 2 && @$none == @$all && !$far, "$device: a run with every candidate has the losses of one without") or print "# @$none\n# @$all\n";
+}
+
+# ---- a candidate that is asked for is what runs: when its own kernel breaks, so does the run, and only then ----
+write_file(tmp('wide.net'), "name w\ntitle W\ninput 12 12 3\nconv c filters 64 kernel 1\nbn b\nrelu r\nconv d filters 64 kernel 3\nrelu s\nmaxpool p size 2 stride 2\nfc f units classes\nsoftmax loss\n");
+for (['fc1-split', 'fc_slices', 'cuda', 'n.net'], ['winograd', 'winograd_sums', 'cuda', 'n.net'], ['groups', 'group_kernel', 'cuda-bf16', 'wide.net'], ['groups-flight', 'group_kernel', 'cuda-tf32', 'wide.net']) {
+    my ($name, $kernel, $device, $net) = @$_;
+    local $ENV{EMU_FAULT} = $kernel;
+    ($code) = train('none', "whole-$name", $device, $net);
+    ok($code == 0, "$device without $name runs no $kernel");
+    ($code, $out, $err) = train($name, "broken-$name", $device, $net);
+    ok($code == 1 && $err =~ /cudaErrorIllegalAddress/, "and with it does") or print "# $code $err\n";
 }
 
 # ---- a device that cannot ----

@@ -52,6 +52,20 @@ has '\] ok cpu: killed and resumed (cpu-size14): the same bits after [1-9]' 'and
 in_archive gpu-check.md | grep -q '^    ok     cpu: trained twice' && in_archive 31-operators-cpu.log | grep -q '^ok 1 '; ok $? 'all that was printed is in the archive'
 FAULT=1 first right; ok "$([ $? = 1 ]; echo $?)" 'a test that fails is a failure'
 has '48-cuda-engine-cpu: 0 ok, 1 not ok, .*not ok 1 - asked of cpu' 'told by its first line'
+# A test that checks nothing, a path with a space, a second start, numbers that are none, a folder that cannot be written.
+mv "$k/gpu/42-words" "$tmp/words"; printf '#!/bin/sh\necho "1..0 # SKIP not here"\n' >"$k/gpu/42-words"; chmod +x "$k/gpu/42-words"
+first right; [ $? = 1 ] && has '42-words: 0 ok, 0 not ok, .*nothing was checked: 1..0 # SKIP not here' 'a test that checks nothing is a failure'
+mv "$tmp/words" "$k/gpu/42-words"
+mkdir "$tmp/a b" && cp -R "$k" "$tmp/a b/kit" && rm -rf "$tmp/a b/kit/logs"
+(cd "$tmp" && PATIENCE=10 CHECKS=train CHECK_SET=size=14,f1=4,f2=8,f3=8,fc1=16 STEPS=4 OUT="$tmp/a b/out" "$tmp/a b/kit/first" train) >"$tmp/out" 2>&1; ok $? 'a kit in a folder with a space'
+has '\] ok cpu: trained twice' 'its results are seen'
+grep -q '^    ok     cpu: trained twice' "$tmp/a b/kit/logs/gpu-check.md"; ok $? 'and recorded'
+sed -i 's/^sub same_bits .*/sub same_bits { return 0 }/' "$tmp/a b/kit/tools/gpu-check"
+(cd "$tmp" && PATIENCE=10 CHECKS=train CHECK_SET=size=14,f1=4,f2=8,f3=8,fc1=16 STEPS=4 OUT="$tmp/a b/out" "$tmp/a b/kit/first" train) >"$tmp/out" 2>&1; [ $? = 1 ]; ok $? 'and so are its failures'
+mkdir "$k/running" && echo $$ >"$k/running/pid"
+first machine; [ $? = 2 ] && has "found another first at work in this folder, process $$" 'a second start waits for the first'
+echo 999999999 >"$k/running/pid"; first machine; ok $? 'one that died is in the way of none'
+TIME_LIMIT=abc first machine; [ $? = 2 ] && has 'TIME_LIMIT=abc: expected a whole number' 'a limit that is no number'
 rm "$tmp/results/first.tar.gz"
 TIME_LIMIT=2 first machine right train; [ $? = 130 ] && has 'no time for the phase\|the time is over\|not finished in' 'when the time is over it ends in order'
 
@@ -73,6 +87,14 @@ ONLY=$only first paper; ok $? 'the same command goes on to the end'
 grep -q 'scratch/wbcsnet2/seed1/foldall: ' "$tmp/results/summary.txt"; ok $? 'what an arm begins from comes along'
 jobs=$(ONLY="$only" RUNS1=a RUNS2=b RUNS3=c experiments/jobs --list smoke | wc -l)
 has "runs.tar.gz: $jobs of $jobs runs" 'all runs are in the archive'
+ONLY='begin/wbcsnet2 nosuch' first paper; [ $? = 1 ] && has 'found no job of nosuch' 'a word of ONLY that names nothing'
+# Stopped among its runs, it brings home those that are done.
+mv "$tmp/results" "$tmp/kept"; rm -rf "$k/runs"
+(cd "$tmp" && OUT="$tmp/results" exec "$k/first" paper) >"$tmp/out" 2>&1 & pid=$!
+for i in $(seq 100); do [ "$(find "$k/runs" -name run.json 2>/dev/null | wc -l)" -lt 3 ] || break; sleep 0.1; done
+kill -TERM $pid; wait $pid; [ $? = 130 ] && [ "$(tar tzf "$tmp/results/runs.tar.gz" | grep -c 'run\.json$')" -ge 3 ]; ok $? 'stopped, it has packed the runs that are done'
+grep -q '\] begin/wbcsnet2[a-z-]*/seed[0-9]*/foldall: ' "$tmp/out"; ok $? 'each was said when it was done'
+rm -rf "$tmp/results"; mv "$tmp/kept" "$tmp/results"
 ! tar tzf "$tmp/results/runs.tar.gz" | grep -q 'safetensors\|\.tif'; ok $? 'no weights and no cells are'
 make --no-print-directory SCALE=smoke WORK="$tmp/home" WBCSNET="$bin" NVCC= DEVICE=cpu DATA1="$cells/dataset1" RUNS="$tmp/results/runs.tar.gz" runs >"$tmp/out" 2>&1; ok $? 'make takes the runs from it'
 make --no-print-directory SCALE=smoke WORK="$tmp/home" WBCSNET="$bin" NVCC= DEVICE=cpu DATA1="$cells/dataset1" FROM="$tmp/results/runs.tar.gz" ONLY="$(echo $only | tr ' ' ,)" restore-runs >"$tmp/out" 2>&1
