@@ -5,6 +5,7 @@
 #   SCALE=quick     smoke: 40 s, for tests; quick: small nets and pictures, fewer epochs, all cells; full: the paper's own protocol
 #   DATA1=          folder of Dataset1 as `wbcsnet import` wrote it; empty: cells drawn by `wbcsnet synth`
 #   DATA2=          the same for Dataset2, the set of the transfer experiment
+#   DATA3=          a third laboratory, for `make elsewhere` alone
 #   PRETRAINED=     folder with alexnet, vgg16 or resnet18.safetensors as PyTorch wrote them: Fig. 6 fine-tunes these; empty: drawn cells
 #   DEVICE=cpu      the engine that trains: cpu (fast), ref (plain loops in double precision, slow), cuda, cuda-tf32, cuda-bf16
 #   ARCHS=          compute capabilities that the GPU engine is built for (default: 75 80 86 89 90, and PTX of the last)

@@ -26,7 +26,7 @@ $(foreach k,SCALE SEED SEEDS DEVICE,$(if $(filter command environment,$(firstwor
 endif
 
 # Knobs that make or a shell would misread are refused before anything is made.
-$(foreach d,DATA1 DATA2 RUNS PRETRAINED,$(if $(word 2,x$($(d))x),$(error $(d)=$($(d)): expected a path without spaces)))
+$(foreach d,DATA1 DATA2 DATA3 RUNS PRETRAINED,$(if $(word 2,x$($(d))x),$(error $(d)=$($(d)): expected a path without spaces)))
 # ONLY=EXPERIMENT,EXPERIMENT/ARM: a report of a part, with results and figures of its own.
 ONLY := $(if $(ONLY),$(ONLY),$(call archived,ONLY))
 comma := ,
@@ -72,7 +72,7 @@ $(if $(PRETRAINED),$(if $(GIVEN),,$(error PRETRAINED=$(PRETRAINED): found none o
 OWN := begin scratch pretrain cv transfer
 CLAIMS := $(filter-out $(OWN),$(patsubst experiments/%.conf,%,$(wildcard experiments/*.conf)))
 TAKEN := help all deps again data test book tangle clean distclean storm fresh bench paper claims transfer-curve cost features samples diagrams figures plan cells runs places verdict pool \
-  gpu-check gpu-bundle gpu-kit gpu-paper gpu-tests pack-runs restore-runs status verify
+  elsewhere gpu-check gpu-bundle gpu-kit gpu-paper gpu-tests pack-runs restore-runs status verify
 $(foreach e,$(filter $(TAKEN) fig%,$(CLAIMS)),$(error experiments/$(e).conf: found the name $(e), expected one that make has no other use for))
 .PHONY: paper begin scratch pretrain cv transfer claims $(CLAIMS) transfer-curve cost features samples diagrams figures plan data-drawn runs cells
 
@@ -171,9 +171,9 @@ have = $(if $(filter-out $(EXPERIMENTS),$(1)),,yes)
 $(foreach e,$(EXPERIMENTS),$(eval $(call experiment,$(e))))
 RESULTS_JSON := $(EXPERIMENTS:%=$(RESULTS)/%/results.json)
 
-$(RESULTS)/verdict/verdict.tex: $(RESULTS_JSON) $(RESULTS)/places/results.json $(SUMMARY_C) experiments/published.csv experiments/claims.csv $(RECORDED:%=%/done) | $(WBCSNET)
+$(RESULTS)/verdict/verdict.tex: $(RESULTS_JSON) $(RESULTS)/places/results.json $(SUMMARY_C) experiments/published.csv experiments/claims.csv $(RECORDED:%=%/done) $(wildcard $(RESULTS)/elsewhere/results.json) | $(WBCSNET)
 	$(call say,JUDGE,$@) $(begin) $(WBCSNET) verdict --published experiments/published.csv --claims experiments/claims.csv --scale $(SCALE) $(RECORDED:%=--record %) --out $(new) \
-	  $(RESULTS_JSON) $(RESULTS)/places/results.json $(keep)
+	  $(RESULTS_JSON) $(RESULTS)/places/results.json $(wildcard $(RESULTS)/elsewhere/results.json) $(keep)
 
 ## begin: how training starts under initialisers and readings, over seeds (quick: 20 s)
 begin: $(RESULTS)/begin/results.json $(RESULTS)/begin/arms.tex
@@ -272,6 +272,36 @@ $(FIGURES)/cost.tex: $(RESULTS)/cv/arms.dat figures/cost.gp figures/style.gp
 CLAIM_FIGURES := $(patsubst %,$(FIGURES)/%.tex,$(filter $(EXPERIMENTS),$(CLAIMS)) $(if $(call have,cv),cost))
 NUMBERED := 2 3 $(if $(call have,scratch),4 5) $(if $(call have,cv),6 7) $(if $(call have,transfer),8) $(if $(filter $(NINE_RUN)/run.json,$(JOBS_ALL)),9)
 
+# ---- other people's cells ----
+# Sets of several laboratories: DATA1, DATA2 and DATA3 where they are given, else drawn ones: three stains, two magnifications.
+ELSEWHERE := $(PLACE)/elsewhere/$(SCALE)/$(if $(DATA1)$(DATA2)$(DATA3),$(NAME)$(if $(DATA3),+$(notdir $(patsubst %/,%,$(DATA3)))),$(DRAWN))
+plain_name = $(shell echo '$(notdir $(patsubst %/,%,$(1)))' | tr A-Z a-z | tr -cd a-z0-9)
+ELSEWHERE_SETS := $(if $(DATA1)$(DATA2)$(DATA3),$(foreach d,$(DATA1) $(DATA2) $(DATA3),$(call plain_name,$(d))=$(patsubst %/,%,$(d))),\
+  $(foreach s,wright giemsa maygrunwald,$(s)=$(CELLS_IN)/elsewhere/$(s)))
+SYNTH_FAR := --counts 200,100,60,150,100
+SYNTH_smoke_far := --counts 20,16,12,16,14 --size 40
+far = $(call draw,dataset1,$(or $(SYNTH_$(SCALE)_far),$(SYNTH_FAR)) $(1))
+$(CELLS_IN)/elsewhere/wright/dataset.json: | $(WBCSNET)
+	$(call far,--stain wright)
+$(CELLS_IN)/elsewhere/giemsa/dataset.json: | $(WBCSNET)
+	$(call far,--stain giemsa --zoom 1.3)
+$(CELLS_IN)/elsewhere/maygrunwald/dataset.json: | $(WBCSNET)
+	$(call far,--stain may-grunwald)
+$(if $(DATA3),$(if $(filter $(DATA1) $(DATA2),$(DATA3)),,$(eval $(call own_cells,DATA3,$(patsubst %/,%,$(DATA3))))))
+
+## elsewhere: train on each set, test on every other, and what helps (quick: 40 min; DATA1=, DATA2=, DATA3=, else drawn stains; the report shows it)
+.PHONY: elsewhere
+elsewhere: $(foreach s,$(ELSEWHERE_SETS),$(lastword $(subst =, ,$(s)))/dataset.json) | $(WBCSNET) $(ENGINE)
+	$(Q)mkdir -p $(ELSEWHERE) $(RESULTS)/elsewhere
+	$(Q)experiments/elsewhere/rules $(SCALE) $(ELSEWHERE)/runs $(ELSEWHERE)/results $(ELSEWHERE_SETS) >$(ELSEWHERE)/rules.mk
+	+$(Q)$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(JOBS)) -f $(ELSEWHERE)/rules.mk elsewhere WBCSNET=$(WBCSNET) DEVICE=$(DEVICE) THREADS=$(THREADS) LAUNCH='$(LAUNCH)' Q=$(Q)
+	$(Q)experiments/elsewhere/table $(ELSEWHERE)/results $(RESULTS)/elsewhere
+	$(Q)experiments/elsewhere/table --text $(ELSEWHERE)/results
+# What was run before the report was set is in it.
+RUN_ELSEWHERE := $(wildcard $(RESULTS)/elsewhere/results.json)
+$(FIGURES)/elsewhere.tex: $(RESULTS)/elsewhere/elsewhere.dat figures/elsewhere.gp figures/style.gp
+	$(call gnuplot,figures/elsewhere.gp,1,arms='$<')
+
 # What the two-step pipeline cuts out of the cells.
 $(FIGURES)/segments.png: $(INPUTS) | $(SET1)/dataset.json $(WBCSNET)
 	$(call say,DRAW,$@) $(begin) $(WBCSNET) classical --data $(SET1) --pictures $(new)/$(@F) --per-class 6 >/dev/null $(keep)
@@ -308,7 +338,7 @@ verify: $(WBCSNET) $(if $(DATA1)$(DATA2),cells)
 # Every run, and the mosaics, which need a run's weights: all that cannot be made again without training.
 runs: $(JOBS_ALL) $(if $(filter 9,$(NUMBERED)),$(FIGURES)/fig9/done)
 
-PAPER_PARTS := $(FIGURES)/fig1.png $(FIGURES)/segments.png $(foreach n,$(NUMBERED),$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) \
+PAPER_PARTS := $(if $(RUN_ELSEWHERE),$(FIGURES)/elsewhere.tex) $(FIGURES)/fig1.png $(FIGURES)/segments.png $(foreach n,$(NUMBERED),$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) \
   $(patsubst %,$(RESULTS)/%/arms.tex,$(filter $(EXPERIMENTS),$(CLAIMS) begin cv)) $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/places/results.tex $(RESULTS)/verdict/verdict.tex
 $(SHEETS)/paper.pdf: paper/paper.tex paper/refs.bib paper/diagram.sty experiments/typeset $(PAPER_PARTS)
 	$(call say,LATEX,$@) $(begin) ONLY='$(ONLY)' experiments/typeset $(new) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2) $(keep)
