@@ -152,7 +152,7 @@ static void answer_question(judged *c)
   const char *cells = strcmp(c->kind, "real") ? "drawn cells; " : "";
   if (!v) settle(c, NOT_CLAIMED, "not run at this scale");
   else if (v->text) settle(c, NOT_CLAIMED, "the run diverged");
-  else if (!v->tested) settle(c, NOT_CLAIMED, cells);
+  else if (!v->tested) settle(c, NOT_CLAIMED, *cells ? "drawn cells" : "");
   else settle(c, NOT_CLAIMED, say("%s$p %s$%s", cells, p_text(v->p), v->p >= LEVEL ? ": no difference found"
                                   : v->value < 0 ? ": the opposite" : ""));
 }

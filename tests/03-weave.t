@@ -23,6 +23,7 @@ int say_it(const char *s) { return x >> 2; }
 <<count the cells>>
 @ Now counting.
 <<count the cells>>=
+/* A comment of more columns than the page holds, which is a hundred and eight: it goes on in a second line, and the ground behind it as well. */
 int count(void) { return say_it("--text--"); }
 @
 NW
@@ -36,6 +37,7 @@ weave pdf two && cmp -s "$tmp/one/b.pdf" "$tmp/two/b.pdf"; ok $? "the same bytes
 pdftotext -layout "$tmp/one/b.pdf" "$tmp/b.txt"
 grep -q 'See chapter 1 and say_it' "$tmp/b.txt"; ok $? "references and quoted code"
 grep -qF '{ return x >> 2; }' "$tmp/b.txt" && grep -qF '"--text--"' "$tmp/b.txt"; ok $? "code keeps its signs: no ligatures"
+grep -q 'it goes on in a second line, *$' "$tmp/b.txt" && ! grep -q 'stick out' "$tmp/log"; ok $? "a long line is broken"
 grep -q 'Index of identifiers' "$tmp/b.txt" && grep -q 'say_it: *1a' "$tmp/b.txt"; ok $? "the index of identifiers names where each is defined"
 grep -q 'count: *1b\b' "$tmp/b.txt"; ok $? "a word in a comment or a string is no use of a name"
 
