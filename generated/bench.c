@@ -638,15 +638,6 @@ static int estimate(const bench_flags *o)
   return 0;
 }
 
-static void tune_engine(const bench_flags *o)
-{
-  const engine_kind *kind = engine_find(o->device);
-  const char *const flag = o->vectors ? "--vectors" : "--direct";
-  if (!kind->tune) die(EXIT_USAGE, flag, say("--device %s", o->device), "an engine that has the choice", "--device cpu");
-  if (!kind->tune(o->vectors, o->direct))
-    die(EXIT_USAGE, flag, say("'%s'", o->vectors), say("%s, or a narrower set of this machine", kind->vectors()), NULL);
-}
-
 int cmd_bench(int argc, char **argv)
 {
   static const char *const both[] = { "experiments/nets/wbcsnet2.net", "experiments/nets/wbcsnet.net" };
@@ -684,7 +675,7 @@ int cmd_bench(int argc, char **argv)
   if (o.batch < 1 || o.repeat < 1 || o.threads < 0 || o.estimate < 0) die(EXIT_USAGE, "bench",
         "a count below 1", "positive counts", NULL);
   if (!o.threads) o.threads = omp_get_max_threads();
-  if (o.vectors || o.direct) tune_engine(&o);
+  engine_tune(engine_find(o.device), o.vectors, o.direct);
   if (o.ceilings && !o.floor) die(EXIT_USAGE, "--ceilings", "no --floor", "both, or neither", NULL);
   if (o.estimate > 0) return estimate(&o);
   if (o.candidates) return bench_candidates(&o);

@@ -102,3 +102,13 @@ const engine_kind *engine_find(const char *name)
   die(EXIT_USAGE, "--device", say("'%s'", name), "auto, cpu, cuda, cuda-tf32, cuda-bf16 or ref",
       near ? say("did you mean %s?", near) : NULL);
 }
+
+/* engine: choose its vectors */
+void engine_tune(const engine_kind *kind, const char *vectors, bool direct)
+{
+  const char *const flag = vectors ? "--vectors" : "--direct";
+  if (!vectors && !direct) return;
+  if (!kind->tune) die(EXIT_USAGE, flag, say("--device %s", kind->name), "an engine that has the choice", "--device cpu");
+  if (!kind->tune(vectors, direct))
+    die(EXIT_USAGE, flag, say("'%s'", vectors), say("%s, or a narrower set of this machine", kind->vectors()), NULL);
+}

@@ -97,6 +97,9 @@ bool gpu_apart(void);                                /* that, or WBCSNET_GPU_APA
 /* by name; "auto" is the faster of cpu and cuda that is usable. Dies with EXIT_NODEVICE when it is off, EXIT_USAGE
    when unknown. */
 const engine_kind *engine_find(const char *name);
+/* That engine computes with those vectors (NULL: the widest) and, with direct, every convolution without Winograd's transforms. Before it is
+   opened. Dies with EXIT_USAGE when it has no such choice, or this processor no such vectors. */
+void engine_tune(const engine_kind *, const char *vectors, bool direct);
 /* What every engine asks of a batch before it touches memory; dies with EXIT_FAIL. */
 void batch_check(const plan *, const batch *);
 /* NULL when a candidate can be computed by this engine on this device, else why not */

@@ -65,8 +65,9 @@ static void refuse_twins(const arm *a)
   for (int i = 1; i < a->runs; i++) {
     const run *r = a->run[i], *before = a->run[i - 1];
     if (r->seed != before->seed || r->fold != before->fold) continue;
-    const char *what = r->fold < 0 ? say("seed %llu", (unsigned long long)r->seed) : say("fold %d of seed %llu", r->fold, (unsigned long long)r->seed);
-    die(EXIT_DATA, r->path, say("%s again", what), say("each run once; %s is it too", before->path), "leave one of the two out: it may be a copy, or one folder by two paths");
+    const char *seed = say("seed %llu", (unsigned long long)r->seed), *what = r->fold < 0 ? seed : say("fold %d of %s", r->fold, seed);
+    die(EXIT_DATA, r->path, say("%s again", what), say("each run once; %s is it too", before->path),
+        "leave one of the two out: it may be a copy, or one folder by two paths");
   }
 }
 

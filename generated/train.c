@@ -16,7 +16,7 @@
 /* train: a job */
 typedef struct {
   /* what was asked */
-  const char *data, *net_path, *set, *recipe_path, *with, *fold_text, *folds_text, *init_path, *pretrained_path, *device,
+  const char *data, *net_path, *set, *recipe_path, *with, *fold_text, *folds_text, *init_path, *pretrained_path, *device, *vectors,
     *out, *pool;
   int folds, fold, subset, learn, threads;           /* fold: -1 trains on every cell */
   uint64_t seed;
@@ -551,6 +551,7 @@ static void read_inputs(job *j)
     j->net = read_net(j, j->ds->classes);
   }
   j->kind = engine_find(j->device);
+  engine_tune(j->kind, j->vectors, false);
   name_first_weights(j);
   j->title = join("%s seed %llu fold %s", j->net->name, (unsigned long long)j->seed, j->fold_text);
 }
@@ -649,16 +650,15 @@ static void read_flags(job *j, int argc, char **argv)
     { "learn", OPTION_INT, &j->learn, "N", "learn from N of the training cells only; each class has at least one (0: all)" },
     { "ungrouped", OPTION_FLAG, &j->ungrouped, NULL, "deal cells into folds without regard to their groups" },
     { "seed", OPTION_SEED, &j->seed, "S", "seed of folds, first weights, order, dropout, turns (1)" },
-    { "init", OPTION_TEXT, &j->init_path, "WEIGHTS",
-        "fine-tune: begin with these weights, the last layer drawn anew" },
+    { "init", OPTION_TEXT, &j->init_path, "WEIGHTS", "fine-tune: begin with these weights, the last layer drawn anew" },
     { "pretrained", OPTION_TEXT, &j->pretrained_path, "WEIGHTS",
         "the same with weights that PyTorch wrote, for a net that names its tensors" },
     { "init-all", OPTION_FLAG, &j->init_all, NULL, "with --init or --pretrained: keep the last layer too" },
     { "device", OPTION_TEXT, &j->device, "NAME", "engine: auto, cpu, ref, cuda[:N], cuda-tf32, cuda-bf16 (auto)" },
     { "threads", OPTION_INT, &j->threads, "T", "threads (0: one a core); no result depends on it" },
+    { "vectors", OPTION_TEXT, &j->vectors, "NAME", "AVX-512, AVX2, Neon: the same bits; '128-bit vectors': nearly (the widest)" },
     { "out", OPTION_TEXT, &j->out, "FOLDER", "run folder" },
-    { "checkpoint", OPTION_REAL, &j->every, "SECONDS",
-        "longest time between checkpoints (30); 0: after every step" },
+    { "checkpoint", OPTION_REAL, &j->every, "SECONDS", "longest time between checkpoints (30); 0: after every step" },
     { "keep-going", OPTION_FLAG, &j->keep_going, NULL, "exit 0 when the loss breaks; the record says so" },
     { "quiet", OPTION_FLAG, &j->quiet, NULL, "print nothing but warnings and errors" },
     { "pool", OPTION_TEXT, &j->pool, "FOLDER",

@@ -87,6 +87,17 @@ ok(sha(tmp('a/log.csv')) eq sha(tmp('b/log.csv')) && sha(tmp('a/predictions.csv'
 ok(read_file(tmp('stderr')) . read_file(tmp('stdout')) eq '', '--quiet prints nothing');
 run(job(out => 'c', threads => 2));
 ok(sha(tmp('a/weights.safetensors')) eq sha(tmp('c/weights.safetensors')), '2 threads give the same bits as 1');
+# every set of vectors with a fused multiply-add gives the same bits, and the record names it
+my ($widest) = read_file(tmp('a/run.json')) =~ /"vectors": "([^"]+)"/;
+for my $narrow (grep { $_ ne $widest } 'AVX2', 'Neon') {
+    ($code, $out, $err) = run(job(out => "v-$narrow", vectors => $narrow));
+    if ($code == 2 && $err =~ /--vectors: found '$narrow'/) { skip(1, "this processor has no $narrow"); next }
+    ok(sha(tmp('a/weights.safetensors')) eq sha(tmp("v-$narrow/weights.safetensors")) && read_file(tmp("v-$narrow/run.json")) =~ /"vectors": "$narrow"/, "$narrow gives the bits of $widest");
+}
+($code, $out, $err) = run(job(out => 'v', vectors => 'MMX'));
+ok($code == 2 && $err =~ /--vectors: found 'MMX'; expected .*, or a narrower set of this machine/, 'vectors that there are not');
+($code, $out, $err) = run(job(out => 'v', vectors => 'AVX2', device => 'ref'));
+ok($code == 2 && $err =~ /--vectors: found --device ref; expected an engine that has the choice/, 'an engine without the choice');
 run(job(out => 'd', seed => 2));
 ok(weights(tmp('a/weights.safetensors'))->{''} ne weights(tmp('d/weights.safetensors'))->{''}, 'another seed gives other weights');
 for my $with ('shuffle=epoch,last_batch=keep,augment=turns,bn_statistics=moving,class_weights=balanced,init=glorot', 'normalise=none,init=he') {
