@@ -546,10 +546,7 @@ static void read_inputs(job *j)
   if (!j->quiet && j->ds->disk_h < SMALL && in.h >= 2 * j->ds->disk_h)
     warn(j->data, say("cells of %d x %d, and the net looks at %d x %d: they are enlarged, and no detail is gained", j->ds->disk_w,
                       j->ds->disk_h, in.w, in.h), NULL);
-  if (j->ds->classes != j->net->classes) {
-    net_free(j->net);
-    j->net = read_net(j, j->ds->classes);
-  }
+  if (j->ds->classes != j->net->classes) net_free(j->net), j->net = read_net(j, j->ds->classes);
   j->kind = engine_find(j->device);
   engine_tune(j->kind, j->vectors, false);
   name_first_weights(j);
