@@ -266,14 +266,15 @@ static void wino_products(const simd *k, wino_task *w, int from, int to)
   for (int e = 0; e < 64; e++)
     for (int o = from; o < to; o += width / LANE) {
       const float *u = w->u + size(e) * w->ustep + panel_at(k, &w->t, o, &width);
+      /* multiply the tiles with this point's weights */
       for (int p = 0; p < parts; p++) {
         const int i = deal(w->n, parts, p), rows = deal(w->n, parts, p + 1) - i;
         k->tile(rows, width, w->v + size(e) * w->vstep + i * LANE, segment, w->t.in, u, NULL,
                 w->m + size(e) * w->mstep + i * w->wide + (o - from) * LANE, size(w->wide), 0);
       }
+
     }
 }
-
 static void wino_outputs(const simd *k, wino_task *w, int from, int to)
 {
   const correlation *g = &w->g;
@@ -307,9 +308,11 @@ static void wino_run(host *h, const correlation *g, const float *x, const float 
 #pragma omp parallel for schedule(dynamic) num_threads(h->threads)
   for (int i = 0; i < tasks; i++) {
     wino_task w = model;
+    /* fill in what this task has to do */
     w.x = x, w.u = u, w.bias = bias, w.y = y, w.mode = mode;
     w.first = deal(all, tasks, i), w.n = deal(all, tasks, i + 1) - w.first;
     w.v = own(h), w.m = w.v + 64 * w.vstep, w.patch = w.m + 64 * w.mstep;
+
     wino_windows(k, &w);
     for (int o = 0; o < w.t.out; o += MADE) {
       const int to = least(o + MADE, w.t.out);
@@ -317,7 +320,6 @@ static void wino_run(host *h, const correlation *g, const float *x, const float 
     }
   }
 }
-
 /* cpu: the gradient of the weights */
 typedef struct {
   const layer *l;

@@ -358,6 +358,7 @@ WORD void tile_product(const gather &g, const ending &e, unsigned char *room)
   __syncthreads();
   cursor at = cursor_at(g, threadIdx.x % (K_BYTES / CHUNK) * (CHUNK / (int)sizeof(typename T::word)));
   /* convolution: walk along K */
+  /* fill all stages but one */
   for (int k = 0; k < STAGES - 1; k++) {
     if (k < g.depth) {
       load_left<P, BM, BN, CHUNK, PLAIN, SWIZZLE>(g, &at, table, room + k * T::STAGE);
@@ -368,11 +369,13 @@ WORD void tile_product(const gather &g, const ending &e, unsigned char *room)
   for (int k = 0, full = 0, free = STAGES - 1; k < g.depth; k++) {
     copy_wait<STAGES - 2>();
     __syncthreads();
+    /* ask for the tile that is STAGES - 1 ahead */
     if (k + STAGES - 1 < g.depth) {
       load_left<P, BM, BN, CHUNK, PLAIN, SWIZZLE>(g, &at, table, room + free * T::STAGE);
       load_right<P, BM, BN, SWIZZLE>(g, n0, (k + STAGES - 1) * T::K, room + free * T::STAGE + BM * T::PITCH);
     }
     copy_commit();
+    /* multiply the tile at hand */
     const unsigned char *left = room + full * T::STAGE + down * T::PITCH;
     const unsigned char *top = room + full * T::STAGE + (BM + right) * T::PITCH;
     if (P == FP32) multiply_ffma<SWIZZLE>(left, top, sum);

@@ -124,18 +124,20 @@ static int gather_units(const dataset *ds, const bool *used, uint64_t seed, fold
     if (!used[i]) continue;
     int g = ds->group[i], u = g >= 0 && of_group[g] ? of_group[g] - 1 : n++;
     if (g >= 0) of_group[g] = u + 1;
+    /* count the cell in its unit */
     uint64_t key = cell_key(ds->file[i], seed, RNG_FOLDS);
     if (!unit[u].count) unit[u] = (fold_unit){ key, u, 0, 0, NEW(int, ds->classes) };
     if (key < unit[u].key) unit[u].key = key;
     unit[u].count[ds->label[i]]++, unit[u].size++, unit_of[i] = u;
   }
+  /* call each unit by its commonest class */
   for (int u = 0; u < n; u++)
     for (int c = 1; c < ds->classes; c++)
       if (unit[u].count[c] > unit[u].count[unit[u].label]) unit[u].label = c;
+
   free(of_group);
   return n;
 }
-
 /* deal the units */
 static int cheapest_fold(const fold_unit *u, const int *held, const int *in_fold, const double *total,
                          int k, int classes)
@@ -143,6 +145,7 @@ static int cheapest_fold(const fold_unit *u, const int *held, const int *in_fold
   int best = 0;
   double least = -1;
   for (int f = 0; f < k; f++) {
+    /* weigh the harm in this fold */
     double harm = 0;
     for (int c = 0; c < classes; c++)
       if (u->count[c])
@@ -161,13 +164,14 @@ static void deal_units(const fold_unit *unit, int n, int k, int classes, int *fo
   for (int u = 0; u < n; u++)
     for (int c = 0; c < classes; c++) total[c] += unit[u].count[c];
   for (int u = 0; u < n; u++) {
+    /* put the unit where it does least harm */
     int f = fold_of[unit[u].id] = cheapest_fold(&unit[u], held, in_fold, total, k, classes);
     for (int c = 0; c < classes; c++) held[f * classes + c] += unit[u].count[c];
     in_fold[f] += unit[u].size;
+
   }
   free(held), free(in_fold), free(total);
 }
-
 /* make the folds */
 /* The way out for a set that lacks a class, which no number of folds mends. */
 static const char *without_class(const dataset *ds)

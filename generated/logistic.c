@@ -31,17 +31,18 @@ static double loss_and_gradient(const problem *q, const double *w, double *g)
   memset(g, 0, sizeof *g * K * (F + 1));
   for (int i = 0; i < q->n; i++) {
     const double *x = q->x + (size_t)i * F;
+    /* add one cell to loss and gradient */
     for (size_t k = 0; k < K; k++) p[k] = w[K * F + k] + dot(w + k * F, x, F);
     softmax(p, q->classes);
     loss -= log(fmax(p[q->label[i]], 1e-300)) / q->n;
     p[q->label[i]] -= 1;
     for (size_t k = 0; k < K; k++) add_scaled(g + k * F, p[k] / q->n, x, F), g[K * F + k] += p[k] / q->n;
+
   }
   add_scaled(g, q->l2, w, K * F);
   free(p);
   return loss + q->l2 / 2 * dot(w, w, K * F);
 }
-
 /* logistic: a quasi-Newton direction */
 enum { PAIRS = 10 };
 typedef struct { double *s[PAIRS], *y[PAIRS], curve[PAIRS]; int pairs, at; } memory;
@@ -50,6 +51,7 @@ typedef struct { double *s[PAIRS], *y[PAIRS], curve[PAIRS]; int pairs, at; } mem
 static void turn_gradient(const memory *m, double *g, size_t n)
 {
   double a[PAIRS];
+  /* take out what the newest steps explain first */
   for (int i = 0; i < m->pairs; i++) {
     int k = (m->at - 1 - i + 2 * PAIRS) % PAIRS;
     a[k] = dot(m->s[k], g, n) / m->curve[k];
@@ -58,10 +60,12 @@ static void turn_gradient(const memory *m, double *g, size_t n)
   int last = (m->at - 1 + PAIRS) % PAIRS;
   double scale = m->pairs ? m->curve[last] / dot(m->y[last], m->y[last], n) : 1;
   for (size_t i = 0; i < n; i++) g[i] *= -scale;
+  /* put it back, from the oldest on */
   for (int i = m->pairs; i-- > 0; ) {
     int k = (m->at - 1 - i + 2 * PAIRS) % PAIRS;
     add_scaled(g, -a[k] - dot(m->y[k], g, n) / m->curve[k], m->s[k], n);
   }
+
 }
 
 /* Remember a step and what it did to the gradient, unless the curve along it is lost in rounding. */
@@ -74,7 +78,6 @@ static void remember(memory *m, const double *s, const double *y, size_t n)
   m->curve[m->at] = curve, m->at = (m->at + 1) % PAIRS;
   if (m->pairs < PAIRS) m->pairs++;
 }
-
 /* logistic: fit */
 static double largest(const double *g, size_t n)
 {

@@ -171,6 +171,7 @@ static best_cut find_cut(const outline *o, const lobe_part *p, const bool *notch
   for (int i = 0; i < p->n; i++) {
     if (!notch[p->at[i]]) continue;
     for (int j = 0; j < p->n; j++) {
+      /* judge the cut from one notch to another place */
       int from = i < j ? i : j, to = i < j ? j : i;
       bool two = notch[p->at[j]];
       if (to - from < 3 || to - from > p->n - 3 || (two && j < i)) continue;
@@ -179,11 +180,11 @@ static best_cut find_cut(const outline *o, const lobe_part *p, const bool *notch
       if (less < least_area) continue;
       double neck = apart(a, b) / (2 * sqrt(less / M_PI)), grade = neck / (two ? 0.8 : 0.5);
       if (grade < best.grade && runs_inside(o, p, a, b)) best = (best_cut){ from, to, neck, grade };
+
     }
   }
   return best;
 }
-
 lobe_split outline_split(const outline *o)
 {
   lobe_split s = {0};
@@ -197,15 +198,16 @@ lobe_split outline_split(const outline *o)
     lobe_part p = list[--waiting];
     best_cut b = find_cut(o, &p, notch, whole / 12);
     if (b.i < 0 || cuts + 1 == MOST_LOBES) { s.area[s.lobes++] = part_area(o, &p), free_part(&p); continue; }
+    /* cut the part in two */
     s.cut[cuts++] = (lobe_cut){ o->p[p.at[b.i]], o->p[p.at[b.j]], b.neck };
     notch[p.at[b.i]] = notch[p.at[b.j]] = false;
     list[waiting++] = new_part(o, p.at + b.i, b.j - b.i + 1);
     memcpy(at, p.at, sizeof *at * (size_t)(b.i + 1));
     memcpy(at + b.i + 1, p.at + b.j, sizeof *at * (size_t)(p.n - b.j));
     list[waiting++] = new_part(o, at, b.i + 1 + p.n - b.j);
+
     free_part(&p);
   }
   free(notch), free(at);
   return s;
 }
-

@@ -123,10 +123,12 @@ static void place_tensors(plan *p)
   for (int i = 0; i < p->tensors; i++)
     p->tensor[i].act = p->act_floats, p->act_floats += rounded(p->tensor[i].floats);
   for (;;) {
+    /* take the largest tensor without a place */
     tensor *t = NULL;
     for (int i = 1; i < p->tensors - 1; i++)
       if (p->tensor[i].grad == NO_GRADIENT && (!t || p->tensor[i].floats > t->floats)) t = &p->tensor[i];
     if (!t) return;
+    /* find the lowest place where it meets no other */
     size_t at = 0;
     for (int i = 1; i < p->tensors - 1; i++) {
       const tensor *u = &p->tensor[i];
@@ -134,11 +136,11 @@ static void place_tensors(plan *p)
       if (at < u->grad + rounded(u->floats) && u->grad < at + rounded(t->floats))
         at = u->grad + rounded(u->floats), i = 0;
     }
+
     t->grad = at;
     if (at + rounded(t->floats) > p->grad_floats) p->grad_floats = at + rounded(t->floats);
   }
 }
-
 /* plan: make and free */
 static plan *make_plan(const net *n, int batch, bool fuse)
 {

@@ -193,6 +193,7 @@ static void norm_forward(host *h, int i)
   norm_work *w = h->work[i];
 #pragma omp parallel for num_threads(h->threads)
   for (int c = 0; c < l->in.c; c++) {
+    /* measure the channel, or take what is stored */
     double variance = stored[l->in.c + c];
     w->mean[c] = stored[c];
     if (h->pass == PASS_TRAIN) {
@@ -200,11 +201,11 @@ static void norm_forward(host *h, int i)
       batch_stat[c] = (float)w->mean[c], batch_stat[l->in.c + c] = (float)variance;
     }
     w->inverse[c] = 1 / sqrt(variance + NORM_EPSILON);
+
     for (size_t j = (size_t)c; j < m * channels; j += channels)
       y[j] = relu_if(s->relu, scale[c] * (x[j] - w->mean[c]) * w->inverse[c] + offset[c] + (r ? r[j] : 0));
   }
 }
-
 static void norm_backward(host *h, int i)
 {
   const step *s = host_step(h, i);
@@ -218,20 +219,22 @@ static void norm_backward(host *h, int i)
   stop_negative(h, s);
 #pragma omp parallel for num_threads(h->threads)
   for (int c = 0; c < l->in.c; c++) {
+    /* sum the gradients of offset and scale */
     double sum = 0, product = 0;
     for (size_t j = (size_t)c; j < end; j += channels) {
       sum += dy[j], product += dy[j] * (x[j] - w->mean[c]) * w->inverse[c];
       if (dr) hand_back(&dr[j], s->add_dr, dy[j]);
     }
     doffset[c] = (float)sum, dscale[c] = (float)product;
+    /* hand back the input's gradient */
     for (size_t j = (size_t)c; dx && j < end; j += channels) {
       double normal = (x[j] - w->mean[c]) * w->inverse[c];
       hand_back(&dx[j], s->add_dx,
                 scale[c] * w->inverse[c] / (double)m * ((double)m * dy[j] - sum - normal * product));
     }
+
   }
 }
-
 /* ref: addition */
 static void add_forward(host *h, int i)
 {

@@ -64,15 +64,16 @@ static float otsu(const float *v, const uint8_t *use, int n)
     int bin = (int)((v[i] - low) / (high - low) * (BINS - 1));
     count[bin]++, all++, sum += bin;
   }
+  /* try each place of the cut */
   for (int bin = 0; bin + 1 < BINS; bin++) {
     below += count[bin], part += count[bin] * bin;
     if (!below || below == all) continue;
     double apart = part / below - sum / all, between = below * apart * apart / (all - below);
     if (between > best) best = between, at = low + (high - low) * ((float)bin + 1) / (BINS - 1);
   }
+
   return at;
 }
-
 /* find distances */
 /* d (H, W): three times the distance in pixels to the nearest pixel where (mask != 0) == to; huge where there is
    none. */

@@ -318,6 +318,7 @@ void group_bootstrap(int classes, int n, const int *truth, const int *a, const i
   for (int t = 0; t < BOOTSTRAP_DRAWS; t++) {
     confusion ma = { .classes = classes }, mb = ma;
     rng r = rng_open(seed, RNG_BOOTSTRAP, (uint32_t)t, stream_of(2, 0));
+    /* draw as many groups as there are, with all their cells */
     for (int k = 0; k < groups; k++) {
       const int g = (int)rng_below(&r, (uint32_t)groups);
       for (int c = start[g]; c < start[g + 1]; c++) {

@@ -355,17 +355,19 @@ static void take_step(job *j)
   int epoch = j->at / j->per_epoch, first, n = cells_of(j, j->at, &first);
   if (j->shaken && j->shaken_epoch != epoch) shake_cells(j, j->shaken_epoch = epoch);
   order_epoch(j, epoch);
+  /* draw a turn for each cell */
   for (int i = 0; j->turn && i < n; i++) {
     uint32_t word[4];
     rng_block(j->seed, RNG_AUGMENT, (uint32_t)epoch, (uint32_t)j->order[first + i], 0, word);
     j->turn[i] = word[0] & 7;
   }
+  /* hand the batch to the engine */
   batch b = { n, j->order + first, j->turn, j->seed, (uint32_t)epoch };
   sgd s = { (float)j->r.learning_rate, (float)j->r.momentum, (float)j->r.l2, j->class_weight, j->factor };
   j->engine->kind->train_step(j->engine, &b, &s);
+
   j->at++;
 }
-
 /* Read results until at most `left` steps are without one. */
 static void settle(job *j, int left)
 {
@@ -427,21 +429,23 @@ static void learn(job *j)
   j->saved = seconds();
   while (j->at < j->iterations && !j->diverged) {
     double start = seconds();
+    /* learn from one batch, and read older results */
     take_step(j);
     images += j->r.batch;
     settle(j, j->at % j->per_epoch ? RESULTS_KEPT - 1 : 0);
     double now = seconds();
     j->stepping += now - start, j->spent += now - start, since += now - start;
     show(j, &bar, images / since);
+    /* save, or stop in order */
     const bool save = time_to_save(j, now);
     if (save || stop_requested) settle(j, 0);
     if (j->diverged) break;
     if (stop_requested) progress_end(&bar), stop_in_order(j);
     if (save && !save_checkpoint(j)) j->diverged = j->bad_weight = true;
+
   }
   progress_end(&bar);
 }
-
 static void finish_statistics(job *j)
 {
   double start = seconds();
