@@ -360,6 +360,11 @@ build/fuzz/%: tests/fuzz/fuzz.c $(FUZZED)
 fresh:
 	@MIRROR='$(MIRROR)' CC='$(if $(filter default,$(origin CC)),,$(CC))' tools/fresh '$(RELEASE)' '$(if $(filter file,$(origin SCALE)),smoke,$(SCALE))'
 
+## container-check: the steps of Containerfile, and the smoke paper, in a bare root file system (as root; 15 min, 2 GB)
+.PHONY: container-check
+container-check:
+	@CONTAINER=1 MIRROR='$(MIRROR)' CC= tools/fresh '$(or $(RELEASE),trixie)' smoke
+
 # ---- the book ----
 -include paper/book.mk
 # ---- experiments, results, figures, the paper ----
@@ -377,6 +382,13 @@ data: $(B)/wbcsnet
 .PHONY: bench
 bench: $(B)/wbcsnet
 	$(Q)$(B)/wbcsnet bench
+
+## dist: the sources, the woven book and the report in one archive, build/wbcsnet-VERSION.tar.gz, for machines without git and readers without TeX (1 min after make paper)
+.PHONY: dist
+DIST ?= build/wbcsnet-$(VERSION).tar.gz
+READ ?= $(B)/src.pdf $(B)/src.html $(PAPER)
+dist: $(READ)
+	@DIST='$(DIST)' VERSION='$(VERSION)' READ='$(READ)' tools/dist
 
 ## clean: remove what was compiled and woven; keeps build/runs, build/data and build/results (1 s)
 clean:

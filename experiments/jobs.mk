@@ -72,11 +72,11 @@ $(if $(PRETRAINED),$(if $(GIVEN),,$(error PRETRAINED=$(PRETRAINED): found none o
 OWN := begin scratch pretrain cv transfer
 CLAIMS := $(filter-out $(OWN),$(patsubst experiments/%.conf,%,$(wildcard experiments/*.conf)))
 TAKEN := help all deps again data test book tangle clean distclean storm fresh bench paper claims transfer-curve cost features samples diagrams figures plan cells runs places verdict pool \
-  elsewhere gpu-check gpu-bundle gpu-kit gpu-paper gpu-tests pack-runs restore-runs status verify
+  elsewhere gpu-check gpu-bundle gpu-kit gpu-paper gpu-tests pack-runs restore-runs status verify slurm slurm-check dist container-check
 $(foreach e,$(filter $(TAKEN) fig%,$(CLAIMS)),$(error experiments/$(e).conf: found the name $(e), expected one that make has no other use for))
 .PHONY: paper begin scratch pretrain cv transfer claims $(CLAIMS) transfer-curve cost features samples diagrams figures plan data-drawn runs cells
 
-EXPERIMENT_GOALS := paper begin scratch pretrain cv transfer claims $(CLAIMS) transfer-curve cost features samples diagrams figures plan runs
+EXPERIMENT_GOALS := paper begin scratch pretrain cv transfer claims $(CLAIMS) transfer-curve cost features samples diagrams figures plan runs slurm dist
 ifneq ($(filter $(EXPERIMENT_GOALS) $(WORK)/% $(PAPER),$(MAKECMDGOALS)),)
 
 $(shell tools/product sweep $(RESULTS) $(FIGURES) $(SHEETS))
@@ -324,6 +324,28 @@ status: $(WORK)/status.html
 $(WORK)/status.html: always
 	@$(begin) $(seen) --html $(SCALE) >$(new)/$(@F) $(keep)
 
+# The jobs that are left, for a cluster's queue. Each task is this makefile with the run's own goal.
+.PHONY: slurm
+ARRAY ?= 1000
+TASK ?= 600
+SBATCH ?=
+SUBMIT ?=
+$(foreach k,ARRAY TASK TIME_LIMIT,$(if $(shell case '$($(k))' in (''|*[!0-9]*|??????????*) echo bad;; esac),$(error $(k)=$($(k)): expected a whole number)))
+IN_QUEUE := wbcsnet-$(SCALE)$(PART)
+slurm_threads = $(if $(filter command environment,$(firstword $(origin THREADS))),$(THREADS),4)
+## slurm: array scripts for Slurm in build/slurm, and the lines that hand them over; SUBMIT=1 does so (smoke 20 s, full 5 min: plan's measuring)
+slurm: $(RULES) $(INPUTS) $(JOBLIST) | cells $(WBCSNET) $(ENGINE)
+	@SCALE='$(SCALE)' SEED='$(SEED)' SEEDS='$(SEEDS)' GIVEN='$(GIVEN)' ONLY='$(ONLY)' DEVICE='$(DEVICE)' RUNS1='$(RUNS1)' RUNS2='$(RUNS2)' RUNS3='$(RUNS3)' \
+	  ARRAY='$(ARRAY)' TASK='$(TASK)' TIME_LIMIT='$(filter-out 0,$(TIME_LIMIT))' SBATCH='$(SBATCH)' \
+	  KNOBS="$(foreach k,SCALE SEED SEEDS DEVICE DATA1 DATA2 PRETRAINED ONLY WORK PAPER,$(if $($(k)),$(k)='$($(k))'))" \
+	  experiments/slurm write $(PLACE)/slurm/$(SCALE)/$(NAME)$(PART) $(IN_QUEUE) $(WBCSNET) $(or $(filter-out 0,$(shell echo $$((`nproc` / $(slurm_threads))))),1) $(slurm_threads) $(SET1) $(SET2) $(SET3)$(if $(filter 1,$(SUBMIT)), && \
+	  experiments/slurm submit $(PLACE)/slurm/$(SCALE)/$(NAME)$(PART) $(IN_QUEUE))
+
+.PHONY: slurm-check
+## slurm-check: the smoke paper on a Slurm of two nodes that is set up here, with a limit, a drained and a lost node (6 min; skips where there is no Slurm)
+slurm-check: $(B)/wbcsnet
+	@PROGRAM=$(B)/wbcsnet tests/slurm/check
+
 # N runs of the record trained again, when DATA1 or DATA2 bring its cells (PICK=1 picks others); else the runs that are here held against the
 # list of the default paper's.
 N ?= 1
@@ -341,7 +363,7 @@ runs: $(JOBS_ALL) $(if $(filter 9,$(NUMBERED)),$(FIGURES)/fig9/done)
 PAPER_PARTS := $(if $(RUN_ELSEWHERE),$(FIGURES)/elsewhere.tex) $(FIGURES)/fig1.png $(FIGURES)/segments.png $(foreach n,$(NUMBERED),$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) \
   $(patsubst %,$(RESULTS)/%/arms.tex,$(filter $(EXPERIMENTS),$(CLAIMS) begin cv)) $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/places/results.tex $(RESULTS)/verdict/verdict.tex
 $(SHEETS)/paper.pdf: paper/paper.tex paper/refs.bib paper/diagram.sty experiments/typeset $(PAPER_PARTS)
-	$(call say,LATEX,$@) $(begin) ONLY='$(ONLY)' experiments/typeset $(new) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2) $(keep)
+	$(call say,LATEX,$@) $(begin) ONLY='$(ONLY)' PROGRAM=$(WBCSNET) experiments/typeset $(new) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2) $(keep)
 $(PAPER): $(SHEETS)/paper.pdf always
 	@$(begin) cp $< $(new)/$(@F) $(update)
 $(call broken,$(RESULTS)/* $(FIGURES) $(FIGURES)/fig9 $(SHEETS)): always

@@ -161,10 +161,10 @@ static char *reshaped(onnx *x, const char *from, const char *name, int rank, con
   return plain_node(x, "Reshape", name, from, add_wholes(x, say("%s.shape", name), rank, dim));
 }
 
-/* The value that layer l reads, as an image. */
-static const char *image_of(onnx *x, const layer *l)
+/* The value that layer l reads, as an image; free() its name. */
+static char *image_of(onnx *x, const layer *l)
 {
-  if (!x->flat[l->from]) return x->value[l->from];
+  if (!x->flat[l->from]) return copy_text(x->value[l->from]);
   return reshaped(x, x->value[l->from], say("%s.pixel", l->name), 4, (int64_t[]){ 0, l->in.c, 1, 1 });
 }
 
@@ -184,14 +184,15 @@ static void put_window(bytes *node, const layer *l)
 static char *export_window(onnx *x, const layer *l, const char *op)
 {
   bytes node;
-  const char *input[4] = { image_of(x, l) };
+  char *image = image_of(x, l);
+  const char *input[4] = { image };
   if (l->kind == LAYER_CONV) input[1] = add_param(x, l->weight);
   if (l->bias >= 0) input[2] = add_param(x, l->bias);
   const bool global = l->kind == LAYER_AVERAGE && l->out.h == 1 && l->out.w == 1 && l->kernel >= l->in.h && l->kernel >= l->in.w;
   char *made = begin_node(&node, global ? "GlobalAveragePool" : op, l->name, input);
   if (!global) put_window(&node, l);
   if (l->kind == LAYER_CONV) attribute_whole(&node, "group", l->groups);
-  end_node(x, &node);
+  end_node(x, &node), free(image);
   return made;
 }
 
@@ -199,11 +200,12 @@ static char *export_norm(onnx *x, const layer *l)
 {
   bytes node;
   const float *stat = x->m->state.stat + l->stat;
-  const char *input[6] = { image_of(x, l), add_param(x, l->weight), add_param(x, l->bias),
+  char *image = image_of(x, l);
+  const char *input[6] = { image, add_param(x, l->weight), add_param(x, l->bias),
                            add_floats(x, say("%s.mean", l->name), 1, &l->out.c, stat),
                            add_floats(x, say("%s.variance", l->name), 1, &l->out.c, stat + l->out.c) };
   char *made = begin_node(&node, "BatchNormalization", l->name, input);
-  attribute_real(&node, "epsilon", NORM_EPSILON), end_node(x, &node);
+  attribute_real(&node, "epsilon", NORM_EPSILON), end_node(x, &node), free(image);
   return made;
 }
 
@@ -214,7 +216,7 @@ static char *export_group(onnx *x, const layer *l)
   const int g = l->groups, each[3] = { l->in.c, 1, 1 };
   float *one = NEW(float, g), *zero = NEW(float, g);
   for (int i = 0; i < g; i++) one[i] = 1;
-  char *rows = reshaped(x, image_of(x, l), say("%s.rows", l->name), 3, (int64_t[]){ 0, g, -1 });
+  char *image = image_of(x, l), *rows = reshaped(x, image, say("%s.rows", l->name), 3, (int64_t[]){ 0, g, -1 });
   char *normal = begin_node(&node, "InstanceNormalization", say("%s.normal", l->name),
                             (const char *const[]){ rows, add_floats(x, say("%s.one", l->name), 1, &g, one),
                                                    add_floats(x, say("%s.zero", l->name), 1, &g, zero), NULL });
@@ -223,16 +225,16 @@ static char *export_group(onnx *x, const layer *l)
   const param *scale = &x->m->net->param[l->weight], *offset = &x->m->net->param[l->bias];
   char *scaled = plain_node(x, "Mul", say("%s.scaled", l->name), back, add_floats(x, scale->name, 3, each, x->m->state.param + scale->offset));
   char *made = plain_node(x, "Add", l->name, scaled, add_floats(x, offset->name, 3, each, x->m->state.param + offset->offset));
-  free(one), free(zero), free(rows), free(normal), free(back), free(scaled);
+  free(one), free(zero), free(image), free(rows), free(normal), free(back), free(scaled);
   return made;
 }
 
 static char *export_response(onnx *x, const layer *l)
 {
   bytes node;
-  char *made = begin_node(&node, "LRN", l->name, (const char *const[]){ image_of(x, l), NULL });
+  char *image = image_of(x, l), *made = begin_node(&node, "LRN", l->name, (const char *const[]){ image, NULL });
   attribute_real(&node, "alpha", l->alpha * l->window), attribute_real(&node, "beta", l->beta), attribute_real(&node, "bias", l->k);
-  attribute_whole(&node, "size", l->window), end_node(x, &node);
+  attribute_whole(&node, "size", l->window), end_node(x, &node), free(image);
   return made;
 }
 
@@ -262,8 +264,10 @@ static char *export_add(onnx *x, const layer *l, bool flat)
   const layer other = { .from = l->with, .in = l->in };
   layer named = other;
   snprintf(named.name, sizeof named.name, "%.28s.b", l->name);
-  const char *a = flat ? x->value[l->from] : image_of(x, l), *b = flat ? x->value[l->with] : image_of(x, &named);
-  return plain_node(x, "Add", l->name, a, b);
+  char *a = flat ? copy_text(x->value[l->from]) : image_of(x, l), *b = flat ? copy_text(x->value[l->with]) : image_of(x, &named);
+  char *made = plain_node(x, "Add", l->name, a, b);
+  free(a), free(b);
+  return made;
 }
 
 /* The value of layer i, and whether it is flat. */

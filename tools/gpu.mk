@@ -43,7 +43,7 @@ gpu-paper: all
 	  SCALE=$(call given,SCALE,$(or $(GPU_SCALE),full)) DEVICE=$(call given,DEVICE,cuda) SEED=$(SEED) SEEDS=$(SEEDS) ONLY='$(ONLY)' \
 	  DATA1=$(DATA1) DATA2=$(DATA2) WORK=$(WORK) JOBS=$(call given,JOBS) THREADS=$(call given,THREADS)
 
-ARCHIVING = ONLY='$(ONLY)' SCALE=$(SCALE) SEED=$(SEED) SEEDS=$(SEEDS) DEVICE=$(DEVICE) RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/archive
+ARCHIVING = PROGRAM='$(WBCSNET)' ONLY='$(ONLY)' SCALE=$(SCALE) SEED=$(SEED) SEEDS=$(SEEDS) DEVICE=$(DEVICE) RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/archive
 pack-runs: cells
 	@$(ARCHIVING) pack $(ARCHIVE) $(FIGURES)/fig9 $(SET1) $(SET2) $(SET3)
 restore-runs: cells

@@ -1,0 +1,47 @@
+#!/usr/bin/perl
+# An archive of runs says what it holds: versions in environment.txt, an RO-Crate of inputs, program, configurations and outputs.
+use strict; use warnings;
+use Test::More;
+use Digest::SHA; use File::Temp 'tempdir'; use JSON::PP;
+for my $tool (qw(make tar gzip)) { plan skip_all => "$tool is not installed" unless grep { -x "$_/$tool" } split /:/, $ENV{PATH} }
+delete @ENV{qw(MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES)};
+my $bin = $ENV{WBCSNET} || 'build/wbcsnet';
+my $tmp = tempdir(CLEANUP => 1);
+sub slurp { my ($path) = @_; open my $f, '<:raw', $path or return ''; local $/; return scalar <$f> }
+sub go { my $said = qx(make --no-print-directory @_ SCALE=smoke NVCC= WBCSNET=$bin WORK=$tmp/w ONLY=cv/wbcsnet2,cv/ramesh 2>&1); diag $said if $?; return !$? }
+ok go('runs') && go('pack-runs', "ARCHIVE=$tmp/a.tar.gz"), 'runs in an archive';
+ok go('pack-runs', "ARCHIVE=$tmp/b.tar.gz") && slurp("$tmp/a.tar.gz") eq slurp("$tmp/b.tar.gz"), 'a second one has the same bytes';
+system("tar xzf $tmp/a.tar.gz -C $tmp");
+my $x = "$tmp/wbcsnet-runs";
+
+my $environment = slurp("$x/environment.txt");
+like $environment, qr/^build +version +\S/m, 'environment.txt: the program';
+like $environment, qr/^build +compiler +\S/m, 'its compiler';
+like $environment, qr/^libraries +OpenBLAS +\S/m, 'a library';
+like $environment, qr/^system +C library +\S/m, 'the C library';
+unlike $environment, qr/\Q$tmp\E/, 'and no path of this machine';
+
+my $crate = eval { decode_json(slurp("$x/ro-crate-metadata.json")) };
+ok $crate, 'ro-crate-metadata.json is JSON' or BAIL_OUT("$@");
+is $crate->{'@context'}, 'https://w3id.org/ro/crate/1.1/context', 'of RO-Crate 1.1';
+my %at = map { $_->{'@id'} => $_ } @{$crate->{'@graph'}};
+is scalar keys %at, scalar @{$crate->{'@graph'}}, 'each thing has a name of its own';
+is $at{'ro-crate-metadata.json'}{about}{'@id'}, './', 'it speaks of the folder';
+ok $at{'./'}{$_}, "which has a $_" for qw(name description datePublished license hasPart);
+like $at{'./'}{datePublished}, qr/^\d{4}-\d\d-\d\d$/, 'the date is one';
+
+my @files = grep { $_ ne 'ro-crate-metadata.json' } split /\n/, qx(cd $x && find . -type f -printf '%P\\n');
+is join(' ', sort map { $_->{'@id'} } @{$at{'./'}{hasPart}}), join(' ', sort @files), 'every file is a part, and nothing else';
+is_deeply [grep { ($at{$_}{sha256} // '') ne Digest::SHA->new(256)->addfile("$x/$_", 'b')->hexdigest || $at{$_}{contentSize} != -s "$x/$_" } @files], [], 'each with its size and SHA-256';
+my @actions = grep { $_->{'@type'} eq 'CreateAction' } values %at;
+is scalar @actions, 4, 'each run is an action';
+my ($action) = grep { $_->{name} eq 'cv/wbcsnet2/seed1/fold0' } @actions;
+is $at{$action->{instrument}{'@id'}}{version}, decode_json(slurp("$x/1/cv/wbcsnet2/seed1/fold0/run.json"))->{version}, 'of a version of the program';
+is $at{$action->{object}[0]{'@id'}}{sha256}, decode_json(slurp("$x/1/cv/wbcsnet2/seed1/fold0/run.json"))->{config}{data}{sha256}, 'on cells with their hash';
+is decode_json($action->{description})->{net}{name}, 'wbcsnet2', 'by a configuration';
+ok((grep { $_->{'@id'} =~ /predictions\.csv$/ } @{$action->{result}}), 'with its predictions');
+my @broken;
+sub follow { my ($v) = @_; if (ref $v eq 'HASH') { push @broken, $v->{'@id'} if keys %$v == 1 && $v->{'@id'} && !$at{$v->{'@id'}} && $v->{'@id'} !~ /^https:/; follow($_) for values %$v } elsif (ref $v eq 'ARRAY') { follow($_) for @$v } }
+follow($crate->{'@graph'});
+is_deeply \@broken, [], 'and every name leads somewhere';
+done_testing;
