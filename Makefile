@@ -110,7 +110,7 @@ else
 .PHONY: deps
 endif
 
-## deps: install the Debian or Ubuntu packages that are missing (2-5 min; a bare Debian fetches 260 MB, 1 GB on the disk; nothing when all is there)
+## deps: install the Debian or Ubuntu packages that are missing (2-5 min; a bare Debian fetches 240 MB, 1 GB on the disk; nothing when all is there)
 deps:
 	@CC='$(CC)' tools/deps
 
