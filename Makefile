@@ -15,7 +15,9 @@
 #   ONLY=           experiments or EXPERIMENT/ARM, e.g. ONLY=cv,transfer: the paper of a part; what was not run is a dash
 #   RUNS=           an archive of finished runs, as gpu-paper leaves it: the paper is made from them, nothing is trained
 #   LAUNCH=         words in front of each training job, as LAUNCH='srun --exclusive -c4' with make -j200 runs
-#   TIME_LIMIT=     seconds after which gpu-paper stops; the same command goes on
+#   TIME_LIMIT=     seconds after which gpu-paper stops, and the most that make slurm asks for a task (default: a day); the same command goes on
+#   SUBMIT=         1: make slurm hands its scripts over; SBATCH=: words for each sbatch, as SBATCH='--partition=gpu --gpus=1'
+#   ARRAY=1000      the most tasks of an array; TASK=600: the seconds of computing that a task is given at least
 #   JOBS=           how many processes run side by side (default: one per core)
 #   THREADS=        threads of one training job (default: cores / JOBS)
 #   V=0             1 prints each command in full
@@ -382,13 +384,6 @@ data: $(B)/wbcsnet
 .PHONY: bench
 bench: $(B)/wbcsnet
 	$(Q)$(B)/wbcsnet bench
-
-## dist: the sources, the woven book and the report in one archive, build/wbcsnet-VERSION.tar.gz, for machines without git and readers without TeX (1 min after make paper)
-.PHONY: dist
-DIST ?= build/wbcsnet-$(VERSION).tar.gz
-READ ?= $(B)/src.pdf $(B)/src.html $(PAPER)
-dist: $(READ)
-	@DIST='$(DIST)' VERSION='$(VERSION)' READ='$(READ)' tools/dist
 
 ## clean: remove what was compiled and woven; keeps build/runs, build/data and build/results (1 s)
 clean:

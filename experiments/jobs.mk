@@ -76,7 +76,7 @@ TAKEN := help all deps again data test book tangle clean distclean storm fresh b
 $(foreach e,$(filter $(TAKEN) fig%,$(CLAIMS)),$(error experiments/$(e).conf: found the name $(e), expected one that make has no other use for))
 .PHONY: paper begin scratch pretrain cv transfer claims $(CLAIMS) transfer-curve cost features samples diagrams figures plan data-drawn runs cells
 
-EXPERIMENT_GOALS := paper begin scratch pretrain cv transfer claims $(CLAIMS) transfer-curve cost features samples diagrams figures plan runs slurm dist
+EXPERIMENT_GOALS := paper begin scratch pretrain cv transfer claims $(CLAIMS) transfer-curve cost features samples diagrams figures plan runs slurm
 ifneq ($(filter $(EXPERIMENT_GOALS) $(WORK)/% $(PAPER),$(MAKECMDGOALS)),)
 
 $(shell tools/product sweep $(RESULTS) $(FIGURES) $(SHEETS))

@@ -19,9 +19,6 @@ $(B)/site/index.html: $(B)/src.pdf paper/book.css paper/book.js paper/book.sty t
 
 ## dist: one archive with the source, the generated C, the woven book, the site, and the report where one was made (3 min)
 .PHONY: dist
-DIST := wbcsnet-$(VERSION)
-dist: $(B)/$(DIST).tar.gz
-$(B)/$(DIST).tar.gz: $(B)/src.pdf $(B)/site/index.html
-	$(call say,PACK,$@) $(begin) mkdir -p $(new)/$(DIST) && git archive HEAD | tar xf - -C $(new)/$(DIST) && cp -r $(B)/site $(B)/src.pdf $(new)/$(DIST)/ && \
-	  { [ ! -e paper/paper.pdf ] || cp paper/paper.pdf $(new)/$(DIST)/paper/; } && \
-	  tar cf - --sort=name --mtime=@$(BOOK_DATE) --owner=0 --group=0 --numeric-owner -C $(new) $(DIST) | gzip -n >$(new)/$(@F) && rm -rf $(new)/$(DIST) $(keep)
+DIST ?= $(B)/wbcsnet-$(VERSION).tar.gz
+dist: $(B)/src.pdf $(B)/site/index.html
+	@DIST='$(DIST)' VERSION='$(VERSION)' READ='$(B)/src.pdf $(B)/site $(wildcard $(PAPER))' tools/dist

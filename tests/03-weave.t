@@ -101,6 +101,11 @@ else
     for width in 400 1280; do n=$((n + 1)); echo "ok $n - in a browser at $width pixels # SKIP no chromium here: apt-get install chromium"; done
 fi
 
+# Sixty functions fill five pages: none ends behind a lone brace, or begins with one.
+{ printf '\\chapter{One}\n\\label{ch:one}\n<<[[a.c]]>>=\n'; for i in $(seq 60); do printf 'static int function_%d(void)\n{\n  return %d;\n}\n\n' "$i" "$i"; done; echo '@'; } >"$tmp/b.nw"
+weave pdf five && pdftotext -layout "$tmp/five/b.pdf" - | perl -0777 -ne '$bad = grep { my @l = grep { /\S/ } split /\n/; @l > 9 && ($l[0] =~ /^\s*[{}]\s*$/ || $l[1] =~ /^\s*\}\s*$/ || $l[-2] =~ /^\s*\{\s*$/) } split /\f/; exit !!$bad'
+ok $? "no page is broken at a lone brace"
+
 book '\ref{nowhere}'
 ! weave pdf three && grep -q "nowhere" "$tmp/log"; ok $? "an undefined reference stops the weaver, which names it"
 [ ! -e "$tmp/three/b.pdf" ]; ok $? "and leaves no PDF"

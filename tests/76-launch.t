@@ -27,6 +27,8 @@ go; ok $? 'jobs behind a launcher'
 go; [ "$(wc -l <"$tmp/log")" = 2 ] && ! grep -q TRAIN "$tmp/out"; ok $? 'finished ones are not asked for again'
 make --no-print-directory runs SCALE=smoke WORK="$tmp/w" WBCSNET="$bin" NVCC= ONLY=cv/wbcsnet2 >"$tmp/out" 2>&1 && ! grep -q TRAIN "$tmp/out"; ok $? 'nor without it: it is no part of what a run is'
 rm -rf "$tmp/w/runs"
+printf '#!/bin/sh\nkill -TERM $$\n' >"$tmp/ended"; chmod +x "$tmp/ended"
+go LAUNCH="$tmp/ended"; [ $? != 0 ] && grep -q 'stopped; the same command goes on' "$tmp/out" && ! grep -q 'failed (' "$tmp/out"; ok $? 'one that is ended by a signal is a job that was stopped'
 go LAUNCH='false'; [ $? != 0 ] && grep -q 'failed (1)' "$tmp/out"; ok $? 'a launcher that fails is a job that failed'
 ! [ -e "$tmp/w/runs/smoke/synthetic/cv/wbcsnet2/seed1/fold0/run.json" ]; ok $? 'and leaves no run'
 go; ok $? 'the same command without the fault goes on'

@@ -20,7 +20,7 @@ done; ok $? 'it holds sources, generated C, what reviewers file, book and report
 ! find "$x" -name build -o -name .git | grep .; ok $? 'and nothing that was made on the way'
 [ "$(cd "$x" && tools/version)" = "$version" ]; ok $? 'it knows its version'
 mkdir "$tmp/bin"; ln -s /bin/* "$tmp/bin" 2>/dev/null; ln -s /usr/bin/* "$tmp/bin" 2>/dev/null
-(cd "$tmp/bin" && rm -f git notangle noroots noweave pdflatex hevea)
+(cd "$tmp/bin" && rm -f git notangle noroots noweave pdflatex pandoc)
 (cd "$x" && PATH=$tmp/bin make --no-print-directory NVCC= CFLAGS=-O0 all) >"$tmp/out" 2>&1; ok $? 'make all without git, noweb and TeX'
 "$x/build/wbcsnet" --version >"$tmp/out" 2>&1; grep -qF "$version" "$tmp/out"; ok $? 'the program says that version'
 rm -rf "$x/build"; (cd "$x" && DIST="$tmp/c/wbcsnet-$version.tar.gz" VERSION="$(tools/version)" READ="doc/src.pdf doc/paper.pdf" PATH=$tmp/bin tools/dist) >"$tmp/out" 2>&1

@@ -33,6 +33,7 @@ my @rule = $mk =~ m{^\S*/runs/(\S+)/run\.json:}mg;
 ok(@rule == 1 + 2 * (2 * 4 + 5 + 2), @rule . ' runs: the teacher, folds at home, the other set') or print "# @rule\n";
 ok($mk =~ m{one-two/few/seed1/fold1/run\.json: \S*/one-one/wbcsnet2/seed1/fold0/run\.json \S*/two/dataset\.json.*\n.*train --data \S*/two .*--learn 15 --init \S*/one-one/wbcsnet2/seed1/fold0/weights\.safetensors --init-all},
    'a few cells of the other set: begun with the teacher\'s net');
+ok($mk =~ m{one-one/frozen/seed1/fold0 .*body_rate=0.* --init \S*/teacher-of/seed1/foldall/weights\.safetensors --device}, 'frozen features come from the teacher of drawn cells, and their last layer is new');
 ok($mk =~ m{evaluate --data \S*/two --weights \S*/one-one/wbcsnet2/seed1/fold0/\S+ --seed 1 --device \S+ --stain-like \S*/one --out}, 'the colours are the teacher\'s');
 for my $bad (["smoke x y one=a", qr/usage/], ["smoke x y one=a One=b", qr/found 'One=b'/], ["smoke x y one=a one=b", qr/twice/], ["nowhere x y one=a two=b", qr/scale/]) {
     ($code, $said) = sh("experiments/elsewhere/rules $bad->[0]");

@@ -28,7 +28,7 @@ go() { PATH=$tmp/bin:$PATH make --no-print-directory slurm SCALE=smoke WORK="$tm
 s=$(echo "$tmp/w/slurm/smoke/synthetic-part"*)
 go TASK=0 THREADS=1; ok $? 'make slurm'
 s=$(echo "$tmp/w/slurm/smoke/synthetic-part"*)
-[ ! -e "$tmp/sbatch.log" ] && [ -z "$(find "$tmp/w/runs" -name run.json)" ]; ok $? 'only writes'
+[ ! -e "$tmp/sbatch.log" ] && [ -z "$(find "$tmp/w" -name run.json)" ]; ok $? 'only writes'
 grep -q 'job .*/scratch/wbcsnet2/' "$s"/0a.sh && grep -q 'job .*/transfer/wbcsnet2-tuned/' "$s"/1a.sh; ok $? 'what begins from the weights of another run comes after it'
 grep -q 'afterok:${a0a%;\*} .*1a.sh)$' "$tmp/out" && grep -q 'afterok:${a0a%;\*}.*:${a1a%;\*}.* .*paper.sh$' "$tmp/out"; ok $? 'and the paper after all'
 grep -q '^#SBATCH .*--cpus-per-task=1 --mem=[4-9][0-9][0-9]M --time=11$' "$s/1a.sh"; ok $? 'sized by what it costs'
