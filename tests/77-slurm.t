@@ -42,8 +42,8 @@ task() { SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=1 SLURM_CPUS_PER_TASK=1 PATH=$
 printf '#!/bin/sh\n#job 30\n#job 1\n' >"$tmp/script"
 cat >"$tmp/bin/work" <<'END2'
 #!/bin/sh
-echo "$*" >"${0%/*}/../asked"
 trap 'exit 130' TERM
+echo "$*" >"${0%/*}/../asked"
 while :; do sleep 0.1; done
 END2
 chmod +x "$tmp/bin/work"
