@@ -50,7 +50,7 @@ chmod +x "$tmp/bin/work"
 stopped() { rm -f "$tmp/asked" "$tmp/scontrol.log"; SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=1 PATH=$tmp/bin:$PATH experiments/slurm task "$tmp/script" 1 "$tmp/bin/work" >"$tmp/out" 2>&1 & t=$!; while [ ! -s "$tmp/asked" ]; do sleep 0.1; done; kill -"$1" $t; wait $t; }
 stopped USR1; [ $? = 130 ] && [ "$(cat "$tmp/scontrol.log")" = 'requeue 7_1' ]; ok $? 'near its limit it stops its work and stands in the queue again'
 [ "$(cat "$tmp/asked")" = 'THREADS=1 30 1' ]; ok $? 'it was told of its goals'
-stopped TERM; [ $? = 130 ] && [ ! -e "$tmp/scontrol.log" ]; ok $? 'one that is told to end ends'
+stopped TERM; s=$?; echo "status $s" >>"$tmp/out"; [ $s -gt 128 ] && [ ! -e "$tmp/scontrol.log" ]; ok $? 'one that is told to end ends'
 task false >"$tmp/out" 2>&1; [ $? = 1 ]; ok $? 'one that fails says so'
 
 # ---- the whole ----
