@@ -43,7 +43,11 @@ has 'engines that start: cuda cuda-tf32 cuda-bf16' 'all three'
 has 'EMULATED: what follows is a rehearsal' 'and are called what they are'
 
 export ENGINES=cpu
+grep -q '^groups cuda-tf32 *cuda-bf16 *$' "$k/candidates"; ok $? 'the kit knows which candidate touches which engine'
+printf 'tiles cpu\nswizzle cpu cuda\n' >"$k/candidates"
 first machine right train; ok $? 'machine, right and train on an engine that is here'
+has '31-operators-cpu-with-tiles: [1-9][0-9]* ok, 0 not ok' 'each candidate is tried'
+has '31-operators-cpu-with-swizzle: [1-9][0-9]* ok, 0 not ok' 'and the next'
 has '31-operators-cpu: [0-9]* ok, 0 not ok' 'operators were tried'
 has '\] 42-words: [0-9]* ok, 0 not ok' 'kernels too'
 has '\] ok cpu: trained twice (cpu-size14): the same bits' 'and trained twice'
