@@ -150,9 +150,9 @@ $(eval $(call remember,$(B)/compiler,$(CC) $(CXX) $(CFLAGS)))
 $(B)/config.mk: tools/probe $(B)/compiler
 	$(Q)$(begin) CC='$(CC)' tools/probe >$(new)/$(@F) $(keep)
 
-SRC := $(filter-out $(GEN)/cuda.c $(GEN)/cuda_probe.c,$(wildcard $(GEN)/*.c))
+SRC := $(filter-out $(GEN)/gpu/cuda.c $(GEN)/gpu/cuda_probe.c,$(wildcard $(GEN)/*/*.c))
 OBJ := $(SRC:$(GEN)/%.c=$(B)/obj/%.o)
-PARTS := $(filter-out $(B)/obj/main.o,$(OBJ)) $(B)/obj/version.o
+PARTS := $(filter-out $(B)/obj/program/main.o,$(OBJ)) $(B)/obj/version.o
 WARN := -Wall -Wextra -Wshadow
 CPPFLAGS += -I$(GEN) -D_GNU_SOURCE $(FEATURES)
 # What a compiler writes: the object, and which headers it read.
@@ -167,13 +167,13 @@ LINK = $(CC) $(ALLC) -rdynamic -Wl,--as-needed
 ## all: build the program, build/wbcsnet (20 s), and where nvcc is, the GPU engine beside it (2-4 min)
 all: $(B)/wbcsnet
 
-$(B)/wbcsnet: $(B)/obj/main.o $(PARTS)
+$(B)/wbcsnet: $(B)/obj/program/main.o $(PARTS)
 	$(call say,LINK,$@) $(begin) $(LINK) -o $(new)/$(@F) $^ $(LIBS) $(keep)
 
 $(B)/obj/%.o: $(GEN)/%.c $(B)/config.mk
 	$(call say,CC,$<) $(begin) $(CC) $(ALLC) $(CPPFLAGS) $(DEPEND) -c $(OUT) $< $(keep)
 # A root is one instruction when nobody asks for errno; no value changes.
-$(B)/obj/cpu.o: ALLC += -fno-math-errno
+$(B)/obj/engines/cpu.o: ALLC += -fno-math-errno
 
 
 # The version lives in one small object, so that a commit does not compile everything again.
@@ -185,9 +185,9 @@ $(B)/obj/version.o: $(B)/version
 # ---- the GPU engine ----
 # build/libwbcsnet_cuda.so: cuda.c by the C compiler, the kernels by nvcc. What ptxas says of each kernel (registers, spills) stays
 # beside its object. A sanitized build has the emulated engine alone.
-KERNELS := $(wildcard $(GEN)/cuda_*.cu)
+KERNELS := $(wildcard $(GEN)/gpu/*.cu)
 FOUND_NVCC := $(if $(NVCC),$(shell command -v $(firstword $(NVCC)) 2>/dev/null))
-ifneq ($(and $(FOUND_NVCC),$(wildcard $(GEN)/cuda.c),$(filter-out 1,$(SANITIZE))),)
+ifneq ($(and $(FOUND_NVCC),$(wildcard $(GEN)/gpu/cuda.c),$(filter-out 1,$(SANITIZE))),)
 # the toolkit's own folder, then the one that nvcc's bin/ stands in: a distribution's package spreads itself over /usr
 CUDA_HOME := $(abspath $(shell $(NVCC) --dryrun -x cu -c /dev/null 2>&1 | sed -n 's/^.. TOP=//p'))
 CUDA_HOMES := $(CUDA_HOME) $(abspath $(dir $(FOUND_NVCC))..) $(if $(filter /bin/% /usr/lib/%,$(FOUND_NVCC)),/usr)
@@ -209,7 +209,7 @@ endif
 ifneq ($(CUDA_INCLUDE),)
 PLUGIN := $(B)/libwbcsnet_cuda.so
 all: $(PLUGIN)
-else ifneq ($(wildcard $(GEN)/cuda.c),)
+else ifneq ($(wildcard $(GEN)/gpu/cuda.c),)
 all: no-plugin
 .PHONY: no-plugin
 no-plugin: $(B)/wbcsnet
@@ -230,13 +230,13 @@ $(B)/obj/%.cu.o: $(GEN)/%.cu $(B)/archs
 	$(call say,NVCC,$<) $(begin) $(NVCC) $(NVCCFLAGS) $(call codes,$(if $(findstring wgmma,$<),90a,90)) -I$(GEN) $(filter-out -MP,$(DEPEND)) -c $(OUT) $< \
 	  >$(new)/$(*F).ptxas 2>&1 || { grep -v '^ptxas info' $(new)/$(*F).ptxas >&2; false; } && ! grep -i warning $(new)/$(*F).ptxas >&2 $(keep)
 
-$(B)/obj/cuda.o $(B)/obj/cuda_probe.o: $(B)/obj/%.o: $(GEN)/%.c $(B)/config.mk
+$(B)/obj/gpu/cuda.o $(B)/obj/gpu/cuda_probe.o: $(B)/obj/%.o: $(GEN)/%.c $(B)/config.mk
 	$(call say,CC,$<) $(begin) $(CC) $(ALLC) $(CPPFLAGS) -fPIC $(addprefix -isystem ,$(filter-out /usr/include/,$(CUDA_INCLUDE))) $(DEPEND) -c $(OUT) $< $(keep)
 
 $(B)/obj/plugin_version.o: $(B)/version
 	$(Q)$(begin) echo 'const char wbcsnet_cuda_version[] = "$(VERSION)";' | $(CC) $(ALLC) -fPIC -c $(OUT) -x c - $(keep)
 
-$(B)/libwbcsnet_cuda.so: $(B)/obj/cuda.o $(B)/obj/cuda_probe.o $(B)/obj/plugin_version.o $(KERNELS:$(GEN)/%=$(B)/obj/%.o)
+$(B)/libwbcsnet_cuda.so: $(B)/obj/gpu/cuda.o $(B)/obj/gpu/cuda_probe.o $(B)/obj/plugin_version.o $(KERNELS:$(GEN)/%=$(B)/obj/%.o)
 	$(call say,LINK,$@) $(begin) $(NVCC) -shared -cudart static $(foreach a,$(lastword $(ARCHS)),-arch=sm_$(a)) $(OUT) $^ $(addprefix -L,$(CUDA_LIB)) -l$(if $(filter-out %.so,$(CUBLAS)),:$(notdir $(CUBLAS)),cublas) \
 	  $(addprefix -Xlinker -rpath=,$(RPATH)) $(CXXLIBS:%=-Xcompiler %) $(keep)
 
@@ -245,7 +245,7 @@ EMULATOR := $(wildcard tests/emu/*.cc)
 EMULATED := -DEMULATED -Itests/emu -I$(GEN)
 ALLCXX = $(CFLAGS) -std=c++17 $(WARN) -Wno-unknown-pragmas -ffp-contract=off -fopenmp $(SANITIZER) -fPIC $(EMULATED)
 HAVE_CXX := $(shell command -v $(firstword $(CXX)) 2>/dev/null)
-EMU_PLUGIN := $(if $(HAVE_CXX),$(if $(wildcard $(GEN)/cuda.c),$(B)/emu/libwbcsnet_cuda.so))
+EMU_PLUGIN := $(if $(HAVE_CXX),$(if $(wildcard $(GEN)/gpu/cuda.c),$(B)/emu/libwbcsnet_cuda.so))
 EMU_FAULTS := $(if $(HAVE_CXX),$(B)/emu/faults $(B)/emu/conv $(if $(filter 1,$(FAST)),,$(patsubst %,$(B)/emu/%-planted,conv ops wgrad wgmma)))
 
 $(B)/emu/%.cu.o: $(GEN)/%.cu $(B)/compiler
@@ -254,16 +254,16 @@ $(B)/emu/%.cu.o: $(GEN)/%.cu $(B)/compiler
 $(B)/emu/%.o: tests/emu/%.cc $(B)/compiler
 	$(call say,CXX,$<) $(begin) $(CXX) $(ALLCXX) $(DEPEND) -c $(OUT) $< $(keep)
 
-$(B)/emu/cuda.o $(B)/emu/cuda_probe.o: $(B)/emu/%.o: $(GEN)/%.c $(B)/config.mk
+$(B)/emu/gpu/cuda.o $(B)/emu/gpu/cuda_probe.o: $(B)/emu/%.o: $(GEN)/%.c $(B)/config.mk
 	$(call say,CC,$<) $(begin) $(CC) $(ALLC) $(CPPFLAGS) -fPIC $(EMULATED) $(DEPEND) -c $(OUT) $< $(keep)
 
-$(B)/emu/libwbcsnet_cuda.so: $(B)/emu/cuda.o $(B)/emu/cuda_probe.o $(B)/obj/plugin_version.o $(KERNELS:$(GEN)/%=$(B)/emu/%.o) $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
+$(B)/emu/libwbcsnet_cuda.so: $(B)/emu/gpu/cuda.o $(B)/emu/gpu/cuda_probe.o $(B)/obj/plugin_version.o $(KERNELS:$(GEN)/%=$(B)/emu/%.o) $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
 	$(call say,LINK,$@) $(begin) $(CXX) $(ALLCXX) -shared $(OUT) $^ $(CXXLIBS) $(keep)
 
-$(B)/emu/faults: tests/emu/faults.cu $(GEN)/cuda_device.h $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
+$(B)/emu/faults: tests/emu/faults.cu $(GEN)/gpu/cuda_device.h $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
 	$(call say,CXX,$<) $(begin) $(CXX) $(ALLCXX) $(DEPEND) $(OUT) -x c++ $< -x none $(filter %.o,$^) $(keep)
 
-$(B)/emu/conv: tests/emu/conv.cu $(GEN)/cuda_conv.cu $(GEN)/cuda_device.h $(B)/emu/cuda_ops.cu.o $(B)/emu/cuda_wgmma.cu.o \
+$(B)/emu/conv: tests/emu/conv.cu $(GEN)/gpu/cuda_conv.cu $(GEN)/gpu/cuda_device.h $(B)/emu/gpu/cuda_ops.cu.o $(B)/emu/gpu/cuda_wgmma.cu.o \
   $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
 	$(call say,CXX,$<) $(begin) $(CXX) $(ALLCXX) $(DEPEND) $(OUT) -x c++ $< -x none $(filter %.o,$^) $(keep)
 
@@ -272,21 +272,21 @@ KERNEL_TESTS := $(if $(HAVE_CXX),$(patsubst tests/%.cu,$(B)/tests/%.t,$(wildcard
 $(KERNEL_TESTS): $(B)/tests/%.t: tests/%.cu $(KERNELS:$(GEN)/%=$(B)/emu/%.o) $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
 	$(call say,CXX,$<) $(begin) $(CXX) $(ALLCXX) -Itests $(DEPEND) $(OUT) -x c++ $< -x none $(filter %.o,$^) $(CXXLIBS) $(keep)
 
-$(B)/emu/conv-planted: tests/emu/conv.cu tests/emu/plant $(GEN)/cuda_conv.cu $(GEN)/cuda_device.h $(B)/emu/cuda_ops.cu.o \
-  $(B)/emu/cuda_wgmma.cu.o $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
-	$(call say,CXX,$@) $(begin) tests/emu/plant $(GEN)/cuda_conv.cu >$(new)/cuda_conv.cu && \
+$(B)/emu/conv-planted: tests/emu/conv.cu tests/emu/plant $(GEN)/gpu/cuda_conv.cu $(GEN)/gpu/cuda_device.h $(B)/emu/gpu/cuda_ops.cu.o \
+  $(B)/emu/gpu/cuda_wgmma.cu.o $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
+	$(call say,CXX,$@) $(begin) tests/emu/plant $(GEN)/gpu/cuda_conv.cu >$(new)/cuda_conv.cu && \
 	  $(CXX) -I$(new) $(ALLCXX) -DPLANTED $(OUT) -x c++ $< -x none $(filter %.o,$^) $(keep)
 
 hash := \#
 planted = { echo '$(hash)include <stdlib.h>'; echo 'static const int planted = getenv("PLANTED") ? atoi(getenv("PLANTED")) : 0;'; \
   tests/emu/plant $(1); } >$(new)/$(notdir $(1))
-$(B)/emu/ops-planted: tests/47-ops-kernels.cu tests/emu/plant $(GEN)/cuda_ops.cu $(GEN)/cuda_device.h $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
-	$(call say,CXX,$@) $(begin) $(call planted,$(GEN)/cuda_ops.cu) && \
+$(B)/emu/ops-planted: tests/47-ops-kernels.cu tests/emu/plant $(GEN)/gpu/cuda_ops.cu $(GEN)/gpu/cuda_device.h $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
+	$(call say,CXX,$@) $(begin) $(call planted,$(GEN)/gpu/cuda_ops.cu) && \
 	  $(CXX) $(ALLCXX) -Itests $(OUT) -x c++ $< $(new)/cuda_ops.cu -x none $(filter %.o,$^) $(keep)
 
 $(B)/emu/wgrad-planted: tests/46-wgrad-kernels.cu
-$(B)/emu/wgmma-planted: tests/48-group-kernels.cu $(B)/emu/cuda_ops.cu.o $(B)/emu/cuda_conv.cu.o
-$(B)/emu/wgrad-planted $(B)/emu/wgmma-planted: $(B)/emu/%-planted: $(GEN)/cuda_%.cu tests/emu/plant $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
+$(B)/emu/wgmma-planted: tests/48-group-kernels.cu $(B)/emu/gpu/cuda_ops.cu.o $(B)/emu/gpu/cuda_conv.cu.o
+$(B)/emu/wgrad-planted $(B)/emu/wgmma-planted: $(B)/emu/%-planted: $(GEN)/gpu/cuda_%.cu tests/emu/plant $(EMULATOR:tests/emu/%.cc=$(B)/emu/%.o)
 	$(call say,CXX,$@) $(begin) $(call planted,$<) && \
 	  $(CXX) $(ALLCXX) -Itests $(OUT) -x c++ $(filter tests/4%.cu,$^) $(new)/$(<F) -x none $(filter %.o,$^) $(keep)
 
@@ -303,8 +303,8 @@ $(B)/obj/arc4random.o: $(B)/config.mk
 $(GPU_TESTS): $(B)/gpu/%: tests/%.cu $(B)/obj/kernels.a $(B)/obj/arc4random.o
 	$(call say,NVCC,$<) $(begin) $(NVCC) -O2 -std=c++17 $(call codes,90) -I$(GEN) -Itests $(OUT) $^ $(CXXLIBS:%=-Xcompiler %) $(keep)
 
--include $(OBJ:.o=.d) $(wildcard $(B)/tests/*.d $(B)/emu/*.d $(B)/obj/*.cu.d) $(B)/obj/cuda.d $(B)/obj/cuda_probe.d
-$(call broken,$(B)/obj $(B)/tests $(B)/emu): always
+-include $(OBJ:.o=.d) $(wildcard $(B)/tests/*.d $(B)/emu/*.d $(B)/emu/gpu/*.d $(B)/obj/gpu/*.d)
+$(call broken,$(B)/obj $(B)/obj/* $(B)/tests $(B)/emu $(B)/emu/*): always
 
 ## tangle: write generated/ from the book (4 s)
 tangle:
@@ -348,7 +348,7 @@ storm: $(B)/wbcsnet
 FUZZ_TIME ?= 600
 FUZZ_CC ?= $(shell command -v clang 2>/dev/null)
 READERS := tiff png jpeg bmp npz csv json safetensors
-FUZZED := generated/image.c generated/npz.c generated/safetensors.c generated/base.c
+FUZZED := $(addprefix generated/,base/image.c cells/npz.c learning/safetensors.c base/base.c)
 CAN_FUZZ = $(if $(FUZZ_CC),$(shell echo 'int LLVMFuzzerTestOneInput(const char *p, long n) { return p == 0 && n; }' | $(FUZZ_CC) -fsanitize=fuzzer,address,undefined -x c -o /dev/null - 2>/dev/null && echo yes))
 fuzz: $(if $(filter fuzz,$(MAKECMDGOALS)),$(if $(CAN_FUZZ),$(READERS:%=build/fuzz/%) $(B)/tests/10-image.t $(B)/tests/10-odd-images.t))
 	$(Q)$(if $(CAN_FUZZ),WBCSNET_B=$(B) tests/fuzz/run build/fuzz $(FUZZ_TIME) $(JOBS) $(READERS),echo 'fuzz: SKIPPED: found no clang with libFuzzer here; make deps CC=clang installs it')

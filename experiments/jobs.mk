@@ -146,7 +146,7 @@ $(JOBS_ALL): | $(ENGINE)
 endif
 
 # A change in how runs are summed up makes the results again; it trains nothing.
-SUMMARY_C := $(foreach c,stats values summarise verdict,generated/$(c).c)
+SUMMARY_C := $(foreach c,stats values summarise verdict,generated/results/$(c).c)
 define experiment
 $(RESULTS)/$(1)/results.json: $$(RUNS_$(1)) $(SUMMARY_C) $(INPUTS) | $(WBCSNET)
 	$$(call say,SUM,$$@) $$(call begin-with,runs.txt,$$(RUNS_$(1))) $(WBCSNET) summarise --experiment $(1) --out $$(new) --list $$(new)/runs.txt $$(keep)

@@ -13,6 +13,12 @@ if command -v notangle >/dev/null; then
     diff -r generated "$tmp/c" >"$tmp/diff" 2>&1
     ok $? "generated/ is fresh (else: make tangle)"
     sed 's/^/# /;20q' "$tmp/diff"
+    printf '@\n<<[[d/a.c]]>>=\nint a;\n@\n<<[[d/b.c]]>>=\nint b;\n@\n<<[[c.c]]>>=\nint c;\n@\n' >"$tmp/good.nw"
+    tools/tangle "$tmp/good.nw" "$tmp/good" && [ "$(cd "$tmp/good" && find . -type f | sort | paste -sd' ')" = './c.c ./d/a.c ./d/b.c' ]
+    ok $? "a file's folder is in its chunk's name"
+    printf '@\n<<[[e/a.c]]>>=\nint a;\n@\n' >"$tmp/good.nw"
+    tools/tangle "$tmp/good.nw" "$tmp/good" && [ "$(cd "$tmp/good" && find . | sort | paste -sd' ')" = '. ./e ./e/a.c' ]
+    ok $? "a file that the book no longer holds goes, and its folder"
     printf '@\n<<[[a.c]]>>=\nint a;\n<<nothing defines this>>\n@\n' >"$tmp/bad.nw"
     ! tools/tangle "$tmp/bad.nw" "$tmp/bad" >/dev/null 2>&1
     ok $? "an undefined chunk stops tangling"
@@ -20,11 +26,11 @@ if command -v notangle >/dev/null; then
     ! tools/tangle "$tmp/bad.nw" "$tmp/bad" >/dev/null 2>&1
     ok $? "a chunk that nothing uses stops tangling"
 else
-    for i in 1 2 3 4; do n=$((n + 1)); echo "ok $n # SKIP no noweb here"; done
+    for i in 1 2 3 4 5 6; do n=$((n + 1)); echo "ok $n # SKIP no noweb here"; done
 fi
 
 # Tables of the book say what is there.
-[ "$(sed -n '/^subcommand & does/,/bottomrule/p' book/*.nw | cut -d'&' -f1 | grep -o '\[\[[a-z]*\]\]' | tr -d '[]' | LC_ALL=C sort)" = "$(sed -n 's/^SUBCOMMAND(\([a-z]*\),.*/\1/p' generated/commands.h | LC_ALL=C sort)" ]
+[ "$(sed -n '/^subcommand & does/,/bottomrule/p' book/*.nw | cut -d'&' -f1 | grep -o '\[\[[a-z]*\]\]' | tr -d '[]' | LC_ALL=C sort)" = "$(sed -n 's/^SUBCOMMAND(\([a-z]*\),.*/\1/p' generated/program/commands.h | LC_ALL=C sort)" ]
 ok $? 'the table of subcommands names each, and no other'
 make --no-print-directory help 2>/dev/null | awk '{ print $1 }' >"$tmp/targets"
 for t in $(sed -n '/^item & what & published & target/,/bottomrule/p' book/*.nw | awk -F'&' 'NF > 4 { print $4 }' | grep -v target | tr -d '[] '); do grep -qx "$t" "$tmp/targets" || echo "$t"; done >"$tmp/unknown"
@@ -33,15 +39,24 @@ map=$(sed -n '/^you want to & read/,/bottomrule/p' book/*.nw)
 for c in $(sed -n 's/^\\label{\(ch:[a-z-]*\)}.*/\1/p' book/*.nw); do case $map in *[{,]"$c"[},]*) ;; *) echo "$c" ;; esac; done >"$tmp/unknown"
 ! [ -s "$tmp/unknown" ]; ok $? "the table of what to read names every chapter $(tr '\n' ' ' <"$tmp/unknown")"
 
-# arrows FOLDER: which file, without its ending, includes which
-arrows() { for f in "$1"/*.[ch] "$1"/*.cu; do b=${f##*/}; sed -n 's/^ *#include "\(.*\)\.h".*/\1/p' "$f" | sed "s/^/${b%.*} /"; done | awk '$1 != $2' | sort -u; }
+# arrows FOLDER: which file, with its folder and without its ending, includes which
+arrows() { (cd "$1" && for f in */*.[ch] */*.cu; do sed -n 's/^ *#include "\(.*\)\.h".*/\1/p' "$f" | sed "s|^|${f%.*} |"; done | awk '$1 != $2' | sort -u); }
 arrows generated >"$tmp/arrows"
 tsort "$tmp/arrows" >/dev/null 2>"$tmp/loop"
-ok $? "no circle among $(ls generated/*.c generated/*.cu | wc -l) files and $(wc -l <"$tmp/arrows") arrows between them"
+ok $? "no circle among $(ls generated/*/*.c generated/*/*.cu | wc -l) files and $(wc -l <"$tmp/arrows") arrows between them"
 sed 's/^/# /' "$tmp/loop"
-{ cat "$tmp/arrows"; echo 'base train'; } | tsort >/dev/null 2>&1
+{ cat "$tmp/arrows"; echo 'base/base learning/train'; } | tsort >/dev/null 2>&1
 ok $(($? == 0)) "a circle would be found"
-grep -vE '^(cpu|host|ref|simd[a-z0-9_]*) ' "$tmp/arrows" | grep -E ' (host|simd[a-z0-9_]*)$' >"$tmp/door"
+# A folder is a layer: the book's table says on which others it stands.
+sed 's|/[^ ]*||g' "$tmp/arrows" | awk '$1 != $2' | grep -v ' emu' | sort -u >"$tmp/layers"
+tsort "$tmp/layers" >/dev/null 2>"$tmp/loop"
+ok $? "no circle among folders: $(awk '{ print $1; print $2 }' "$tmp/layers" | sort -u | paste -sd' ')"
+sed 's/^/# /' "$tmp/loop"
+{ cat "$tmp/layers"; echo 'nets learning'; } | tsort >/dev/null 2>&1
+ok $(($? == 0)) "a circle of folders would be found"
+sed -n '/^folder & holds & stands on/,/bottomrule/p' book/101-claims.nw | sed -n 's/^\[\[\([a-z]*\)\/\]\] &.*& *\(.*\)\\\\$/\1 \2/p' | tr -d ',[]/' | awk '{ for (i = 2; i <= NF; i++) print $1, $i }' | sort -u | cmp -s - "$tmp/layers"
+ok $? "the book's table of folders says which stands on which"
+grep -vE '^engines/(cpu|host|ref|simd[a-z0-9_]*) ' "$tmp/arrows" | grep -E ' engines/(host|simd[a-z0-9_]*)$' >"$tmp/door"
 ok $(($? == 0)) "only the CPU's engines know their insides; others come through engine.h"
 sed 's/^/# /' "$tmp/door"
 

@@ -1,8 +1,8 @@
 /* 02-base.c: hashes, random numbers, JSON, CSV and atomic files, against published vectors and on bad input. */
 #include "tap.h"
-#include "base.h"
-#include "options.h"
-#include "rng.h"
+#include "base/base.h"
+#include "base/options.h"
+#include "base/rng.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>

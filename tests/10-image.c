@@ -1,7 +1,7 @@
 /* Image readers over every flavour that the libraries can write here, damaged files, resizing, our own TIFF. */
-#include "base.h"
-#include "image.h"
-#include "rng.h"
+#include "base/base.h"
+#include "base/image.h"
+#include "base/rng.h"
 #include "tap.h"
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Images whose file must be asked what its numbers mean: pages, ranges, signs, channels, turned photographs, missing ends. Right pixels, or a refusal. */
-#include "base.h"
-#include "image.h"
+#include "base/base.h"
+#include "base/image.h"
 #include "tap.h"
 #include <math.h>
 #include <stdlib.h>

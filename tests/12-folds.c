@@ -1,6 +1,6 @@
 /* Folds: stratified to within a cell, grouped, keyed, independent of the rows' order; subsets; what is refused. */
-#include "folds.h"
-#include "rng.h"
+#include "learning/folds.h"
+#include "base/rng.h"
 #include "tap.h"
 #include <stdlib.h>
 #include <string.h>

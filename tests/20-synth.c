@@ -1,7 +1,7 @@
 /* 20-synth.c: the drawn cells have the morphology of their classes, measured in the generator's own masks; a window is its field. */
 #include "tap.h"
-#include "dataset.h"
-#include "synth.h"
+#include "cells/dataset.h"
+#include "cells/synth.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* Net files: shapes, padding, parameters, work and plans, against numbers worked out by hand. */
-#include "plan.h"
-#include "base.h"
+#include "nets/plan.h"
+#include "base/base.h"
 #include "tap.h"
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Every operator of every engine against the reference, over many odd shapes; and the same bits with any number of threads.
    OPERATOR_CASES=20: only so many percent of the cases, and small ones. */
-#include "engine.h"
-#include "base.h"
+#include "engines/engine.h"
+#include "base/base.h"
 #include "difference.h"
 #include "tap.h"
 #include <math.h>

@@ -1,6 +1,6 @@
 /* The reference's gradients against central finite differences: each operator, and each architecture as a whole. */
-#include "engine.h"
-#include "base.h"
+#include "engines/engine.h"
+#include "base/base.h"
 #include "tap.h"
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* What the executor does around the operators: the update against a hand computation, dropout's masks, whole-set and moving statistics,
    gathering with the eight symmetries, the loss by hand. On every usable engine. */
-#include "engine.h"
-#include "base.h"
+#include "engines/engine.h"
+#include "base/base.h"
 #include "tap.h"
 #include <math.h>
 #include <stdlib.h>

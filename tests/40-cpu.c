@@ -1,9 +1,9 @@
 /* The cpu engine: its kernels on every instruction set of this machine, the same bits whatever the threads and the vectors, and no
    allocation while training. That every operator agrees with ref is 31-operators.c's matter. */
-#include "base.h"
-#include "host.h"
-#include "rng.h"
-#include "simd.h"
+#include "base/base.h"
+#include "engines/host.h"
+#include "base/rng.h"
+#include "engines/simd.h"
 #include "tap.h"
 #include <math.h>
 #include <stdlib.h>

@@ -103,7 +103,7 @@ if (-e $real) {
     ok($line =~ /^usable$|^off: (?:no CUDA (?:driver|device)|a plugin that cannot be loaded: libcu|a plugin of version)/, "the real plugin: $line", $line);
     # What ptxas said of each kernel: nothing was spilled in those that compute; where memory is the limit, a word or two may be.
     my ($kernels, @spilled) = (0);
-    for my $report (glob "$B/obj/cuda_*.ptxas") {
+    for my $report (glob "$B/obj/gpu/cuda_*.ptxas") {
         open my $f, '<', $report or next;
         my $name = '';
         while (<$f>) {

@@ -27,7 +27,7 @@ for my $order (1, -1) {
 }
 # Each candidate, on the engines that it touches, and buffers apart: a few cases of each operator.
 my %touches = map { /\{ "([\w-]+)", ".*", (IN_[\w| ]+),/ ? ($1 => join ' ', map { $_ eq 'IN_FP32' ? 'cuda' : 'cuda-' . lc substr $_, 3 } split / \| /, $2) : () }
-    do { open my $f, '<', 'generated/candidates.c' or die; <$f> };
+    do { open my $f, '<', 'generated/engines/candidates.c' or die; <$f> };
 for my $name ($asan ? () : sort keys %touches) {
     open my $out, "WBCSNET_CANDIDATES=$name WBCSNET_ENGINES='$touches{$name}' OPERATOR_CASES=4 EMU_TRUNCATE=1 WBCSNET_GPU_APART=1 $B/tests/31-operators.t 2>&1 |" or die;
     push @jobs, ["forwards and the candidate $name on $touches{$name}", '31-operators', $out];

@@ -1,6 +1,6 @@
 /* The kernels of the weights' gradient (cuda_wgrad.cu) against a double loop: emulated, in two orders of the threads and with sums cut as
    tensor cores cut them; or, compiled by nvcc and linked with the plugin, on a device. */
-#include "cuda.h"
+#include "gpu/cuda.h"
 #include "kernels.h"
 #include "tap.h"
 #include <math.h>

@@ -1,7 +1,7 @@
 /* The passes over memory (cuda_ops.cu) against plain loops in double, over odd shapes, in every precision. */
-#include "cuda_device.h"
+#include "gpu/cuda_device.h"
 #include "kernels.h"
-#include "rules.h"
+#include "engines/rules.h"
 #include "tap.h"
 #include <math.h>
 #include <stdlib.h>

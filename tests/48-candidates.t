@@ -8,7 +8,7 @@ use JSON::PP;
 my $B = $ENV{WBCSNET_B} // 'build';
 my $plugin = abs_path("$B/emu/libwbcsnet_cuda.so") // '';
 my $bench = 'bench --net experiments/nets/wbcsnet2.net --set size=8,f1=8,f2=16,f3=16,fc1=16 --batch 1 --repeat 1';
-my @names = map { /\{ "([\w-]+)", "/ ? $1 : () } split /^/, read_file("$FindBin::Bin/../generated/candidates.c");
+my @names = map { /\{ "([\w-]+)", "/ ? $1 : () } split /^/, read_file("$FindBin::Bin/../generated/engines/candidates.c");
 $ENV{ASAN_OPTIONS} = 'detect_leaks=0';
 delete $ENV{WBCSNET_CANDIDATES};
 sub with { local $ENV{WBCSNET_CANDIDATES} = shift; return run(@_) }
@@ -34,7 +34,7 @@ unless (-e $plugin) { skip(1, 'no C++ compiler here, so there is no emulated GPU
 
 $ENV{WBCSNET_CUDA} = $plugin;
 train('none', 'plain', 'cuda-tf32'), train("$names[-1],$names[0]", 'some', 'cuda-tf32');
-my $in_tf32 = join ',', grep { my $row = quotemeta; read_file("$FindBin::Bin/../generated/candidates.c") =~ /"$row",[^{}]*IN_TF32/ } $names[0], @names > 1 ? $names[-1] : ();
+my $in_tf32 = join ',', grep { my $row = quotemeta; read_file("$FindBin::Bin/../generated/engines/candidates.c") =~ /"$row",[^{}]*IN_TF32/ } $names[0], @names > 1 ? $names[-1] : ();
 ok(config('plain') =~ /"device": "cuda-tf32",\n/, 'nor does one on a GPU without any');
 ok(config('some') =~ /"device": "cuda-tf32", "candidates": "\Q$in_tf32\E",\n/ && read_file(tmp('some/run.json')) =~ /"candidates": "\Q$in_tf32\E"/,
     'those that touch the engine stand in config.json and run.json, in the order of the table') or print '# ' . config('some') . "\n";

@@ -1,8 +1,8 @@
 /* What is peculiar to the GPU engine: the list of launches; a training step as one graph with steps tied together gives the gradients of the
    same steps run alone; the ring of results; weights and factors that change; the same bits after going on elsewhere.
    tests/44-cuda.t runs it with the emulated plugin. */
-#include "engine.h"
-#include "base.h"
+#include "engines/engine.h"
+#include "base/base.h"
 #include "difference.h"
 #include "tap.h"
 #include <dlfcn.h>
@@ -234,7 +234,7 @@ static void launches(const engine_kind *k)
   if (!list) { ok(false, "the plugin tells its launches"); return; }
   net *n = net_load("experiments/nets/wbcsnet2.net", NULL, 5);
   plan *p = plan_make(n, 32);
-  char *text = list(p, "cuda"), *expected = file_read("generated/launches.txt", NULL, NULL);
+  char *text = list(p, "cuda"), *expected = file_read("generated/gpu/launches.txt", NULL, NULL);
   ok(!strcmp(text, expected), "the launches of WBCsNet-2's training step are those of the book");
   if (strcmp(text, expected)) printf("# %s", text), puts("");
   free(text), free(expected), plan_free(p), net_free(n);

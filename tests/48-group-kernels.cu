@@ -1,8 +1,8 @@
 /* Convolutions by products of warp groups (cuda_wgmma.cu) against plain loops in double, and their statistics and gradient sums
    against those of cuda_conv.cu: emulated, in two orders of the threads, every second shape with sums cut as tensor cores cut them;
    or, compiled by nvcc and linked with the plugin, on a device of capability 9.0. */
-#include "cuda.h"
-#include "cuda_product.h"
+#include "gpu/cuda.h"
+#include "gpu/cuda_product.h"
 #include "kernels.h"
 #include "tap.h"
 #include <math.h>

@@ -1,6 +1,6 @@
 /* The safetensors format: a round trip, bytes that repeat, and files that are damaged in every way we could think of. */
-#include "safetensors.h"
-#include "rng.h"
+#include "learning/safetensors.h"
+#include "base/rng.h"
 #include "tap.h"
 #include <math.h>
 #include <stdlib.h>

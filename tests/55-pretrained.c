@@ -1,6 +1,6 @@
 /* Weights that PyTorch wrote: the order of axes by hand, what is drawn anew, what is refused; and PyTorch's own answers for AlexNet, VGG-16 and
    ResNet-18 of hashed weights: as committed below, and, where PyTorch is installed, as it gives them here. */
-#include "pretrained.h"
+#include "learning/pretrained.h"
 #include "difference.h"
 #include "tap.h"
 #include <math.h>

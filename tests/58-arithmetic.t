@@ -6,9 +6,9 @@ use FindBin; use lib $FindBin::Bin; use Job; use Digest::SHA qw(sha256_hex);
 
 # The numbers stand in the generated C, in the tables that the program itself reads.
 sub number { my ($file, $pattern) = @_; my ($n) = read_file("$FindBin::Bin/../generated/$file") =~ $pattern or die "$file: no number"; $n }
-my %number = (ref => number('ref.c', qr/\.name = "ref", \.arithmetic = (\d+)/), cpu => number('cpu.c', qr/\.name = "cpu", \.arithmetic = (\d+)/),
-              training => number('train.c', qr/TRAINING = (\d+)/), pipeline => number('classical.c', qr/PIPELINE = (\d+)/), logistic => number('frozen.c', qr/LOGISTIC = (\d+)/),
-              evaluation => number('evaluate.c', qr/EVALUATION = (\d+)/));
+my %number = (ref => number('engines/ref.c', qr/\.name = "ref", \.arithmetic = (\d+)/), cpu => number('engines/cpu.c', qr/\.name = "cpu", \.arithmetic = (\d+)/),
+              training => number('learning/train.c', qr/TRAINING = (\d+)/), pipeline => number('classical/classical.c', qr/PIPELINE = (\d+)/), logistic => number('classical/frozen.c', qr/LOGISTIC = (\d+)/),
+              evaluation => number('results/evaluate.c', qr/EVALUATION = (\d+)/));
 my %known;
 open my $table, '<', "$FindBin::Bin/arithmetic.csv" or die "tests/arithmetic.csv: $!";
 while (<$table>) { chomp; my ($what, @rest) = split /,/; my $hash = pop @rest; $known{"$what," . join ',', @rest} = $hash }

@@ -1,5 +1,5 @@
 /* Metrics, intervals and tests against published values and hand computations; never against this program's own output. */
-#include "stats.h"
+#include "results/stats.h"
 #include "tap.h"
 #include <math.h>
 #include <string.h>

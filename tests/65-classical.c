@@ -1,12 +1,12 @@
 /* 65-classical.c: segmentation against the drawn cells' masks; outlines and cuts against circles; LDA and logistic regression against
    closed forms. */
 #include "tap.h"
-#include "lda.h"
-#include "logistic.h"
-#include "measure.h"
-#include "rng.h"
-#include "synth.h"
-#include "dataset.h"
+#include "classical/lda.h"
+#include "classical/logistic.h"
+#include "classical/measure.h"
+#include "base/rng.h"
+#include "cells/synth.h"
+#include "cells/dataset.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

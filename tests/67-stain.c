@@ -1,5 +1,5 @@
 /* Colours: Reinhard's axes against numbers worked out elsewhere, matching by what it promises, shaking by its formula. */
-#include "stain.h"
+#include "cells/stain.h"
 #include "tap.h"
 #include <math.h>
 #include <stdlib.h>

@@ -22,15 +22,15 @@ while [ $# -gt 1 ]; do [ "$1" != -o ] || out=$2; [ "$1" != -MF ] || deps=$2; shi
 case ${out:-} in *base.o) for f in "$out" "$deps"; do head -c 300 "$f" >"$f.half"; cat "$f.half" >"$f"; rm "$f.half"; done; kill -9 -$(sed 's/.*) . [0-9]* \([0-9]*\) .*/\1/' /proc/$$/stat) ;; esac
 END
 chmod +x "$tmp/bin/cc-half"
-object() { "$1" make --no-print-directory NVCC= B="$tmp/b" CC="$tmp/bin/cc-half" CFLAGS=-O0 "$tmp/b/obj/base.o" "$tmp/b/obj/rng.o"; }
+object() { "$1" make --no-print-directory NVCC= B="$tmp/b" CC="$tmp/bin/cc-half" CFLAGS=-O0 "$tmp/b/obj/base/base.o" "$tmp/b/obj/base/rng.o"; }
 : >"$tmp/bin/cc-half.kill"
-object killed; [ $? = 137 ] && [ ! -e "$tmp/b/obj/base.o" ] && [ ! -e "$tmp/b/obj/base.d" ]; ok $? 'a compiler killed in its work leaves no object'
-ls -d "$tmp/b/obj/base.o.new."* >/dev/null; ok $? 'but a folder beside it'
+object killed; [ $? = 137 ] && [ ! -e "$tmp/b/obj/base/base.o" ] && [ ! -e "$tmp/b/obj/base/base.d" ]; ok $? 'a compiler killed in its work leaves no object'
+ls -d "$tmp/b/obj/base/base.o.new."* >/dev/null; ok $? 'but a folder beside it'
 rm "$tmp/bin/cc-half.kill"
-object plain && [ -s "$tmp/b/obj/base.d" ] && nm "$tmp/b/obj/base.o" | grep -q file_commit; ok $? 'the next make compiles it'
-! ls -d "$tmp/b/obj/"*.new.* >"$tmp/out" 2>&1; ok $? 'and sweeps the folder'
+object plain && [ -s "$tmp/b/obj/base/base.d" ] && nm "$tmp/b/obj/base/base.o" | grep -q file_commit; ok $? 'the next make compiles it'
+! ls -d "$tmp/b/obj/"*/*.new.* >"$tmp/out" 2>&1; ok $? 'and sweeps the folder'
 object plain && ! grep -q CC "$tmp/out"; ok $? 'a third one finds it done'
-rm "$tmp/b/obj/base.d"; object plain && [ -s "$tmp/b/obj/base.d" ]; ok $? 'what it was made of being gone, it is made anew'
+rm "$tmp/b/obj/base/base.d"; object plain && [ -s "$tmp/b/obj/base/base.d" ]; ok $? 'what it was made of being gone, it is made anew'
 
 # ---- cells: a folder is whole or not there ----
 cells() { make --no-print-directory cells NVCC= SCALE=smoke WORK="$tmp/$1" WBCSNET="$bin" >"$tmp/out.$2" 2>&1; }

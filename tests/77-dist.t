@@ -14,7 +14,7 @@ dist a; ok $? 'an archive'
 dist b; cmp -s "$tmp/a/wbcsnet-$version.tar.gz" "$tmp/b/wbcsnet-$version.tar.gz"; ok $? 'a second one has the same bytes'
 tar xzf "$tmp/a/wbcsnet-$version.tar.gz" -C "$tmp" && x=$tmp/wbcsnet-$version
 [ "$(ls "$tmp" | grep -c "^wbcsnet-")" = 1 ]; ok $? 'it unpacks into one folder'
-for f in README.md src.nw generated/main.c CITATION.cff codecheck.yml .zenodo.json experiments/records/quick.csv doc/src.pdf doc/paper.pdf; do
+for f in README.md src.nw generated/program/main.c CITATION.cff codecheck.yml .zenodo.json experiments/records/quick.csv doc/src.pdf doc/paper.pdf; do
     [ -s "$x/$f" ] || { echo "$f" >"$tmp/out"; false; } || break
 done; ok $? 'it holds sources, generated C, what reviewers file, book and report'
 ! find "$x" -name build -o -name .git | grep .; ok $? 'and nothing that was made on the way'

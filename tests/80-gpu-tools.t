@@ -52,13 +52,13 @@ there -n all NVCC=/no/nvcc; has 'off .*(no nvcc: NVCC=/no/nvcc is not there)' 'n
 there -n all NVCC="$tmp/tk/bin/nvcc"; has "off .*(nvcc is here, but no cublas_v2.h: looked in .*$tmp/tk/include" 'nor without cuBLAS'
 touch "$tmp/tk/include/cublas_v2.h" "$tmp/tk/lib/$(cc -print-multiarch 2>/dev/null || cc -dumpmachine)/libcublas.so"
 there -n all NVCC="$tmp/tk/bin/nvcc"
-grep -q -- "-isystem $tmp/tk/include/ .*generated/cuda.c" "$tmp/out" && grep -q -- "-L$tmp/tk/lib/[^ ]*/ -lcublas" "$tmp/out"; ok $? "found as a distribution's package lays it out"
+grep -q -- "-isystem $tmp/tk/include/ .*generated/gpu/cuda.c" "$tmp/out" && grep -q -- "-L$tmp/tk/lib/[^ ]*/ -lcublas" "$tmp/out"; ok $? "found as a distribution's package lays it out"
 # A toolkit without cuBLAS and a Python package that brings it.
 rm -r "$tmp/tk/include" "$tmp/tk/lib"; mkdir -p "$tmp/site/nvidia/cu13/include" "$tmp/site/nvidia/cu13/lib"
 touch "$tmp/site/nvidia/cu13/include/cublas_v2.h" "$tmp/site/nvidia/cu13/lib/libcublas.so.13"
 if command -v python3 >/dev/null; then
     (export PYTHONPATH="$tmp/site"; there -n all NVCC="$tmp/tk/bin/nvcc")
-    grep -q -- "-isystem $tmp/site/nvidia/cu13/include/ .*generated/cuda.c" "$tmp/out" && grep -q -- "-L$tmp/site/nvidia/cu13/lib/ -l:libcublas.so.13 " "$tmp/out"; ok $? 'or as a package of Python brings it'
+    grep -q -- "-isystem $tmp/site/nvidia/cu13/include/ .*generated/gpu/cuda.c" "$tmp/out" && grep -q -- "-L$tmp/site/nvidia/cu13/lib/ -l:libcublas.so.13 " "$tmp/out"; ok $? 'or as a package of Python brings it'
 fi
 grep -q 'CUDA toolkit, 12 or newer' "$x/GPU.md" && grep -q 'Error 4' "$x/GPU.md"; ok $? 'GPU.md says which toolkit, and what exit codes become'
 

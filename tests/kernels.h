@@ -1,7 +1,7 @@
 /* kernels.h: what the tests of GPU kernels share: numbers as a precision stores them, and memory of the device. For emulation and nvcc. */
 #ifndef TEST_KERNELS_H
 #define TEST_KERNELS_H
-#include "cuda.h"
+#include "gpu/cuda.h"
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #ifdef PLANTED                                       /* by tests/emu/plant: PLANTED=n leaves out line n */
 static int planted = getenv("PLANTED") ? atoi(getenv("PLANTED")) : -1;
-#endif
 #include "cuda_conv.cu"
+#else
+#include "gpu/cuda_conv.cu"
+#endif
 #include <math.h>
 #include <string.h>
 #include <vector>

@@ -1,7 +1,7 @@
 /* faults.cu: small kernels with and without planted faults, for tests/42-emulator.t and tests/42-words.cu.
    faults NAME runs one and says "right" or "wrong: ..." of its result; the emulator may end the program before. Without a name it is
    a TAP test of the faultless ones. Under nvcc it is a program for a GPU, where these must be right too. */
-#include "cuda_device.h"
+#include "gpu/cuda_device.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

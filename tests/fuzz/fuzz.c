@@ -1,9 +1,9 @@
 /* One reader under libFuzzer, named by -DREADER: any bytes give a picture, an array, a table, or a reason; never a crash.
    Readers of text end the program with a message; here exit comes back instead. */
-#include "base.h"
-#include "image.h"
-#include "npz.h"
-#include "safetensors.h"
+#include "base/base.h"
+#include "base/image.h"
+#include "cells/npz.h"
+#include "learning/safetensors.h"
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,474 @@
+#include "base/options.h"
+#include "results/values.h"
+#include <glob.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef enum { REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_COMPARABLE, NOT_CLAIMED, VERDICTS } verdict;
+static const char *const verdict_key[VERDICTS] =
+  { "reproduced", "not-reproduced", "undecided", "not-comparable", "not-claimed" };
+static const char *const verdict_macro[VERDICTS] =
+  { "\\reproduced", "\\notreproduced", "\\undecided", "\\notcomparable", "\\notclaimed" };
+/* In words; below the scale full the first two say what they are worth. */
+static const char *verdict_word(verdict v, bool full)
+{
+  static const char *const word[VERDICTS] =
+    { "reproduced", "not reproduced", "undecided", "not comparable", "not claimed" };
+  return full || v > NOT_REPRODUCED ? word[v] : v == REPRODUCED ? "seen here" : "not seen here";
+}
+
+typedef struct {
+  const char *claim, *about, *published, *rule, *ours, *limit, *reason;        /* a row of claims.csv */
+  const value *theirs, *mine;                        /* published and ours; NULL when there is none */
+  const char *kind;                                  /* of the cells that ours was measured on */
+  const char *limit_begun;                           /* where the weights of the arm that limit names began, or NULL */
+  const char *unfinished;                            /* "3 of 10 folds so far", or NULL */
+  verdict verdict;
+  char *why;                                         /* in TeX */
+} judged;
+
+/* Is it counted from the nets, without a run? Is ours a difference, which is printed with its sign? */
+static bool is_counted(const judged *c) { return !strcmp(c->rule, "count"); }
+static bool is_difference(const judged *c) { return !strcmp(c->rule, "better") || !strcmp(c->rule, "ask"); }
+
+/* read the published numbers */
+static void read_published(values *t, const char *path)
+{
+  csv *c = csv_read(path, "experiments/published.csv");
+  int id = csv_need(c, "id"), place = csv_need(c, "place"), number = csv_need(c, "value");
+  for (int i = 0; i < c->rows; i++) {
+    const char *s = csv_cell(c, i, number), *point = strchr(s, '.');
+    if (*s) put_number(t, atof(s), point ? (int)strlen(point + 1) : 0, "paper/%s", csv_cell(c, i, id));
+    else put_text(t, "not printed", "paper/%s", csv_cell(c, i, id));
+    put_text(t, csv_cell(c, i, place), "paper/%s/place", csv_cell(c, i, id));
+  }
+  csv_free(c);
+}
+
+/* derive what follows from the paper's table */
+static double paper(const values *t, const char *id)
+{
+  const value *v = find_value(t, say("paper/%s", id));
+  if (!v || v->text)
+    die(EXIT_DATA, "published.csv", say("no number '%s'", id), NULL,
+        "the chapter on experiments names the rows it needs");
+  return v->value;
+}
+
+static void derive_table(values *t)
+{
+  const char *c[5] = { "Neu", "Eos", "Bas", "Lym", "Mon" };
+  confusion m = { .classes = 5 };
+  double score[SCORE_COUNT], alike = 0;
+  for (int i = 0; i < 5; i++)
+    for (int j = 0; j < 5; j++) m.cell[i][j] = (long)paper(t, say("table1/%s/%s", c[i], c[j]));
+  long cells = confusion_total(&m), right = confusion_right(&m);
+  put_number(t, (double)cells, 0, "published/cells"), put_number(t, (double)right, 0, "published/right");
+  put_number(t, (double)(cells - right), 0, "published/errors");
+  put_number(t, paper(t, "data/dataset1") - (double)cells, 0, "published/missing");
+  macro_scores(&m, score);
+  for (int i = 0; i < SCORE_COUNT; i++) put_number(t, 100 * score[i], 2, "published/%s", score_name[i]);
+  for (int k = 0; k < 5; k++) {
+    long row = 0;
+    for (int j = 0; j < 5; j++) row += m.cell[k][j];
+    interval w = wilson(m.cell[k][k], row);
+    put_bounds(put_number(t, 100.0 * (double)m.cell[k][k] / (double)row, 1, "published/recall/%s", c[k]),
+               100 * w.low, 100 * w.high);
+    put_number(t, (double)row, 0, "published/cells/%s", c[k]);
+  }
+  alike = (double)(m.cell[0][1] + m.cell[1][0] + m.cell[3][4] + m.cell[4][3]);
+  put_number(t, 100 * alike / (double)(cells - right), 1, "published/alike");
+  /* derive what the two accuracies allow */
+  long n = (long)paper(t, "data/dataset1"), right2 = lround(paper(t, "fig6/wbcsnet2") * (double)n / 100);
+  long right1 = lround(paper(t, "fig6/wbcsnet") * (double)n / 100), most = 0;
+  interval two = wilson(right2, n), one = wilson(right1, n);
+  put_bounds(put_number(t, paper(t, "fig6/wbcsnet2"), 2, "published/wbcsnet2"), 100 * two.low, 100 * two.high);
+  put_bounds(put_number(t, paper(t, "fig6/wbcsnet"), 2, "published/wbcsnet"), 100 * one.low, 100 * one.high);
+  put_p(put_number(t, two_proportion_z(right2, n, right1, n), 2, "published/z"),
+        normal_p(two_proportion_z(right2, n, right1, n)));
+  for (int more = 0; more < 2; more++) {
+    long gain = right2 - right1 + more;
+    for (long both = gain; both < n; both += 2)
+      if (mcnemar((both + gain) / 2, (both - gain) / 2) < LEVEL) most = both;
+    put_number(t, (double)most, 0, more ? "published/most-rounded" : "published/most");
+  }
+  double gain = paper(t, "sec4/neutrophils2") - paper(t, "sec4/neutrophils");
+  put_number(t, 100 * gain / find_value(t, "published/cells/Neu")->value, 1, "published/neutrophil-gain");
+  put_number(t, paper(t, "fig8/wbcsnet2") - paper(t, "fig8/gain"), 2, "published/transfer-wbcsnet");
+}
+
+/* judge a claim */
+static void settle(judged *c, verdict v, const char *why) { c->verdict = v, c->why = copy_text(why); }
+
+static void judge_number(judged *c, const char *scale)
+{
+  const value *v = c->mine;
+  if (strcmp(scale, "full")) { settle(c, NOT_COMPARABLE, say("scale %s", scale)); return; }
+  bool inside = v->bounded && v->low <= c->theirs->value && c->theirs->value <= v->high;
+  settle(c, inside ? REPRODUCED : NOT_REPRODUCED,
+         say("published value %s our interval", inside ? "inside" : "outside"));
+}
+
+/* judge a claim of the other kinds */
+/* At full, the paper's gain, where it prints one, may be excluded by our interval though no difference is found. */
+static void judge_better(judged *c, bool full)
+{
+  const value *v = c->mine;
+  const char *p = say("$p %s$", p_text(v->p));
+  const bool found = v->tested && v->p < LEVEL, printed = c->theirs && !c->theirs->text;
+  const bool excluded = full && printed && v->bounded && (v->high < c->theirs->value || v->low > c->theirs->value);
+  if (found) settle(c, v->value > 0 ? REPRODUCED : NOT_REPRODUCED, v->value > 0 ? p : say("%s: the opposite", p));
+  else if (excluded) settle(c, NOT_REPRODUCED, say("%s, and the published gain is excluded", p));
+  else settle(c, UNDECIDED, say("%s: neither found nor excluded", p));
+}
+
+static void judge_limit(judged *c, bool least, const char *scale)
+{
+  const value *v = c->mine;
+  double limit = atof(c->limit), reached = !v->bounded ? v->value : least ? v->low : v->high;
+  bool good = least ? reached >= limit : reached <= limit;
+  const char *asked = say("the rule asks for at %s %s", least ? "least" : "most", c->limit);
+  if (scale && strcmp(scale, "full")) settle(c, NOT_COMPARABLE, say("scale %s; %s", scale, asked));
+  else settle(c, good ? REPRODUCED : NOT_REPRODUCED, asked);
+}
+
+static void judge_start(judged *c)
+{
+  const value *v = c->mine;
+  bool inside = v->bounded && v->low <= c->theirs->value && c->theirs->value <= v->high;
+  bool wide = v->high - v->low > c->theirs->value / 2;
+  const char *why = say("%s the interval of one more run", inside ? "inside" : "outside");
+  if (!v->bounded) settle(c, UNDECIDED, "one run gives no interval");
+  else if (!strcmp(c->limit, "fitted")) settle(c, NOT_COMPARABLE, say("the initialiser was chosen by it; %s", why));
+  else if (inside && wide) settle(c, UNDECIDED, say("%s, which is wide", why));
+  else settle(c, inside ? REPRODUCED : NOT_REPRODUCED, why);
+}
+
+static void answer_question(judged *c)
+{
+  const value *v = c->mine;
+  const char *cells = strcmp(c->kind, "real") ? "drawn cells; " : "";
+  if (!v) settle(c, NOT_CLAIMED, "not run at this scale");
+  else if (v->text) settle(c, NOT_CLAIMED, "the run diverged");
+  else if (!v->tested) settle(c, NOT_CLAIMED, *cells ? "drawn cells" : "");
+  else settle(c, NOT_CLAIMED, say("%s$p %s$%s", cells, p_text(v->p), v->p >= LEVEL ? ": no difference found"
+                                  : v->value < 0 ? ": the opposite" : ""));
+}
+
+/* judge a claim by its rule */
+static void judge(judged *c, const char *scale)
+{
+  if (!strcmp(c->rule, "ask")) answer_question(c);
+  else if (!strcmp(c->rule, "none")) settle(c, NOT_COMPARABLE, c->reason);
+  else if (is_counted(c) && c->mine) judge_limit(c, true, NULL);
+  else if (!strcmp(scale, "smoke")) settle(c, NOT_COMPARABLE, "scale smoke judges nothing");
+  else if (!c->mine) settle(c, NOT_COMPARABLE, "no value was measured");
+  else if (c->unfinished) settle(c, NOT_COMPARABLE, c->unfinished);
+  else if (strcmp(c->kind, "real") && strcmp(c->about, "training"))
+    settle(c, NOT_COMPARABLE, c->mine->tested ? say("drawn cells; $p %s$", p_text(c->mine->p)) : "drawn cells");
+  else if (c->mine->text) settle(c, NOT_REPRODUCED, "the run diverged");
+  else if (!strcmp(c->rule, "better") && c->limit_begun && strcmp(c->limit_begun, "given"))
+    settle(c, NOT_COMPARABLE, say("fine-tuned from drawn cells; $p %s$", p_text(c->mine->p)));
+  else if (!strcmp(c->rule, "better")) judge_better(c, !strcmp(scale, "full"));
+  else if (!strcmp(c->rule, "least") || !strcmp(c->rule, "most")) judge_limit(c, c->rule[0] == 'l', scale);
+  else if (!c->theirs || c->theirs->text) settle(c, NOT_COMPARABLE, "no number is printed");
+  else if (!strcmp(c->rule, "number")) judge_number(c, scale);
+  else if (!strcmp(c->rule, "start")) judge_start(c);
+  else die(EXIT_DATA, "claims.csv", say("the rule '%s'", c->rule),
+           "number, better, least, most, start, count, ask or none", NULL);
+}
+
+/* write the claims table */
+static const char *signed_text(const value *v, bool sign)
+{
+  const char *mark = v->value < 0 ? "$-$" : sign ? "+" : "";
+  const char *s = v->text ? tex_text(v->text) : say("%s%.*f", mark, v->digits, fabs(v->value));
+  return v->bounded ? say("%s {\\small(%s)}", s, bounds_text(v)) : s;
+}
+
+static void write_claim(FILE *f, const judged *c, const values *t)
+{
+  bool sign = is_difference(c);
+  const value *place = find_value(t, say("paper/%s/place", c->published));
+  value theirs = c->theirs ? *c->theirs : (value){0}, gap = { .digits = 2 };
+  theirs.bounded = false;
+  if (c->theirs && c->mine && !c->theirs->text && !c->mine->text) {
+    gap.digits = c->mine->digits < 2 ? c->mine->digits : 2;
+    gap.value = c->mine->value - c->theirs->value;
+    if (fabs(gap.value) < 0.5 * pow(10, -gap.digits)) gap.value = 0;
+  } else gap.text = "--";
+  char *printed = copy_text(c->theirs ? signed_text(&theirs, sign) : "--");
+  char *ours = copy_text(c->mine ? signed_text(c->mine, sign) : "--");
+  fprintf(f, "\\claim{%s}{%s}{%s}{%s}{%s}{%s}{%s}\n", tex_text(c->claim), place ? tex_text(place->text) : "",
+          printed, ours,
+          signed_text(&gap, true), !is_counted(c) ? verdict_macro[c->verdict]
+          : c->verdict == REPRODUCED ? "\\counted" : "\\notcounted", c->why);
+  free(printed), free(ours);
+}
+
+/* write the findings */
+static void write_claim_text(FILE *f, const judged *c, bool full)
+{
+  const bool sign = is_difference(c);
+  const value *v = c->mine, *t = c->theirs;
+  fprintf(f, "%-14s %s:", verdict_word(c->verdict, full || is_counted(c)), c->claim);
+  if (t && !t->text) fprintf(f, " published %s%.*f,", sign && t->value > 0 ? "+" : "", t->digits, t->value);
+  if (!v) fputs(" ours -", f);
+  else if (v->text) fprintf(f, " ours %s", v->text);
+  else fprintf(f, " ours %s%.*f", sign && v->value > 0 ? "+" : "", v->digits, v->value);
+  if (v && v->bounded) fprintf(f, " (%.*f to %.*f)", v->digits, v->low, v->digits, v->high);
+  fputs("; ", f);
+  for (const char *s = c->why; *s; s++) if (*s != '$') fputc(*s, f);
+  fputc('\n', f);
+}
+
+static void find_accuracy(FILE *f, const values *t, const char *what, const char *key)
+{
+  const value *v = find_value(t, key);
+  if (!v || v->text)
+    fprintf(f, "%s: %s\n", what, v || find_value(t, say("%.*s/runs", (int)(strlen(key) - strlen("/accuracy")), key))
+            ? "no value (the runs diverged)" : "not run");
+  else fprintf(f, "%s: %.2f %% right (95 %% interval %.2f to %.2f)\n", what, v->value, v->low, v->high);
+}
+
+static void find_difference(FILE *f, const values *t, const char *what, const char *key)
+{
+  const value *v = find_value(t, say("%s/accuracy", key));
+  const value *a = find_value(t, say("%s/first", key)), *b = find_value(t, say("%s/second", key));
+  if (!v || !a || !b) { fprintf(f, "%s: no value\n", what); return; }
+  const value *cells = find_value(t, say("%s/cells", key)), *groups = find_value(t, say("%s/groups", key));
+  const bool grouped = cells && groups && groups->value < cells->value;
+  fprintf(f, "%s: %+.2f points, %.0f cells against %.0f, exact %s p %s\n", what, v->value, a->value, b->value,
+          grouped ? "paired (by groups)" : "McNemar", p_text(v->p));
+}
+
+static void write_findings(FILE *f, const values *t, bool full)
+{
+  find_accuracy(f, t, "Dataset1, WBCsNet-2", "cv/wbcsnet2/accuracy");
+  find_accuracy(f, t, "Dataset1, WBCsNet  ", "cv/wbcsnet/accuracy");
+  find_difference(f, t, "Dataset1, WBCsNet-2 against WBCsNet", "cv/wbcsnet2-vs-wbcsnet");
+  find_difference(f, t, "Dataset2, WBCsNet-2 pre-trained against from scratch",
+                  "transfer/wbcsnet2-tuned-vs-wbcsnet2-scratch");
+  const value *kind = find_value(t, "cv/kind");
+  bool drawn = kind && strcmp(kind->text, "real");
+  fputs("claims:", f);
+  for (int v = 0; v < NOT_CLAIMED; v++)
+    fprintf(f, "%s %.0f %s", v ? "," : "", find_value(t, say("verdict/%s", verdict_key[v]))->value, verdict_word(v, full));
+  fprintf(f, ", %.0f counted without runs", find_value(t, "verdict/counted")->value);
+  fputs(drawn ? " (on drawn cells recognition is not judged)\n" : "\n", f);
+}
+
+/* the verdict subcommand */
+/* judge all claims */
+/* read a claim */
+/* key: EXPERIMENT/ARM/... or EXPERIMENT/ARM-vs-ARM/... What an arm's folds give is judged when all of them are there. */
+static const char *find_unfinished(const values *t, const char *key)
+{
+  char *text = copy_text(key), *arm = strchr(text, '/'), *end = arm ? strchr(arm + 1, '/') : NULL;
+  const char *found = NULL;
+  for (char *next; arm && end && arm < end && !found; arm = next) {
+    char *versus = strstr(arm + 1, "-vs-");
+    next = versus && versus < end ? versus + 3 : end;
+    const int length = (int)((next < end ? versus : end) - (arm + 1)), experiment = (int)(strchr(text, '/') - text);
+    const value *folds = find_value(t, say("%.*s/%.*s/folds", experiment, text, length, arm + 1));
+    const value *runs = find_value(t, say("%.*s/%.*s/runs", experiment, text, length, arm + 1));
+    if (folds && runs && folds->value > 1 && fmod(runs->value, folds->value) > 0)
+      found = copy_text(say("%.0f of %.0f folds so far", fmod(runs->value, folds->value), folds->value));
+  }
+  free(text);
+  return found;
+}
+
+static judged read_claim(const csv *c, int row, const values *t)
+{
+  const char *cell[7], *columns[7] = { "claim", "about", "published", "rule", "ours", "limit", "reason" };
+  for (int i = 0; i < 7; i++) cell[i] = csv_cell(c, row, csv_need(c, columns[i]));
+  judged j = { cell[0], cell[1], cell[2], cell[3], cell[4], cell[5], cell[6],
+               NULL, NULL, "?", NULL, NULL, NOT_COMPARABLE, NULL };
+  bool derived = !strncmp(j.published, "published/", 10);
+  j.theirs = find_value(t, derived ? j.published : say("paper/%s", j.published));
+  if (*j.published && !j.theirs)
+    die(EXIT_DATA, c->path, say("the id '%s'", j.published),
+        "an id of published.csv, or a value derived from Table 1", NULL);
+  j.mine = *j.ours ? find_value(t, j.ours) : NULL;
+  const value *kind = find_value(t, say("%.*s/kind", (int)strcspn(j.ours, "/"), j.ours));
+  if (kind) j.kind = kind->text;
+  const value *begun = find_value(t, say("%s/begun", j.limit));
+  if (begun) j.limit_begun = begun->text;
+  j.unfinished = find_unfinished(t, j.ours);
+  return j;
+}
+
+/* add up over the experiments */
+static double over_experiments(const values *t, const char *name)
+{
+  double sum = 0;
+  for (int i = 0; i < t->n; i++) {
+    const char *slash = strchr(t->v[i].key, '/');
+    if (slash && !strcmp(slash + 1, name)) sum += t->v[i].value;
+  }
+  return sum;
+}
+
+static void put_cells_needed(values *t)
+{
+  const value *b = find_value(t, "cv/wbcsnet2-vs-wbcsnet/first"), *c = find_value(t, "cv/wbcsnet2-vs-wbcsnet/second");
+  const value *all = find_value(t, "cv/wbcsnet2-vs-wbcsnet/cells");
+  const double gain = paper(t, "fig6/gain") / 100, disagree = b && c && all ? (b->value + c->value) / all->value : NAN;
+  put_number(t, cells_needed(gain, gain), 0, "needed/least");
+  if (isnan(disagree)) return;
+  put_number(t, cells_needed(gain, disagree), 0, "needed/ours");
+  put_number(t, 100 * fmax(disagree, gain), 1, "needed/disagree");
+}
+
+static void read_results(values *t, const char *path)
+{
+  char *text = file_read(path, NULL, "a results.json of wbcsnet summarise");
+  read_values_json(t, json_get(json_parse(text, path), "values"));
+  free(text);
+}
+
+/* For the figures: what follows from the published numbers, a key and its value a line. */
+static void write_published(const values *t, const char *out)
+{
+  atomic_file *a = file_create(say("%s/published.dat", out));
+  fputs("# key value\n", a->f);
+  for (int i = 0; i < t->n; i++)
+    if (!strncmp(t->v[i].key, "published/", 10) && !t->v[i].text)
+      fprintf(a->f, "%s %.*f\n", t->v[i].key + 10, t->v[i].digits, t->v[i].value);
+  file_commit(a);
+}
+
+static void judge_all(values *t, int own, const char *claims, const char *scale, const char *out)
+{
+  csv *c = csv_read(claims, "experiments/claims.csv");
+  judged *all = NEW(judged, c->rows);
+  int count[VERDICTS] = {0}, counted = 0;
+  for (int i = 0; i < c->rows; i++) {
+    all[i] = read_claim(c, i, t);
+    judge(&all[i], scale);
+    if (is_counted(&all[i])) counted++; else count[all[i].verdict]++;
+  }
+  unlink(say("%s/verdict.tex", out));                /* it comes last again */
+  atomic_file *a = file_create(say("%s/claims.tex", out));
+  for (int i = 0, asked = 0; i < c->rows; i++) {
+    if (all[i].verdict == NOT_CLAIMED && !asked++) fputs("\\questions\n", a->f);
+    write_claim(a->f, &all[i], t);
+  }
+  file_commit(a);
+  a = file_create(say("%s/claims.txt", out));
+  for (int i = 0; i < c->rows; i++) write_claim_text(a->f, &all[i], !strcmp(scale, "full"));
+  file_commit(a);
+  int first = t->n;
+  for (int v = 0; v < VERDICTS; v++) put_number(t, count[v], 0, "verdict/%s", verdict_key[v]);
+  put_number(t, c->rows - count[NOT_CLAIMED], 0, "verdict/all");
+  int tests = 0;
+  for (int i = 0; i < c->rows; i++) tests += all[i].verdict <= UNDECIDED && !strcmp(all[i].rule, "better");
+  put_number(t, tests, 0, "verdict/tests"), put_number(t, counted, 0, "verdict/counted");
+  put_cells_needed(t);
+  const char *sums[3] = { "runs", "diverged", "minutes" };
+  for (int i = 0; i < 3; i++) put_number(t, over_experiments(t, sums[i]), i == 2, "all/%s", sums[i]);
+  a = file_create(say("%s/findings.txt", out));
+  write_findings(a->f, t, !strcmp(scale, "full")), file_commit(a);
+  /* write the values that verdict made */
+  values mine = { .v = t->v, .n = own }, counts = { .v = t->v + first, .n = t->n - first };
+  write_published(&mine, out);
+  a = file_create(say("%s/verdict.tex", out));
+  write_values_tex(a->f, &mine), write_values_tex(a->f, &counts), file_commit(a);
+  free(all), csv_free(c);
+}
+
+/* judge the record */
+/* The results of every experiment of the record; none when folder is NULL. */
+static void read_record(values *t, const char *folder)
+{
+  glob_t found;
+  if (!folder || glob(say("%s/*/results.json", folder), 0, NULL, &found)) return;
+  for (size_t i = 0; i < found.gl_pathc; i++) read_results(t, found.gl_pathv[i]);
+  globfree(&found);
+}
+
+/* A row of the first table, judged by the record or by this machine's runs. */
+static void write_recorded(FILE *f, const judged *record, const judged *here, bool full)
+{
+  static const char *const colour[VERDICTS] = { "good", "bad", "open", "open", "open" };
+  const bool sign = is_difference(here);
+  const judged *c = record->mine ? record : here;
+  value theirs = here->theirs ? *here->theirs : (value){0};
+  theirs.bounded = false;
+  char *printed = copy_text(here->theirs ? signed_text(&theirs, sign) : "--");
+  char *kept = copy_text(record->mine ? signed_text(record->mine, sign) : "--");
+  char *ours = copy_text(here->mine ? signed_text(here->mine, sign) : "--");
+  fprintf(f, "\\recorded{%s}{%s}{%s}{%s}{%s}{%s}{%s}\n", tex_text(here->claim), printed, kept, ours, colour[c->verdict],
+          verdict_word(c->verdict, record->mine || full || is_counted(c)), c->why);
+  free(printed), free(kept), free(ours);
+}
+
+static void write_record_values(const values *record, int own, const int *count, const char *out)
+{
+  atomic_file *a = file_create(say("%s/record.tex", out));
+  values kept = {0};
+  for (int i = own; i < record->n; i++) {
+    const value v = record->v[i];
+    value *copy = put_number(&kept, v.value, v.digits, "record/%s", v.key);
+    char *key = copy->key;
+    *copy = v, copy->key = key;
+  }
+  for (int v = 0; v < VERDICTS; v++) put_number(&kept, count[v], 0, "record/verdict/%s", verdict_key[v]);
+  put_number(&kept, count[VERDICTS], 0, "record/judged");
+  write_values_tex(a->f, &kept), file_commit(a);
+}
+
+/* here: this machine's values. Writes recorded.tex, the rows of the first table, and record.tex, the record's values. */
+static void judge_record(const values *here, const char *folder, const char *published, const char *claims, const char *scale,
+                         const char *out)
+{
+  values record = {0};
+  int count[VERDICTS + 1] = {0};                     /* the last: judged by the record */
+  read_published(&record, published), derive_table(&record);
+  const int own = record.n;
+  read_record(&record, folder);
+  csv *c = csv_read(claims, "experiments/claims.csv");
+  unlink(say("%s/verdict.tex", out));                /* it comes last */
+  atomic_file *a = file_create(say("%s/recorded.tex", out));
+  for (int i = 0; i < c->rows; i++) {
+    judged kept = read_claim(c, i, &record), now = read_claim(c, i, here);
+    judge(&kept, "full"), judge(&now, scale);
+    if (now.verdict == NOT_CLAIMED) continue;
+    write_recorded(a->f, &kept, &now, !strcmp(scale, "full"));
+    count[kept.mine ? kept.verdict : now.verdict]++, count[VERDICTS] += kept.mine != NULL;
+  }
+  file_commit(a);
+  write_record_values(&record, own, count, out);
+  csv_free(c);
+}
+/* wbcsnet verdict: hold the results against the published numbers by the rule written before the runs. */
+int cmd_verdict(int argc, char **argv)
+{
+  static const char *path[64];
+  const char *published = NULL, *claims = NULL, *scale = NULL, *out = NULL, *record = NULL;
+  int n;
+  const option flags[] = {
+    { "published", OPTION_TEXT, &published, "CSV",
+      "the paper's numbers: id, place, quantity, value, unit, note" },
+    { "record", OPTION_TEXT, &record, "FOLDER", "results of the record: FOLDER/EXPERIMENT/results.json, scale full" },
+    { "claims", OPTION_TEXT, &claims, "CSV", "the claims: claim, about, published, rule, ours, limit, reason" },
+    { "scale", OPTION_TEXT, &scale, "NAME", "the scale the runs were made at; only full is the paper's" },
+    { "out", OPTION_TEXT, &out, "FOLDER", "where verdict.tex goes, and what it needs: claims, findings, the record" }, {0} };
+  options_read(argc, argv, flags,
+               "verdict --published CSV --claims CSV --scale NAME --out FOLDER RESULTS.json...",
+               "Judge the paper's claims by the results of summarise.", NULL, path, &n, 64);
+  if (!published || !claims || !scale || !out)
+    die(EXIT_USAGE, "verdict", "a flag that is missing",
+        "--published, --claims, --scale and --out", NULL);
+  values t = {0};
+  read_published(&t, published), derive_table(&t);
+  int own = t.n;
+  for (int i = 0; i < n; i++) read_results(&t, path[i]);
+  make_folders(out);
+  judge_record(&t, record, published, claims, scale, out);
+  judge_all(&t, own, claims, scale, out);
+  return 0;
+}
