@@ -7,7 +7,8 @@
 #   build/paper/SCALE/NAME             where LaTeX works
 #
 # With RUNS=archive.tar.gz (made by gpu-paper, on whatever machine) all but the cells stands under build/archived/HASH instead,
-# runs and Fig. 9 come from the archive, and nothing is trained.
+# runs and Fig. 9 come from the archive, and nothing is trained. Real cells need not be here for that: what shows cells is then left out. Of an
+# archive that is not complete the report shows what it holds.
 #
 # WORK=build PAPER=paper/paper.pdf THREADS=: where all this goes, and threads of one job (default: cores / JOBS)
 
@@ -25,6 +26,16 @@ $(foreach k,SCALE SEED SEEDS DEVICE,$(if $(filter command environment,$(firstwor
   $(error RUNS=$(RUNS) was run with $(k)=$(call archived,$(k)); found $(k)=$($(k)); leave it away)),$(eval $(k) := $(call archived,$(k)))))
 endif
 
+# The record: finished runs of the paper's own protocol on real cells, kept with the sources. RECORD= makes a report without it.
+RECORD ?= experiments/records/full/runs.tar.gz
+# SOME: an archive that is not complete holds so many of so many runs. ABSENT: sets of real cells that are not here and not asked for.
+SOME := $(if $(RUNS),$(call archived,SOME))
+ABSENT := $(if $(RUNS),$(foreach n,1 2,$(if $(DATA$(n)),,$(if $(filter-out drawn-%,$(call archived,NAME$(n))),$(n)))))
+there = $(if $(filter $(1),$(ABSENT)),,$(2))
+# Whose runs the report is about.
+WHOSE := $(if $(RUNS),$(if $(RECORD),$(if $(shell cmp -s $(RUNS) $(RECORD) && echo same),the record)),this machine)
+WHOSE := $(or $(WHOSE),these runs)
+
 # Knobs that make or a shell would misread are refused before anything is made.
 $(foreach d,DATA1 DATA2 DATA3 RUNS PRETRAINED,$(if $(word 2,x$($(d))x),$(error $(d)=$($(d)): expected a path without spaces)))
 # ONLY=EXPERIMENT,EXPERIMENT/ARM: a report of a part, with results and figures of its own.
@@ -36,15 +47,17 @@ $(if $(shell case '$(SEEDS)' in (*[!0-9]*|????*) echo bad;; esac),$(error SEEDS=
 
 SEEDED := $(if $(filter-out 1,$(SEED)),-seed$(SEED))
 DRAWN := synthetic$(SEEDED)
-NAME1 := $(if $(DATA1),$(notdir $(patsubst %/,%,$(DATA1))),synthetic)
-NAME2 := $(if $(DATA2),$(notdir $(patsubst %/,%,$(DATA2))),synthetic)
+named = $(if $(DATA$(1)),$(notdir $(patsubst %/,%,$(DATA$(1)))),$(if $(filter $(1),$(ABSENT)),$(call archived,NAME$(1)),synthetic))
+NAME1 := $(call named,1)
+NAME2 := $(call named,2)
 NAME := $(NAME1)$(if $(filter-out $(NAME1),$(NAME2)),+$(NAME2))$(SEEDED)
 # A scale may draw fewer cells than the paper's sets have: SYNTH_SCALE_SET, and a folder of its own.
 SYNTH_smoke_1 := --counts 110,20,10,50,20 --size 40
 SYNTH_smoke_2 := --counts 20,20,20,20,20 --size 60
 CELLS_IN := $(WORK)/data/$(DRAWN)$(if $(SYNTH_$(SCALE)_1),-$(SCALE))
-SET1 := $(or $(patsubst %/,%,$(DATA1)),$(CELLS_IN)/dataset1)
-SET2 := $(or $(patsubst %/,%,$(DATA2)),$(CELLS_IN)/dataset2)
+# (- is a set that is not here)
+SET1 := $(or $(patsubst %/,%,$(DATA1)),$(call there,1,$(CELLS_IN)/dataset1),-)
+SET2 := $(or $(patsubst %/,%,$(DATA2)),$(call there,2,$(CELLS_IN)/dataset2),-)
 # Drawn, whatever the other sets are: cells photographed several times.
 SYNTH_smoke_3 := --counts 40,20,20,20,20 --shots 4 --size 40
 SYNTH_3 := --counts 120,80,80,100,100 --shots 4
@@ -61,6 +74,7 @@ SHEETS := $(PLACE)/paper/$(SCALE)/$(NAME)$(PART)
 JOBLIST := $(RESULTS)/jobs.txt
 INPUTS := $(PLACE)/inputs.txt
 UNPACKED := $(PLACE)/unpacked$(PART)
+CELLS_HERE = $(patsubst %,%/dataset.json,$(filter-out -,$(SET1) $(SET2) $(SET3)))
 
 # Nets of others in Fig. 6 whose weights the user brings; the others learn from drawn cells first.
 WEIGHTS_TAKEN := alexnet vgg16 resnet18
@@ -90,7 +104,7 @@ space := $() $()
 RULES := $(PLACE)/jobs-$(SCALE)-seed$(SEED)$(SEEDS:%=-x%)$(subst $(space),,$(GIVEN:%=-%))$(PART).mk
 # Looked at every time: a conf that went, or came with an old date, is no newer file.
 $(RULES): experiments/jobs always
-	@$(begin) SEED=$(SEED) SEEDS=$(SEEDS) GIVEN='$(GIVEN)' ONLY='$(ONLY)' experiments/jobs $(if $(RUNS),--archived) $(SCALE) >$(new)/$(@F) $(update)
+	@$(begin) SEED=$(SEED) SEEDS=$(SEEDS) GIVEN='$(GIVEN)' ONLY='$(ONLY)' HELD='$(if $(SOME),$(RUNS))' experiments/jobs $(if $(RUNS),--archived) $(SCALE) >$(new)/$(@F) $(update)
 include $(RULES)
 endif
 
@@ -116,7 +130,7 @@ $(if $(DATA1),$(eval $(call own_cells,DATA1,$(SET1))))
 $(if $(DATA2),$(if $(filter $(SET1),$(SET2)),,$(eval $(call own_cells,DATA2,$(SET2)))))
 
 # All sets, drawn where none was given.
-cells: $(SET1)/dataset.json $(SET2)/dataset.json $(SET3)/dataset.json
+cells: $(CELLS_HERE)
 
 # ---- archived runs ----
 ifneq ($(RUNS),)
@@ -131,8 +145,8 @@ $(JOBLIST): $(RULES)
 # What a run's path does not say: whose cells they are (two folders may share a name, and cells may be imported again), the engine,
 # the seed. This file says it, is looked at every time, and is written only when that has changed; one file for all scales and names,
 # since several reports share runs.
-$(INPUTS): always | $(SET1)/dataset.json $(SET2)/dataset.json $(SET3)/dataset.json
-	@$(begin) { for d in $(SET1) $(SET2) $(SET3); do realpath $$d; [ ! -e $$d/labels.csv ] || sha256sum <$$d/labels.csv; done; \
+$(INPUTS): always | $(CELLS_HERE)
+	@$(begin) { for d in $(filter-out -,$(SET1) $(SET2) $(SET3)); do realpath $$d; [ ! -e $$d/labels.csv ] || sha256sum <$$d/labels.csv; done; \
 	  echo device $(DEVICE) seed $(SEED) $(SEEDS) $(if $(GIVEN),given $(PRETRAINED) $(GIVEN)); } >$(new)/$(@F) $(update)
 # When the rules change (another scale file, another arm) or the inputs do, every job is looked at again; only those whose own
 # command has changed are run.
@@ -157,8 +171,6 @@ $(RESULTS)/places/results.tex: $(RESULTS)/places/results.json ;
 $(RESULTS)/places/results.json: experiments/places experiments/place.conf experiments/nets/family.net | $(WBCSNET)
 	@$(begin) experiments/places $(WBCSNET) $(new) $(keep)
 
-# The record: finished runs of the paper's own protocol on real cells, kept with the sources. RECORD= makes a report without it.
-RECORD ?= experiments/records/full/runs.tar.gz
 ifneq ($(RECORD),)
 RECORDED := $(WORK)/record
 $(RECORDED)/done: $(RECORD) experiments/record $(SUMMARY_C) | $(WBCSNET)
@@ -168,6 +180,7 @@ endif
 EXPERIMENTS := $(or $(EXPERIMENTS_HERE),$(OWN) $(CLAIMS))
 # have EXPERIMENTS: are they all part of this report?
 have = $(if $(filter-out $(EXPERIMENTS),$(1)),,yes)
+have-these = $(filter $(EXPERIMENTS),$(1))
 $(foreach e,$(EXPERIMENTS),$(eval $(call experiment,$(e))))
 RESULTS_JSON := $(EXPERIMENTS:%=$(RESULTS)/%/results.json)
 
@@ -211,22 +224,23 @@ diagrams: $(FIGURES)/fig2.tex $(FIGURES)/fig3.tex
 
 # ---- figures ----
 # What is stamped on every figure and page: the kind of cells is asked of the data set when a recipe runs.
-kind = $(shell tools/json kind $(SET$(1))/dataset.json)
+kind = $(if $(filter $(1),$(ABSENT)),real,$(shell tools/json kind $(SET$(1))/dataset.json))
 # gnuplot SCRIPT, SET, SETTINGS: draw $@ for LaTeX. gnuplot dates its output: the date goes. Whatever gnuplot says is an error, but for the
 # room that it gives to equal numbers, and for what a report of a part lacks.
-LET_PASS := ^$$\|empty [xy] range$(if $(ONLY),\|skipping\|unreadable\|cannot find\|cannot open\|no such file)
+PARTIAL := $(ONLY)$(SOME)
+LET_PASS := ^$$\|empty [xy] range$(if $(PARTIAL),\|skipping\|unreadable\|cannot find\|cannot open\|no such file)
 define gnuplot
-$(call say,PLOT,$@) $(begin) { LC_ALL=C gnuplot -e "results='$(RESULTS)'; record='$(RECORDED)'; stamp='scale $(SCALE), $(call kind,$(2)) cells'; out='$(new)/drawn'; $(3)" $(1) 2>$(new)/said || { cat $(new)/said >&2; false; }; } && \
-  { ! grep $(if $(ONLY),-i 'warning',.) $(new)/said | grep -iv '$(LET_PASS)' >&2 || { echo 'make: $@: gnuplot warned, or lacked data' >&2; false; }; } && \
-  sed '/^%/d' $(new)/drawn >$(new)/$(@F) && rm $(new)/drawn $(new)/said $(if $(ONLY),,&& { grep -q 'gp path\|gp mark' $(new)/$(@F) || { echo 'make: $@ is empty' >&2; false; }; }) $(keep)
+$(call say,PLOT,$@) $(begin) { LC_ALL=C gnuplot -e "results='$(RESULTS)'; record='$(RECORDED)'; whose='$(WHOSE)'; stamp='scale $(SCALE), $(call kind,$(2)) cells'; out='$(new)/drawn'; $(3)" $(1) 2>$(new)/said || { cat $(new)/said >&2; false; }; } && \
+  { ! grep $(if $(PARTIAL),-i 'warning',.) $(new)/said | grep -iv '$(LET_PASS)' >&2 || { echo 'make: $@: gnuplot warned, or lacked data' >&2; false; }; } && \
+  sed '/^%/d' $(new)/drawn >$(new)/$(@F) && rm $(new)/drawn $(new)/said $(if $(PARTIAL),,&& { grep -q 'gp path\|gp mark' $(new)/$(@F) || { echo 'make: $@ is empty' >&2; false; }; }) $(keep)
 endef
 # figure NUMBER, SET, EXPERIMENTS, FILES: figures/figN.gp, which loads FILES, with a folder of results
 define figure
 $(FIGURES)/fig$(1).tex: figures/fig$(1).gp $(4) figures/style.gp experiments/published.csv $(3:%=$(RESULTS)/%/results.json) $(RECORDED:%=%/done)
 	$$(call gnuplot,$$<,$(2))
 endef
-$(eval $(call figure,4,1,scratch,figures/training.gp))
-$(eval $(call figure,5,1,scratch,figures/training.gp))
+$(eval $(call figure,4,1,$(call have-these,scratch),figures/training.gp))
+$(eval $(call figure,5,1,$(call have-these,scratch),figures/training.gp))
 $(eval $(call figure,6,1,cv))
 $(eval $(call figure,7,1,cv))
 $(FIGURES)/fig7.tex: $(RESULTS)/verdict/verdict.tex
@@ -270,7 +284,7 @@ $(RESULTS)/begin/arms.tex: $(RESULTS)/begin/results.json experiments/begin.conf 
 $(FIGURES)/cost.tex: $(RESULTS)/cv/arms.dat figures/cost.gp figures/style.gp
 	$(call gnuplot,figures/cost.gp,1,arms='$<')
 CLAIM_FIGURES := $(patsubst %,$(FIGURES)/%.tex,$(filter $(EXPERIMENTS),$(CLAIMS)) $(if $(call have,cv),cost))
-NUMBERED := 2 3 $(if $(call have,scratch),4 5) $(if $(call have,cv),6 7) $(if $(call have,transfer),8) $(if $(filter $(NINE_RUN)/run.json,$(JOBS_ALL)),9)
+NUMBERED := 2 3 $(if $(call have,scratch)$(RECORDED),4 5) $(if $(call have,cv),6 7) $(if $(call have,transfer),8) $(if $(filter $(NINE_RUN)/run.json,$(JOBS_ALL)),9)
 
 # ---- other people's cells ----
 # Sets of several laboratories: DATA1, DATA2 and DATA3 where they are given, else drawn ones: three stains, two magnifications.
@@ -306,7 +320,8 @@ $(FIGURES)/elsewhere.tex: $(RESULTS)/elsewhere/elsewhere.dat figures/elsewhere.g
 $(FIGURES)/segments.png: $(INPUTS) | $(SET1)/dataset.json $(WBCSNET)
 	$(call say,DRAW,$@) $(begin) $(WBCSNET) classical --data $(SET1) --pictures $(new)/$(@F) --per-class 6 >/dev/null $(keep)
 
-figures: $(FIGURES)/segments.png $(CLAIM_FIGURES) $(FIGURES)/fig1.png $(foreach n,$(NUMBERED),$(FIGURES)/fig$(n).tex)
+CELL_FIGURES := $(call there,1,$(FIGURES)/fig1.png $(FIGURES)/segments.png)
+figures: $(CLAIM_FIGURES) $(CELL_FIGURES) $(foreach n,$(NUMBERED),$(FIGURES)/fig$(n).tex)
 
 # ---- the report ----
 ifeq ($(SCALE)$(RUNS)$(PLAN),full)
@@ -360,10 +375,10 @@ verify: $(WBCSNET) $(if $(DATA1)$(DATA2),cells)
 # Every run, and the mosaics, which need a run's weights: all that cannot be made again without training.
 runs: $(JOBS_ALL) $(if $(filter 9,$(NUMBERED)),$(FIGURES)/fig9/done)
 
-PAPER_PARTS := $(if $(RUN_ELSEWHERE),$(FIGURES)/elsewhere.tex) $(FIGURES)/fig1.png $(FIGURES)/segments.png $(foreach n,$(NUMBERED),$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) \
+PAPER_PARTS := $(if $(RUN_ELSEWHERE),$(FIGURES)/elsewhere.tex) $(CELL_FIGURES) $(foreach n,$(NUMBERED),$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) \
   $(patsubst %,$(RESULTS)/%/arms.tex,$(filter $(EXPERIMENTS),$(CLAIMS) begin cv)) $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/places/results.tex $(RESULTS)/verdict/verdict.tex
 $(SHEETS)/paper.pdf: paper/paper.tex paper/refs.bib paper/diagram.sty experiments/typeset $(PAPER_PARTS)
-	$(call say,LATEX,$@) $(begin) ONLY='$(ONLY)' PROGRAM=$(WBCSNET) experiments/typeset $(new) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2) $(keep)
+	$(call say,LATEX,$@) $(begin) ONLY='$(ONLY)' SOME='$(SOME)' WHOSE='$(WHOSE)' PROGRAM=$(WBCSNET) experiments/typeset $(new) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2) $(keep)
 $(PAPER): $(SHEETS)/paper.pdf always
 	@$(begin) cp $< $(new)/$(@F) $(update)
 $(call broken,$(RESULTS)/* $(FIGURES) $(FIGURES)/fig9 $(SHEETS)): always
@@ -371,4 +386,4 @@ $(call broken,$(RESULTS)/* $(FIGURES) $(FIGURES)/fig9 $(SHEETS)): always
 ## paper: everything, and paper/paper.pdf (smoke 40 s, quick 13 min, full 3 days without a GPU; a second time seconds)
 paper: $(PAPER)
 	@cat $(RESULTS)/verdict/findings.txt
-	@echo "the report: $(PAPER) (scale $(SCALE), cells: $(NAME)$(if $(ONLY),; only $(ONLY)))"
+	@echo "the report: $(PAPER) (scale $(SCALE), cells: $(NAME)$(if $(ONLY),; only $(ONLY))$(if $(SOME),; $(subst /, of ,$(SOME)) runs))"

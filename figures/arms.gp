@@ -3,6 +3,7 @@
 load 'figures/style.gp'
 stats arms u 1 nooutput
 n = STATS_max
+if (cost) { stats arms u 5 name 'W' nooutput; four = 10**floor(log10(W_max / 4)); four = four * (W_max / 4 / four > 5 ? 10 : W_max / 4 / four > 2 ? 5 : 2) }
 eval begin(14.4, 1.9 + 0.62 * n)
 foot = 1.25 / (1.9 + 0.62 * n); head = 1 - 0.25 / (1.9 + 0.62 * n)
 set multiplot
@@ -14,7 +15,7 @@ set offsets graph 0.02, graph 0.02, 0, 0; set autoscale xfix
 plot arms u 2:($1 < n ? $1 : NaN):3:4 w xerrorbars ls 2 notitle, arms u 2:($1 == n ? $1 : NaN):3:4 w xerrorbars ls 1 notitle
 if (cost) {
 unset label 100; unset ytics; set lmargin at screen 0.72; set rmargin at screen 0.98; set xlabel 'MFLOP a cell' offset 0,0.3
-set xtics autofreq; set xrange [0:*]; set offsets 0, graph 0.08, 0, 0
+set xtics four; set xrange [0:*]; set offsets 0, graph 0.08, 0, 0
 plot arms u 5:($1 < n ? $1 : NaN) w p ls 2 notitle, arms u 5:($1 == n ? $1 : NaN) w p ls 1 notitle
 }
 unset multiplot

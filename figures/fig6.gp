@@ -1,5 +1,5 @@
 # Fig. 6: accuracy on Dataset1. Left what is published and the record; below, what the paper cites of others, on other cells. Right this
-# machine's own runs, apart, with Wilson's 95 % intervals.
+# machine's own runs (or those of an archive), apart, with Wilson's 95 % intervals.
 load 'figures/style.gp'
 arms = results.'/cv/arms.dat'; full = record.'/cv/scores.dat'
 stats arms u 1 nooutput
@@ -25,12 +25,16 @@ printed = "$one u (published('fig6/wbcsnet2')):(row('wbcsnet2') + 0.2) w p ls 8 
 recorded = there(full) ? sprintf(", '%s' u (strcol(1) eq 'wbcsnet2' ? $2 : NaN):(row(strcol(1)) - 0.12):3:4 w xerrorbars ls 1 notitle, \
   '%s' u (strcol(1) eq 'wbcsnet' ? $2 : NaN):(row(strcol(1)) - 0.12):3:4 w xerrorbars ls 2 dt solid notitle, \
   '%s' u (strcol(1) eq 'wbcsnet2' || strcol(1) eq 'wbcsnet' ? NaN : $2):(row(strcol(1)) - 0.12):3:4 w xerrorbars ls 3 dt solid notitle", full, full, full) : ''
-eval panel(0.29, 0.62, there(full) ? 'published (rings), and the record' : 'published')
+eval panel(0.29, alone ? 0.985 : 0.62, there(full) ? 'published (rings), and the record' : 'published')
 set xtics 5
+cells = "set label 1 '\\textcolor{gray}{\\scriptsize\\itshape $\\leftarrow$ on other cells, as the paper cites them}' at graph 0.02, first -2 left"
+if (alone) { eval cells }
 eval 'plot '.printed.', '.cited.recorded
-unset label 100; set format y ''; set ytics ('' 1); set xtics autofreq
-set label 1 '\textcolor{gray}{\scriptsize\itshape $\leftarrow$ on other cells, as the paper cites them}' at graph 0.02, first -2 left
-eval panel(0.67, 0.98, 'this machine')
-plot arms u 2:(strcol(8) eq 'wbcsnet2' ? $1 : NaN):3:4 w xerrorbars ls 1, arms u 2:(strcol(8) eq 'wbcsnet' ? $1 : NaN):3:4 w xerrorbars ls 2 dt solid, \
+unset label 1
+if (!alone) {
+  unset label 100; set format y ''; set ytics ('' 1); set xtics autofreq; eval cells
+  eval panel(0.67, 0.98, whose)
+  plot arms u 2:(strcol(8) eq 'wbcsnet2' ? $1 : NaN):3:4 w xerrorbars ls 1, arms u 2:(strcol(8) eq 'wbcsnet' ? $1 : NaN):3:4 w xerrorbars ls 2 dt solid, \
      arms u 2:(strcol(8) eq 'wbcsnet2' || strcol(8) eq 'wbcsnet' ? NaN : $1):3:4 w xerrorbars ls 3 dt solid
+}
 unset multiplot

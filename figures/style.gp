@@ -1,4 +1,4 @@
-# style.gp: the house style of all figures. A figure is called with results (a folder), stamp (scale and kind of cells) and out.
+# style.gp: the house style of all figures. A figure is called with results and record (folders), whose (the runs' in results), stamp (scale and kind of cells) and out.
 # Colours are those of Okabe and Ito, told apart by the colour-blind; each series has its own dashes and marker as well, for print in grey.
 blue = '#0072B2'; vermillion = '#D55E00'; green = '#009E73'; orange = '#E69F00'; grey = '#777777'; faint = '#d9d9d9'
 
@@ -27,6 +27,9 @@ from(file) = file[1:2] eq '< ' ? file[3:*] : 'cat '.file
 labels(file) = system(from(file)." | awk -v q=\\' '!/^#/ { l = $0; sub(/^[^\"]*\"/, \"\", l); sub(/\"[^\"]*$/, \"\", l); gsub(/%/, \"%%\", l); printf \"%s%s%s%s %d\", (n++ ? \",\" : \"\"), q, l, q, $1 }'")
 # Is that file there? The record (a folder like results, or '') may be a part, or left out.
 there(file) = int(system("[ -s '".file."' ] && echo 1 || echo 0"))
+# In a report of the record's own runs the record stands alone: a panel of its own for them would show the same.
+if (!exists('whose')) whose = ''
+alone = whose eq 'the record'
 # A panel of a multiplot between two edges of the screen, with a word above it.
 panel(a, b, word) = sprintf("set lmargin at screen %g; set rmargin at screen %g; set title '{\\footnotesize\\itshape %s}' offset 0,-0.6", a, b, word)
 # One point, to plot numbers that come from no file.

@@ -26,7 +26,7 @@ split() { awk -F, 'NR > 1 && $3 == "" { none++ } NR > 1 { if ($3 in fold && fold
     "$tmp/runs/smoke/synthetic/leakage/$1/seed1/fold0/folds.csv"; }
 [ "$(split grouped)" = '0 0' ]; ok $? 'photographs of a cell stay in one fold'
 case $(split ungrouped) in 0\ *|*\ [1-9]*) false ;; esac; ok $? "and are parted, and still known, where groups are not regarded ($(split ungrouped))"
-unknown=$(grep -c 'not run at this scale\|no value was measured' "$tmp/results/smoke/synthetic/verdict/claims.txt"); [ "$unknown" = 8 ]; ok $? "every claim's key has a value, but for the size that smoke leaves out and seven of elsewhere, which was not made ($unknown)"
+unknown=$(grep -c 'not run at this scale\|no such run here' "$tmp/results/smoke/synthetic/verdict/claims.txt"); [ "$unknown" = 8 ]; ok $? "every claim's key has a value, but for the size that smoke leaves out and seven of elsewhere, which was not made ($unknown)"
 f=$tmp/figures/smoke/synthetic
 for i in 2 3 4 5 6 7 8 9; do [ "$(wc -c <"$f/fig$i.tex" 2>/dev/null || echo 0)" -gt 900 ]; ok $? "Fig. $i is not empty"; done
 [ "$(wc -c <"$f/fig1.png")" -gt 5000 ] && [ "$(wc -c <"$f/fig9/conv3.png")" -gt 500 ]; ok $? 'nor are the pictures of Fig. 1 and 9'

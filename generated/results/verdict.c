@@ -120,7 +120,7 @@ static void judge_better(judged *c, bool full)
   const bool found = v->tested && v->p < LEVEL, printed = c->theirs && !c->theirs->text;
   const bool excluded = full && printed && v->bounded && (v->high < c->theirs->value || v->low > c->theirs->value);
   if (found) settle(c, v->value > 0 ? REPRODUCED : NOT_REPRODUCED, v->value > 0 ? p : say("%s: the opposite", p));
-  else if (excluded) settle(c, NOT_REPRODUCED, say("%s, and the published gain is excluded", p));
+  else if (excluded) settle(c, NOT_REPRODUCED, say("%s, published gain excluded", p));
   else settle(c, UNDECIDED, say("%s: neither found nor excluded", p));
 }
 
@@ -129,7 +129,7 @@ static void judge_limit(judged *c, bool least, const char *scale)
   const value *v = c->mine;
   double limit = atof(c->limit), reached = !v->bounded ? v->value : least ? v->low : v->high;
   bool good = least ? reached >= limit : reached <= limit;
-  const char *asked = say("the rule asks for at %s %s", least ? "least" : "most", c->limit);
+  const char *asked = say("limit: at %s %s", least ? "least" : "most", c->limit);
   if (scale && strcmp(scale, "full")) settle(c, NOT_COMPARABLE, say("scale %s; %s", scale, asked));
   else settle(c, good ? REPRODUCED : NOT_REPRODUCED, asked);
 }
@@ -139,9 +139,9 @@ static void judge_start(judged *c)
   const value *v = c->mine;
   bool inside = v->bounded && v->low <= c->theirs->value && c->theirs->value <= v->high;
   bool wide = v->high - v->low > c->theirs->value / 2;
-  const char *why = say("%s the interval of one more run", inside ? "inside" : "outside");
+  const char *why = say("%s one more run's interval", inside ? "inside" : "outside");
   if (!v->bounded) settle(c, UNDECIDED, "one run gives no interval");
-  else if (!strcmp(c->limit, "fitted")) settle(c, NOT_COMPARABLE, say("the initialiser was chosen by it; %s", why));
+  else if (!strcmp(c->limit, "fitted")) settle(c, NOT_COMPARABLE, "our initialiser came from it");
   else if (inside && wide) settle(c, UNDECIDED, say("%s, which is wide", why));
   else settle(c, inside ? REPRODUCED : NOT_REPRODUCED, why);
 }
@@ -163,8 +163,8 @@ static void judge(judged *c, const char *scale)
   if (!strcmp(c->rule, "ask")) answer_question(c);
   else if (!strcmp(c->rule, "none")) settle(c, NOT_COMPARABLE, c->reason);
   else if (is_counted(c) && c->mine) judge_limit(c, true, NULL);
-  else if (!strcmp(scale, "smoke")) settle(c, NOT_COMPARABLE, "scale smoke judges nothing");
-  else if (!c->mine) settle(c, NOT_COMPARABLE, "no value was measured");
+  else if (!strcmp(scale, "smoke")) settle(c, NOT_COMPARABLE, "smoke judges nothing");
+  else if (!c->mine) settle(c, NOT_COMPARABLE, "no such run here");
   else if (c->unfinished) settle(c, NOT_COMPARABLE, c->unfinished);
   else if (strcmp(c->kind, "real") && strcmp(c->about, "training"))
     settle(c, NOT_COMPARABLE, c->mine->tested ? say("drawn cells; $p %s$", p_text(c->mine->p)) : "drawn cells");
@@ -396,13 +396,14 @@ static void write_recorded(FILE *f, const judged *record, const judged *here, bo
   static const char *const colour[VERDICTS] = { "good", "bad", "open", "open", "open" };
   const bool sign = is_difference(here);
   const judged *c = record->mine ? record : here;
+  const char *word = record->mine && record->unfinished ? "no verdict yet" : verdict_word(c->verdict, record->mine || full || is_counted(c));
   value theirs = here->theirs ? *here->theirs : (value){0};
   theirs.bounded = false;
   char *printed = copy_text(here->theirs ? signed_text(&theirs, sign) : "--");
   char *kept = copy_text(record->mine ? signed_text(record->mine, sign) : "--");
   char *ours = copy_text(here->mine ? signed_text(here->mine, sign) : "--");
   fprintf(f, "\\recorded{%s}{%s}{%s}{%s}{%s}{%s}{%s}\n", tex_text(here->claim), printed, kept, ours, colour[c->verdict],
-          verdict_word(c->verdict, record->mine || full || is_counted(c)), c->why);
+          word, c->why);
   free(printed), free(kept), free(ours);
 }
 
@@ -417,7 +418,7 @@ static void write_record_values(const values *record, int own, const int *count,
     *copy = v, copy->key = key;
   }
   for (int v = 0; v < VERDICTS; v++) put_number(&kept, count[v], 0, "record/verdict/%s", verdict_key[v]);
-  put_number(&kept, count[VERDICTS], 0, "record/judged");
+  put_number(&kept, count[VERDICTS], 0, "record/judged"), put_number(&kept, count[VERDICTS + 1], 0, "record/waiting");
   write_values_tex(a->f, &kept), file_commit(a);
 }
 
@@ -426,7 +427,7 @@ static void judge_record(const values *here, const char *folder, const char *pub
                          const char *out)
 {
   values record = {0};
-  int count[VERDICTS + 1] = {0};                     /* the last: judged by the record */
+  int count[VERDICTS + 2] = {0};                     /* the last two: judged by the record, and waiting for its folds */
   read_published(&record, published), derive_table(&record);
   const int own = record.n;
   read_record(&record, folder);
@@ -438,7 +439,8 @@ static void judge_record(const values *here, const char *folder, const char *pub
     judge(&kept, "full"), judge(&now, scale);
     if (now.verdict == NOT_CLAIMED) continue;
     write_recorded(a->f, &kept, &now, !strcmp(scale, "full"));
-    count[kept.mine ? kept.verdict : now.verdict]++, count[VERDICTS] += kept.mine != NULL;
+    count[kept.mine ? kept.verdict : now.verdict]++;
+    count[VERDICTS] += kept.mine && kept.verdict <= UNDECIDED, count[VERDICTS + 1] += kept.mine && kept.unfinished;
   }
   file_commit(a);
   write_record_values(&record, own, count, out);
