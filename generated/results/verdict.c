@@ -18,6 +18,7 @@ static const char *verdict_word(verdict v, bool full)
     { "reproduced", "not reproduced", "undecided", "not comparable", "not claimed" };
   return full || v > NOT_REPRODUCED ? word[v] : v == REPRODUCED ? "seen here" : "not seen here";
 }
+static const char *const waiting = "no verdict yet";  /* not all folds are there */
 
 typedef struct {
   const char *claim, *about, *published, *rule, *ours, *limit, *reason;        /* a row of claims.csv */
@@ -32,6 +33,9 @@ typedef struct {
 /* Is it counted from the nets, without a run? Is ours a difference, which is printed with its sign? */
 static bool is_counted(const judged *c) { return !strcmp(c->rule, "count"); }
 static bool is_difference(const judged *c) { return !strcmp(c->rule, "better") || !strcmp(c->rule, "ask"); }
+
+/* Has it a value of some of its folds, and no verdict for want of the others? */
+static bool is_waiting(const judged *c) { return c->mine && c->unfinished && c->verdict == NOT_COMPARABLE; }
 
 /* read the published numbers */
 static void read_published(values *t, const char *path)
@@ -203,7 +207,7 @@ static void write_claim(FILE *f, const judged *c, const values *t)
   char *ours = copy_text(c->mine ? signed_text(c->mine, sign) : "--");
   fprintf(f, "\\claim{%s}{%s}{%s}{%s}{%s}{%s}{%s}\n", tex_text(c->claim), place ? tex_text(place->text) : "",
           printed, ours,
-          signed_text(&gap, true), !is_counted(c) ? verdict_macro[c->verdict]
+          signed_text(&gap, true), is_waiting(c) ? waiting : !is_counted(c) ? verdict_macro[c->verdict]
           : c->verdict == REPRODUCED ? "\\counted" : "\\notcounted", c->why);
   free(printed), free(ours);
 }
@@ -213,7 +217,7 @@ static void write_claim_text(FILE *f, const judged *c, bool full)
 {
   const bool sign = is_difference(c);
   const value *v = c->mine, *t = c->theirs;
-  fprintf(f, "%-14s %s:", verdict_word(c->verdict, full || is_counted(c)), c->claim);
+  fprintf(f, "%-14s %s:", is_waiting(c) ? waiting : verdict_word(c->verdict, full || is_counted(c)), c->claim);
   if (t && !t->text) fprintf(f, " published %s%.*f,", sign && t->value > 0 ? "+" : "", t->digits, t->value);
   if (!v) fputs(" ours -", f);
   else if (v->text) fprintf(f, " ours %s", v->text);
@@ -396,7 +400,7 @@ static void write_recorded(FILE *f, const judged *record, const judged *here, bo
   static const char *const colour[VERDICTS] = { "good", "bad", "open", "open", "open" };
   const bool sign = is_difference(here);
   const judged *c = record->mine ? record : here;
-  const char *word = record->mine && record->unfinished ? "no verdict yet" : verdict_word(c->verdict, record->mine || full || is_counted(c));
+  const char *word = is_waiting(record) ? waiting : verdict_word(c->verdict, record->mine || full || is_counted(c));
   value theirs = here->theirs ? *here->theirs : (value){0};
   theirs.bounded = false;
   char *printed = copy_text(here->theirs ? signed_text(&theirs, sign) : "--");
@@ -440,7 +444,7 @@ static void judge_record(const values *here, const char *folder, const char *pub
     if (now.verdict == NOT_CLAIMED) continue;
     write_recorded(a->f, &kept, &now, !strcmp(scale, "full"));
     count[kept.mine ? kept.verdict : now.verdict]++;
-    count[VERDICTS] += kept.mine && kept.verdict <= UNDECIDED, count[VERDICTS + 1] += kept.mine && kept.unfinished;
+    count[VERDICTS] += kept.mine && kept.verdict <= UNDECIDED, count[VERDICTS + 1] += is_waiting(&kept);
   }
   file_commit(a);
   write_record_values(&record, own, count, out);
