@@ -161,30 +161,38 @@ static const char *const text =
   "conv c filters 35 kernel 3 stride 1 pad same\nrelu rc\nmaxpool q size 3 stride 2\n"
   "fc f units 21\ndropout d p 0.5\nfc g units classes\nsoftmax loss\n";
 
-/* Three steps of `images` cells in a plan for 7, with the given threads; what they leave in state. */
+/* Wide enough, and with few enough channels, that a thread sums the gradients of a and b alone (the book, "The gradient of the weights"). */
+static const char *const wide =
+  "name wide\ntitle Wide\ninput 33 41 3\n"
+  "conv a filters 8 kernel 3 stride 1 pad same\nbn na\nrelu ra\nconv b filters 16 kernel 5 stride 1 pad same\nrelu rb\n"
+  "maxpool p size 4 stride 4\nfc g units classes\nsoftmax loss\n";
+
+/* Three steps of `images` cells, with the given threads; what they leave in state. */
 static void train(const plan *p, int images, int threads, net_state *state, long *calls)
 {
   const net *n = p->net;
   engine *e = engine_cpu.open(p, threads);
-  uint8_t pixels[7 * 13 * 11 * 3];
-  int label[7], row[7];
+  const int cells = p->batch;
+  const size_t floats = (size_t)cells * shape_floats(p->tensor[0].s);
+  uint8_t *pixels = NEW(uint8_t, floats);
+  int *label = NEW(int, cells), *row = NEW(int, cells);
   float *w = NEW(float, n->param_floats), *stat = NEW(float, n->stat_floats + 1);
   rng r = rng_open(41, RNG_TEST, 0, 0);
-  for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)rng_u32(&r);
-  for (int i = 0; i < 7; i++) label[i] = i % 5, row[i] = (i * 3) % 7;
+  for (size_t i = 0; i < floats; i++) pixels[i] = (uint8_t)rng_u32(&r);
+  for (int i = 0; i < cells; i++) label[i] = i % 5, row[i] = (i * 3) % cells;
   for (size_t i = 0; i < n->param_floats; i++) w[i] = (float)(0.05 * rng_normal(&r));
   net_state start = { w, NULL, stat };
   batch b = { images, row, NULL, 5, 0 };
   sgd rule = { .rate = 0.01f, .momentum = 0.9f, .l2 = 1e-4f };
   e->kind->write_state(e, &start);
-  e->kind->set_cells(e, pixels, label, 7, NULL);
+  e->kind->set_cells(e, pixels, label, cells, NULL);
   for (int i = 0; i < 2; i++) e->kind->train_step(e, &b, &rule);
   const long before = taken;
   e->kind->train_step(e, &b, &rule);
   if (calls) *calls = taken - before;
   e->kind->read_state(e, state);
   e->kind->close(e);
-  free(w), free(stat);
+  free(w), free(stat), free(pixels), free(label), free(row);
 }
 
 static bool same(const net *n, const net_state *a, const net_state *b)
@@ -205,24 +213,24 @@ static net_state new_state(const net *n)
 
 static void free_state(net_state *s) { free(s->param), free(s->velocity), free(s->stat); }
 
-static void test_bits(void)
+static void test_bits(const char *what, int most)
 {
-  net *n = net_parse(text, "the test's net", NULL, 5);
-  plan *p = plan_make(n, 7);
-  for (int images = 7; images > 0; images -= 3) {
+  net *n = net_parse(what, "the test's net", NULL, 5);
+  plan *p = plan_make(n, most);
+  for (int images = most; images > 0; images -= (most + 1) / 2 - 1) {
     net_state a = new_state(n), b = new_state(n);
     train(p, images, 1, &a, NULL);
-    ok(all_finite(n, &a), "%d images: finite", images);
+    ok(all_finite(n, &a), "%s, %d images: finite", n->title, images);
     for (int threads = 2; threads <= 3; threads++) {
       train(p, images, threads, &b, NULL);
-      ok(same(n, &a, &b), "%d images of 7: the same bits with 1 and %d threads", images, threads);
+      ok(same(n, &a, &b), "%s, %d images of %d: the same bits with 1 and %d threads", n->title, images, most, threads);
     }
     /* Every set with a fused multiply-add sums in the same order, so its results are the same on unlike machines. */
     for (const simd *const *k = simd_all() + 1; *k; k++) {
       if (!strncmp((*k)->name, "128", 3)) continue;
       simd_forced = *k;
       train(p, images, 2, &b, NULL);
-      ok(same(n, &a, &b), "%d images of 7: the same bits with %s and %s", images, simd_all()[0]->name, (*k)->name);
+      ok(same(n, &a, &b), "%s, %d images of %d: the same bits with %s and %s", n->title, images, most, simd_all()[0]->name, (*k)->name);
       simd_forced = NULL;
     }
     free_state(&a), free_state(&b);
@@ -250,19 +258,19 @@ static void test_fallback(void)
 }
 
 /* Without Winograd's transforms: the same sums in another order. */
-static void test_direct(void)
+static void test_direct(const char *what, int most)
 {
-  net *n = net_parse(text, "the test's net", NULL, 5);
-  plan *p = plan_make(n, 7);
+  net *n = net_parse(what, "the test's net", NULL, 5);
+  plan *p = plan_make(n, most);
   net_state a = new_state(n), b = new_state(n), c = new_state(n);
   double d = 0, s = 0;
-  train(p, 7, 2, &a, NULL);
+  train(p, most, 2, &a, NULL);
   simd_direct = true;
-  train(p, 7, 1, &b, NULL), train(p, 7, 3, &c, NULL);
+  train(p, most, 1, &b, NULL), train(p, most, 3, &c, NULL);
   simd_direct = false;
   for (size_t i = 0; i < n->param_floats; i++) d += pow(a.velocity[i] - b.velocity[i], 2), s += pow(a.velocity[i], 2);
-  ok(d > 0 && sqrt(d / s) < 1e-3, "convolutions computed directly train as the transformed do: velocities %.2g", sqrt(d / s));
-  ok(same(n, &b, &c), "convolutions computed directly: the same bits with 1 and 3 threads");
+  ok(d > 0 && sqrt(d / s) < 1e-3, "%s: convolutions computed directly train as the transformed do: velocities %.2g", n->title, sqrt(d / s));
+  ok(same(n, &b, &c), "%s: convolutions computed directly: the same bits with 1 and 3 threads", n->title);
   free_state(&a), free_state(&b), free_state(&c);
   plan_free(p), net_free(n);
 }
@@ -286,9 +294,9 @@ static void test_room(void)
 int main(void)
 {
   for (const simd *const *k = simd_all(); *k; k++) test_tile(*k), test_curve(*k), test_outer(*k), test_winograd(*k), test_transpose(*k);
-  test_bits();
+  test_bits(text, 7), test_bits(wide, 20);
   test_fallback();
-  test_direct();
+  test_direct(text, 7), test_direct(wide, 20);
   test_room();
   return done_testing();
 }

@@ -161,7 +161,8 @@ static void put_patch(const float *patch, int m, float *image, const correlation
     for (int v = 0; v < m && x + v < g->ow; v++) {
       float *to = image + (size(y + u) * size(g->ow) + size(x + v)) * size(g->oc) + j * LANE;
       const float *from = patch + (u * m + v) * LANE;
-      for (int i = 0; i < lanes; i++)
+      if (lanes == LANE && !bias && !mode) memcpy(to, from, sizeof(float) * LANE);
+      else for (int i = 0; i < lanes; i++)
         to[i] = finished(from[i] + (bias ? bias[j * LANE + i] : 0), to[i], mode);
     }
 }
@@ -287,9 +288,13 @@ static void wino_outputs(const simd *k, wino_task *w, int from, int to)
       const float *v = w->m + i * w->wide + (o - from) * LANE,
           *bias = w->bias ? w->bias + o * LANE : NULL;
       float *at = image + (size(y) * size(g->ow) + size(x)) * size(g->oc) + o * LANE;
-      if (y + m <= g->oh && x + m <= g->ow && (o + 1) * LANE <= g->oc)
+      const bool whole = (o + 1) * LANE <= g->oc, adds = w->mode & TILE_ADD;
+      if (whole && y + m <= g->oh && x + m <= g->ow)
         k->wino_output(m, v, w->mstep, bias, at, (ptrdiff_t)g->ow * g->oc, g->oc, w->mode);
-      else {
+      else if (whole && !adds) {
+        k->wino_output(m, v, w->mstep, bias, w->patch, m * LANE, LANE, w->mode);
+        put_patch(w->patch, m, image, g, y, x, o, NULL, 0);
+      } else {
         k->wino_output(m, v, w->mstep, NULL, w->patch, m * LANE, LANE, 0);
         put_patch(w->patch, m, image, g, y, x, o, w->bias, w->mode);
       }
@@ -325,45 +330,59 @@ typedef struct {
   const layer *l;
   correlation g;
   tiling t;
-  int images;                      /* transformed at a time */
+  int parts;                       /* alone: sets of sums; together: 0 */
+  int images, rows;                /* transformed at a time: images (together), rows of tiles (alone) */
+  int tiles;                       /* that there is room for */
   size_t xstep, dstep, sstep;      /* floats between points: of x and dy transformed, of the sums */
 } wgrad;
+
+enum { MOST_PARTS = 32, LEAST_PARTS = 16, PARTS_FLOATS = 1 << 24, ALONE_FLOATS = 1 << 21 };
+
+static int between(size_t n, int low, int high) { return n < size(low) ? low : n > size(high) ? high : (int)n; }
 
 static wgrad wgrad_of(const layer *l, int most)
 {
   wgrad q = { .l = l, .g = forward_of(l) };
   q.t = tiling_of(&q.g);
   const size_t sums = size(q.t.in * q.t.out) * LANE * LANE;
-  const size_t image = size((q.t.in + q.t.out) * q.t.all) * LANE;
-  const size_t images = larger(2 * sums, 4096) / image;
-  q.images = images < 1 ? 1 : images > size(most) ? most : (int)images;
-  q.xstep = between_points(size(q.images * q.t.all * q.t.in) * LANE);
-  q.dstep = between_points(size(q.images * q.t.all * q.t.out) * LANE);
+  const size_t a_tile = size(q.t.in + q.t.out) * LANE, image = a_tile * size(q.t.all);
+  q.parts = least(between(PARTS_FLOATS / (64 * sums), 0, MOST_PARTS), between(size(most) * image / (8 * sums), 0, most));
+  if (q.parts < LEAST_PARTS) q.parts = 0;
+  q.images = between(larger(2 * sums, 4096) / image, 1, most);
+  const int blocks = 1 + (int)(64 * image / ALONE_FLOATS);
+  q.rows = least(q.t.rows, (q.t.rows + blocks - 1) / blocks);
+  q.tiles = q.parts ? q.rows * q.t.cols : q.images * q.t.all;
+  q.xstep = between_points(size(q.tiles * q.t.in) * LANE);
+  q.dstep = between_points(size(q.tiles * q.t.out) * LANE);
   q.sstep = between_points(sums);
   return q;
 }
 
-static size_t wgrad_room(const wgrad *q) { return 64 * (q->xstep + q->dstep + q->sstep); }
+/* Floats that each thread needs, and that all share. */
+static size_t wgrad_own(const wgrad *q) { return q->parts ? 64 * (q->xstep + q->dstep) : 0; }
+static size_t wgrad_common(const wgrad *q)
+{
+  return 64 * (q->parts ? size(q->parts) * q->sstep : q->xstep + q->dstep + q->sstep);
+}
 
-/* Transform row r of the tiles of an image, the j-th of those at hand, to xs [64][in][tiles][16] and ds
-   [64][out][tiles][16]. */
-static void wgrad_transform(const simd *k, const wgrad *q, const float *x, const float *dy, int j, int r,
+/* Transform row r of the tiles of an image to the tiles from `at` on in xs [64][in][tiles][16] and
+   ds [64][out][tiles][16]. */
+static void wgrad_transform(const simd *k, const wgrad *q, const float *x, const float *dy, int at, int r,
                             float *xs, float *ds)
 {
   const correlation *g = &q->g;
-  const int m = q->t.m, tiles = q->images * q->t.all;
+  const int m = q->t.m;
   float patch[64 * LANE];
   ptrdiff_t row, col;
-  for (int v = 0; v < q->t.cols; v++) {
-    const int at = j * q->t.all + r * q->t.cols + v;
+  for (int v = 0; v < q->t.cols; v++, at++) {
     for (int c = 0; c < q->t.in; c++) {
       const float *p = window_at(x, g->h, g->w, g->c, r * m - g->top, v * m - g->left, 8, 8, c, patch,
                                  &row, &col);
-      k->wino_input(p, row, col, xs + size(c * tiles + at) * LANE, q->xstep);
+      k->wino_input(p, row, col, xs + size(c * q->tiles + at) * LANE, q->xstep);
     }
     for (int o = 0; o < q->t.out; o++) {
       const float *p = window_at(dy, g->oh, g->ow, g->oc, r * m, v * m, m, m, o, patch, &row, &col);
-      k->wino_taps(m, p, row, col, ds + size(o * tiles + at) * LANE, q->dstep);
+      k->wino_taps(m, p, row, col, ds + size(o * q->tiles + at) * LANE, q->dstep);
     }
   }
 }
@@ -373,12 +392,12 @@ static void wgrad_products(const simd *k, const wgrad *q, int e, int o, int tile
                            const float *ds,
                            float *sums, bool add)
 {
-  const int all = q->images * q->t.all, parts = (tiles + 127) / 128;
-  const float *x = xs + size(e) * q->xstep, *d = ds + size(e) * q->dstep + size(o * all) * LANE;
+  const int parts = (tiles + 127) / 128;
+  const float *x = xs + size(e) * q->xstep, *d = ds + size(e) * q->dstep + size(o * q->tiles) * LANE;
   float *to = sums + size(e) * q->sstep + size(o * q->t.in) * LANE * LANE;
   for (int p = 0; p < parts; p++) {
     const int i = deal(tiles, parts, p), n = deal(tiles, parts, p + 1) - i;
-    k->outer(n, d + i * LANE, x + i * LANE, size(all) * LANE, q->t.in, to, LANE * LANE, add || p);
+    k->outer(n, d + i * LANE, x + i * LANE, size(q->tiles) * LANE, q->t.in, to, LANE * LANE, add || p);
   }
 }
 
@@ -415,40 +434,83 @@ static void finish_bias(const double *sums, int n, int c, float *db)
   }
 }
 
-/* Row r of tiles of image n, the j-th at hand: transform, and sum for the bias. */
-static void wgrad_row(host *h, const wgrad *q, const float *x, const float *dy, int n, int j, int r,
-                      float *xs, float *ds, double *bias)
+/* What one run works on. bias: (n, rows of tiles, oc) sums of dy. */
+typedef struct { const wgrad *q; const float *x, *dy; double *bias; } wgrad_task;
+
+/* Row r of tiles of image n, to the tiles from `at` on: transform, and sum for the bias. */
+static void wgrad_row(const simd *k, const wgrad_task *w, int n, int r, int at, float *xs, float *ds)
 {
-  const simd *k = room_of(h)->k;
+  const wgrad *q = w->q;
   const shape in = q->l->in, out = q->l->out;
   const int first = r * q->t.m, rows = least(q->t.m, out.h - first);
-  const float *image = dy + size(n) * shape_floats(out);
-  wgrad_transform(k, q, x + size(n) * shape_floats(in), image, j, r, xs, ds);
+  const float *image = w->dy + size(n) * shape_floats(out);
+  wgrad_transform(k, q, w->x + size(n) * shape_floats(in), image, at, r, xs, ds);
   bias_sums(k, image + size(first * out.w) * size(out.c), size(rows * out.w), out.c,
-            bias + size(n * q->t.rows + r) * size(out.c));
+            w->bias + size(n * q->t.rows + r) * size(out.c));
 }
 
-/* dw (oc, k, k, c); bias: (n, rows of tiles, oc) sums of dy; xs: wgrad_room */
-static void wgrad_run(host *h, const wgrad *q, const float *x, const float *dy, float *dw, double *bias,
-                      float *xs)
+/* The images first .. last - 1 into sums; xs: wgrad_own floats */
+static void wgrad_alone(const simd *k, const wgrad_task *w, int first, int last, float *xs, float *sums)
+{
+  const wgrad *q = w->q;
+  float *ds = xs + 64 * q->xstep;
+  for (int n = first; n < last; n++)
+    for (int r = 0; r < q->t.rows; r += q->rows) {
+      const int rows = least(q->rows, q->t.rows - r);
+      for (int i = 0; i < rows; i++) wgrad_row(k, w, n, r + i, i * q->t.cols, xs, ds);
+      for (int e = 0; e < 64; e++)
+        for (int o = 0; o < q->t.out; o++)
+          wgrad_products(k, q, e, o, rows * q->t.cols, xs, ds, sums, n > first || r > 0);
+    }
+}
+
+/* sums: sets of 64 * sstep floats */
+static void wgrad_parts(host *h, const wgrad_task *w, float *sums)
 {
   const simd *k = room_of(h)->k;
-  float *ds = xs + 64 * q->xstep, *sums = ds + 64 * q->dstep;
+  const int parts = least(w->q->parts, h->n);
+  const size_t set = 64 * w->q->sstep;
 #pragma omp parallel num_threads(h->threads)
   {
-    for (int i = 0; i < h->n; i += q->images) {
-      const int n = least(q->images, h->n - i);
-#pragma omp for collapse(2) schedule(dynamic)
-      for (int j = 0; j < n; j++)
-        for (int r = 0; r < q->t.rows; r++) wgrad_row(h, q, x, dy, i + j, j, r, xs, ds, bias);
 #pragma omp for schedule(dynamic)
-      for (int e = 0; e < 64; e++)
-        for (int o = 0; o < q->t.out; o++) wgrad_products(k, q, e, o, n * q->t.all, xs, ds, sums, i > 0);
-    }
-#pragma omp for collapse(2) schedule(dynamic)
-    for (int o = 0; o < q->t.out; o++)
-      for (int c = 0; c < q->t.in; c++) wgrad_finish(k, q, o, c, sums, dw);
+    for (int p = 0; p < parts; p++)
+      wgrad_alone(k, w, deal(h->n, parts, p), deal(h->n, parts, p + 1), own(h), sums + size(p) * set);
+#pragma omp for
+    for (size_t i = 0; i < set; i += 1024)
+      for (int p = 1; p < parts; p++)
+        for (size_t j = i; j < i + 1024 && j < set; j++) sums[j] += sums[size(p) * set + j];
   }
+}
+
+static void wgrad_together(host *h, const wgrad_task *w, float *xs, float *sums)
+{
+  const simd *k = room_of(h)->k;
+  const wgrad *q = w->q;
+  float *ds = xs + 64 * q->xstep;
+#pragma omp parallel num_threads(h->threads)
+  for (int i = 0; i < h->n; i += q->images) {
+    const int n = least(q->images, h->n - i);
+#pragma omp for collapse(2) schedule(dynamic)
+    for (int j = 0; j < n; j++)
+      for (int r = 0; r < q->t.rows; r++)
+        wgrad_row(k, w, i + j, r, j * q->t.all + r * q->t.cols, xs, ds);
+#pragma omp for schedule(dynamic)
+    for (int e = 0; e < 64; e++)
+      for (int o = 0; o < q->t.out; o++) wgrad_products(k, q, e, o, n * q->t.all, xs, ds, sums, i > 0);
+  }
+}
+
+/* dw (oc, k, k, c); bias as in wgrad_task; common: wgrad_common floats */
+static void wgrad_run(host *h, const wgrad *q, const float *x, const float *dy, float *dw, double *bias,
+                      float *common)
+{
+  const wgrad_task w = { q, x, dy, bias };
+  float *sums = q->parts ? common : common + 64 * (q->xstep + q->dstep);
+  if (q->parts) wgrad_parts(h, &w, sums);
+  else wgrad_together(h, &w, common, sums);
+#pragma omp parallel for collapse(2) schedule(dynamic) num_threads(h->threads)
+  for (int o = 0; o < q->t.out; o++)
+    for (int c = 0; c < q->t.in; c++) wgrad_finish(room_of(h)->k, q, o, c, sums, dw);
 }
 
 /* cpu: direct convolution */
@@ -735,8 +797,8 @@ static void conv_room(host *h, const layer *l, const conv_work *w)
   if (w->winograd) {
     const correlation f = forward_of(l), b = backward_of(l);
     const wino_task tf = wino_task_of(&f), tb = wino_task_of(&b);
-    room_take(h, larger(wino_room(&tf), wino_room(&tb)),
-              larger(64 * larger(tf.ustep, tb.ustep), wgrad_room(&w->q)));
+    room_take(h, larger(larger(wino_room(&tf), wino_room(&tb)), wgrad_own(&w->q)),
+              larger(64 * larger(tf.ustep, tb.ustep), wgrad_common(&w->q)));
     return;
   }
   const size_t each = larger(direct_room(&w->d, l->out.w, l->out.c),
@@ -996,32 +1058,66 @@ static void work_close(host *h, int i)
   room_drop(h);
 }
 
+/* y = relu?(x + r), r may be NULL. The conditions are constants where it is called, so that the loop has vectors. */
+static inline void add_range(const float *x, const float *r, float *y, size_t n, bool relu)
+{
+#pragma omp simd
+  for (size_t j = 0; j < n; j++) {
+    const float z = r ? x[j] + r[j] : x[j];
+    y[j] = !relu || z > 0 ? z : 0;
+  }
+}
+
+enum { RANGE = 4096 };             /* numbers of a task that passes over memory */
+
 static void add_forward(host *h, int i)
 {
   const step *s = host_step(h, i);
   const float *x = host_act(h, s->x), *r = s->r >= 0 ? host_act(h, s->r) : NULL;
   float *y = host_act(h, s->y);
   const bool relu = s->relu || s->kind == STEP_RELU;
-  const size_t n = size(h->n) * shape_floats(s->layer->out);
-#pragma omp parallel for simd num_threads(h->threads)
-  for (size_t j = 0; j < n; j++) {
-    float z = r ? x[j] + r[j] : x[j];
-    y[j] = relu && !(z > 0) ? 0 : z;
+  const size_t end = size(h->n) * shape_floats(s->layer->out);
+#pragma omp parallel for num_threads(h->threads)
+  for (size_t j = 0; j < end; j += RANGE) {
+    const size_t n = end - j < RANGE ? end - j : RANGE;
+    if (!r) add_range(x + j, NULL, y + j, n, true);
+    else if (relu) add_range(x + j, r + j, y + j, n, true);
+    else add_range(x + j, r + j, y + j, n, false);
   }
+}
+
+/* to (+)= dy where y let it through; y is NULL where there is no ReLU */
+static inline void pass_range(const float *y, const float *dy, float *to, size_t n, bool add)
+{
+#pragma omp simd
+  for (size_t j = 0; j < n; j++) {
+    const float g = !y || y[j] > 0 ? dy[j] : 0;
+    to[j] = add ? to[j] + g : g;
+  }
+}
+
+static void pass_back(const float *y, const float *dy, float *to, size_t n, bool add)
+{
+  if (!to) return;
+  if (y && add) pass_range(y, dy, to, n, true);
+  else if (y) pass_range(y, dy, to, n, false);
+  else if (add) pass_range(NULL, dy, to, n, true);
+  else pass_range(NULL, dy, to, n, false);
 }
 
 static void add_backward(host *h, int i)
 {
   const step *s = host_step(h, i);
+  const bool relu = s->relu || s->kind == STEP_RELU;
   const float *y = host_act(h, s->y), *dy = host_grad(h, s->y);
   float *dx = s->need_dx ? host_grad(h, s->x) : NULL, *dr = s->need_dr ? host_grad(h, s->r) : NULL;
-  const bool relu = s->relu || s->kind == STEP_RELU;
-  const size_t n = size(h->n) * shape_floats(s->layer->out);
+  const size_t end = size(h->n) * shape_floats(s->layer->out);
 #pragma omp parallel for num_threads(h->threads)
-  for (size_t j = 0; j < n; j++) {
-    const float g = relu && !(y[j] > 0) ? 0 : dy[j];
-    if (dr) dr[j] = s->add_dr ? dr[j] + g : g;
-    if (dx) dx[j] = s->add_dx ? dx[j] + g : g;
+  for (size_t j = 0; j < end; j += RANGE) {
+    const size_t n = end - j < RANGE ? end - j : RANGE;
+    const float *cut = relu ? y + j : NULL;
+    pass_back(cut, dy + j, dr ? dr + j : NULL, n, s->add_dr);
+    pass_back(cut, dy + j, dx ? dx + j : NULL, n, s->add_dx);
   }
 }
 
@@ -1372,16 +1468,18 @@ static void fc_tile(const simd *k, const fc_task *q, int o, int rows, int p, boo
           q->xs + size(p * w->batch * width), NULL, q->tile, size(width), 0);
   for (int r = 0; r < rows; r++) {
     const size_t at = size(o + r) * size(w->in) + size(q->from + p * width);
-    /* ask for the panel after next */
-    for (int j = 0; q->velocity && j < width; j += LANE) {
-      __builtin_prefetch(q->weight + at + 2 * width + j, 1);
-      __builtin_prefetch(q->velocity + at + 2 * width + j, 1);
+    /* ask for this panel of the next rows */
+    for (int j = 0; q->velocity && o + rows + r < w->out && j < width; j += LANE) {
+      __builtin_prefetch(q->weight + at + size(rows) * size(w->in) + j, 0, 2);
+      __builtin_prefetch(q->velocity + at + size(rows) * size(w->in) + j, 0, 2);
     }
-    if (keep) memcpy(q->old + size((p * w->wide + o + r) * width), q->weight + at,
-                     sizeof(float) * size(valid));
+    float *old = keep ? q->old + size((p * w->wide + o + r) * width) : NULL;
     if (q->velocity) k->sgd(q->weight + at, q->velocity + at, q->tile + r * width, size(valid), q->rate,
-                            q->momentum, q->l2);
-    else memcpy(q->dw + at, q->tile + r * width, sizeof(float) * size(valid));
+                            q->momentum, q->l2, old);
+    else {
+      memcpy(q->dw + at, q->tile + r * width, sizeof(float) * size(valid));
+      if (old) memcpy(old, q->weight + at, sizeof(float) * size(valid));
+    }
   }
 }
 
@@ -1403,18 +1501,17 @@ static void fc_lay_columns(const fc_task *q)
 static void fc_input_gradient(const simd *k, const fc_task *q, float *dx, bool add)
 {
   const fc_work *w = q->w;
-  const int parts = (q->n + k->rows - 1) / k->rows;
+  const int parts = (q->n + k->rows - 1) / k->rows, mode = add ? TILE_ADD : 0;
   for (int p = 0; p < q->panels; p++)
     for (int j = 0; j < parts; j++) {
-      const int i = deal(q->n, parts, j), rows = deal(q->n, parts, j + 1) - i;
+      const int i = deal(q->n, parts, j), rows = deal(q->n, parts, j + 1) - i, valid = valid_in(q, p);
+      const bool whole = valid == q->width;
+      float *to = dx + size(i) * size(w->in) + size(q->from + p * q->width);
       k->tile(rows, q->width, w->a2 + i * LANE, w->of_outputs, w->wide / LANE,
               q->old + size(p * w->wide * q->width), NULL,
-              q->tile, size(q->width), 0);
-      for (int r = 0; r < rows; r++) {
-        float *to = dx + size(i + r) * size(w->in) + size(q->from + p * q->width);
-        for (int c = 0; c < valid_in(q, p); c++) to[c] =
-            finished(q->tile[r * q->width + c], to[c], add ? TILE_ADD : 0);
-      }
+              whole ? to : q->tile, whole ? size(w->in) : size(q->width), whole ? mode : 0);
+      for (int r = 0; !whole && r < rows; r++, to += w->in)
+        for (int c = 0; c < valid; c++) to[c] = finished(q->tile[r * q->width + c], to[c], mode);
     }
 }
 
@@ -1422,7 +1519,8 @@ static void fc_columns(const simd *k, const fc_task *q, float *dx, bool add)
 {
   const int out = q->w->out, tiles = (out + k->rows - 1) / k->rows;
   fc_lay_columns(q);
-  if (dx) memset(q->old, 0, sizeof(float) * size(q->panels * q->width) * size(q->w->wide));
+  if (dx && (out < q->w->wide || q->columns < q->panels * q->width))
+    memset(q->old, 0, sizeof(float) * size(q->panels * q->width) * size(q->w->wide));
   for (int t = 0; t < tiles; t++)
     for (int p = 0; p < q->panels; p++)
       fc_tile(k, q, deal(out, tiles, t), deal(out, tiles, t + 1) - deal(out, tiles, t), p, dx != NULL);
@@ -1530,6 +1628,6 @@ static bool cpu_tune(const char *vectors, bool directly)
 }
 
 const engine_kind engine_cpu = {
-  .name = "cpu", .arithmetic = 1, .tolerance = 1e-5, .why_off = always_on, .open = cpu_open, HOST_FUNCTIONS,
+  .name = "cpu", .arithmetic = 2, .tolerance = 1e-5, .why_off = always_on, .open = cpu_open, HOST_FUNCTIONS,
   .vectors = cpu_vectors, .tune = cpu_tune, .work_of = cpu_work_of
 };

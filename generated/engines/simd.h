@@ -61,8 +61,8 @@ typedef struct {
   void (*pool)(const pool_window *, const float *x, ptrdiff_t row, int c, float *y, uint8_t *place);
   void (*unpool)(const pool_window *, const float *dy, const uint8_t *place, float *dx, ptrdiff_t row,
                  int c, bool add);
-  /* As sgd_apply, bit for bit. */
-  void (*sgd)(float *w, float *v, const float *g, size_t n, float rate, float momentum, float l2);
+  /* As sgd_apply, bit for bit; old (NULL: none) receives w as it was. */
+  void (*sgd)(float *w, float *v, const float *g, size_t n, float rate, float momentum, float l2, float *old);
   /* to (n, LANE): the first `lanes` floats from from + pixel * step on, then zeros. Reads LANE floats a pixel. */
   void (*fold)(float *to, const float *from, size_t step, int n, int lanes);
   /* y (n) = amplitude * tanh(slope * x) */

@@ -220,9 +220,11 @@ static void wino_input(const float *x, ptrdiff_t row, ptrdiff_t col, float *v, s
       for (int i = 0; i < 8; i++) t[i][j] = s[i];
     }
     for (int i = 0; i < 8; i++) {
-      window_of(t[i]);
     UNROLL
-      for (int j = 0; j < 8; j++) store(v + (size_t)(i * 8 + j) * estep + l, t[i][j]);
+      for (int j = 0; j < 8; j++) s[j] = t[i][j];
+      window_of(s);
+    UNROLL
+      for (int j = 0; j < 8; j++) store(v + (size_t)(i * 8 + j) * estep + l, s[j]);
     }
   }
 }
@@ -307,27 +309,44 @@ INLINE void store_some(float *p, vec x, int n)
   for (int i = 0; i < n; i++) p[i] = x[i];
 }
 
-enum { CHUNK = 64 };               /* rows summed in single precision */
+enum { CHUNK = 64, ACROSS = 4 };   /* rows summed in single precision; vectors of channels at a time */
 
 INLINE void add_lanes(double *to, vec x, int n)
 {
   for (int i = 0; i < n && i < VL; i++) to[i] += (double)x[i];
 }
 
+/* Of nv vectors of channels from j on; n: channels that there are from j on. */
+INLINE void sums_of_rows(const int nv, const float *x, size_t rows, int c, int j, const float *pivot, double *sum,
+                         double *square)
+{
+  const int n = c - j;
+  vec s[ACROSS], q[ACROSS];
+UNROLL
+  for (int u = 0; u < nv; u++) s[u] = q[u] = (vec){0};
+  for (size_t k = 0; k < rows; k++)
+UNROLL
+    for (int u = 0; u < nv; u++) {
+      const vec z = load_some(x + k * (size_t)c + j + u * VL, n - u * VL);
+      const vec d = pivot ? z - load(pivot + j + u * VL) : z;
+      s[u] += d, q[u] = FMA(d, d, q[u]);
+    }
+UNROLL
+  for (int u = 0; u < nv; u++) {
+    add_lanes(sum + j + u * VL, s[u], n - u * VL);
+    if (square) add_lanes(square + j + u * VL, q[u], n - u * VL);
+  }
+}
+
 static void sums(const float *x, size_t rows, int c, const float *pivot, double *sum, double *square)
 {
-  for (size_t i = 0; i < rows; i += CHUNK)
-    for (int j = 0; j < c; j += VL) {
-      const size_t end = rows - i < CHUNK ? rows : i + CHUNK;
-      const vec p = pivot ? load(pivot + j) : (vec){0};
-      vec s = {0}, q = {0};
-      for (size_t k = i; k < end; k++) {
-        vec d = load_some(x + k * (size_t)c + j, c - j) - p;
-        s += d, q = FMA(d, d, q);
-      }
-      add_lanes(sum + j, s, c - j);
-      if (square) add_lanes(square + j, q, c - j);
-    }
+  for (size_t i = 0; i < rows; i += CHUNK) {
+    const size_t n = rows - i < CHUNK ? rows - i : CHUNK;
+    const float *at = x + i * (size_t)c;
+    int j = 0;
+    for (; j + ACROSS * VL <= c; j += ACROSS * VL) sums_of_rows(ACROSS, at, n, c, j, pivot, sum, square);
+    for (; j < c; j += VL) sums_of_rows(1, at, n, c, j, pivot, sum, square);
+  }
 }
 
 static void norm(const channels *q, const float *x, const float *r, float *y, size_t rows)
@@ -351,20 +370,38 @@ INLINE vec passed(const channels *q, vec d, const float *y, const float *dy, siz
   return keep_where(FMA(d, load(q->a + j), load(q->offset + j)) > (vec){0}, g);
 }
 
+/* As sums_of_rows. */
+INLINE void norm_sums_of_rows(const int nv, const channels *q, const float *x, const float *y, const float *dy,
+                              size_t rows, int j, double *sum, double *product)
+{
+  const int n = q->c - j;
+  vec s[ACROSS], p[ACROSS];
+UNROLL
+  for (int u = 0; u < nv; u++) s[u] = p[u] = (vec){0};
+  for (size_t k = 0; k < rows; k++)
+UNROLL
+    for (int u = 0; u < nv; u++) {
+      const int at = j + u * VL;
+      const size_t here = k * (size_t)q->c + (size_t)at;
+      const vec d = load_some(x + here, n - u * VL) - load(q->mean + at), g = passed(q, d, y, dy, here, at);
+      s[u] += g, p[u] = FMA(g, d, p[u]);
+    }
+UNROLL
+  for (int u = 0; u < nv; u++)
+    add_lanes(sum + j + u * VL, s[u], n - u * VL), add_lanes(product + j + u * VL, p[u], n - u * VL);
+}
+
 static void norm_sums(const channels *q, const float *x, const float *y, const float *dy, size_t rows,
                       double *sum, double *product)
 {
-  for (size_t i = 0; i < rows; i += CHUNK)
-    for (int j = 0; j < q->c; j += VL) {
-      const size_t end = rows - i < CHUNK ? rows : i + CHUNK;
-      vec s = {0}, p = {0};
-      for (size_t k = i; k < end; k++) {
-        const size_t at = k * (size_t)q->c + (size_t)j;
-        vec d = load_some(x + at, q->c - j) - load(q->mean + j), g = passed(q, d, y, dy, at, j);
-        s += g, p = FMA(g, d, p);
-      }
-      add_lanes(sum + j, s, q->c - j), add_lanes(product + j, p, q->c - j);
-    }
+  for (size_t i = 0; i < rows; i += CHUNK) {
+    const size_t n = rows - i < CHUNK ? rows - i : CHUNK, at = i * (size_t)q->c;
+    const float *yi = y ? y + at : NULL;
+    int j = 0;
+    for (; j + ACROSS * VL <= q->c; j += ACROSS * VL)
+      norm_sums_of_rows(ACROSS, q, x + at, yi, dy + at, n, j, sum, product);
+    for (; j < q->c; j += VL) norm_sums_of_rows(1, q, x + at, yi, dy + at, n, j, sum, product);
+  }
 }
 
 static void norm_grad(const channels *q, const float *x, const float *y, const float *dy, size_t rows,
@@ -421,15 +458,19 @@ static void unpool(const pool_window *w, const float *dy, const uint8_t *place, 
   }
 }
 
-static void sgd(float *w, float *v, const float *g, size_t n, float rate, float momentum, float l2)
+static void sgd(float *w, float *v, const float *g, size_t n, float rate, float momentum, float l2, float *old)
 {
   size_t i = 0;
   for (; i + VL <= n; i += VL) {
     vec wi = load(w + i);
+    if (old) store(old + i, wi);
     vec vi = splat(momentum) * load(v + i) - splat(rate) * (load(g + i) + splat(l2) * wi);
     store(v + i, vi), store(w + i, wi + vi);
   }
-  for (; i < n; i++) v[i] = momentum * v[i] - rate * (g[i] + l2 * w[i]), w[i] += v[i];
+  for (; i < n; i++) {
+    if (old) old[i] = w[i];
+    v[i] = momentum * v[i] - rate * (g[i] + l2 * w[i]), w[i] += v[i];
+  }
 }
 
 static void fold(float *to, const float *from, size_t step, int n, int lanes)
