@@ -362,14 +362,14 @@ slurm-check: $(B)/wbcsnet
 	@PROGRAM=$(B)/wbcsnet tests/slurm/check
 
 # N runs of the record trained again, when DATA1 or DATA2 bring its cells (PICK=1 picks others); else the runs that are here held against the
-# list of the default paper's.
+# list of the paper's on drawn cells, which there is for the scales quick and smoke.
 N ?= 1
 PICK ?= 1
-HELD ?= experiments/records/quick.csv
+HELD ?= experiments/records/$(SCALE).csv
 .PHONY: verify
-## verify: are the runs here those of the record, bit by bit? (seconds, after make paper; with DATA1= and DATA2=: trains N=1 runs of RECORD= again)
+## verify: are the runs here those of the record, bit by bit? (seconds, after make paper at quick or smoke; with DATA1= and DATA2=: trains N=1 runs of RECORD= again)
 verify: $(WBCSNET) $(if $(DATA1)$(DATA2),cells)
-	@$(if $(DATA1)$(DATA2),PICK='$(PICK)' THREADS='$(if $(filter command environment,$(firstword $(origin THREADS))),$(THREADS))' experiments/verify again '$(RECORD)' '$(N)' $(WBCSNET) $(WORK)/verify $(SET1) $(SET2) $(SET3),\
+	@$(if $(DATA1)$(DATA2),PICK='$(PICK)' KNOBS='$(foreach k,DATA1 DATA2 RECORD N PICK,$(k)=$($(k)))' THREADS='$(if $(filter command environment,$(firstword $(origin THREADS))),$(THREADS))' experiments/verify again '$(RECORD)' '$(N)' $(WBCSNET) $(WORK)/verify $(SET1) $(SET2) $(SET3),\
 	experiments/verify held $(HELD) $(RUNS1) $(RUNS2) $(RUNS3))
 
 # Every run, and the mosaics, which need a run's weights: all that cannot be made again without training.

@@ -27,9 +27,11 @@ mkdir "$tmp/x" && tar xzf "$tmp/a.tar.gz" -C "$tmp/x"
 f=$tmp/x/wbcsnet-runs/1/cv/wbcsnet2/seed1/fold0
 sed -i '2s/^\([^,]*,[^,]*\),[^,]*,/\1,nobody,/' "$f/predictions.csv"; sed -i '3s/0\./1./' "$f/log.csv"
 rm -r "$tmp/x/wbcsnet-runs/1/cv/ramesh"
+sed -i 's/"version": "[^"]*"/"version": "v9-3-gabcdef0"/' "$f/run.json"
 (cd "$tmp/x" && tar czf "$tmp/b.tar.gz" wbcsnet-runs)
 go verify RECORD="$tmp/b.tar.gz" N=9; [ $? != 0 ] && has 'fold0: other bits in predictions.csv log.csv' 'a run that was changed has other bits'
 has '^  1 of [0-9]* cells answered otherwise, probabilities differ by 0 at most; the loss differs first in iteration 2 of' 'and how far it differs is said'
+has "^    git worktree add build/at-abcdef0 abcdef0 && make -C build/at-abcdef0 NVCC= all && make verify WBCSNET=build/at-abcdef0/build/wbcsnet DATA1=$tmp/mine .* N=9 PICK=1\$" 'and what to type for the version that made it'
 has '^1 of 2 runs have the same bits' 'the other is still right'
 "$bin" synth --counts 30,15,10,20,15 --size 40 --seed 12 "$tmp/others" >/dev/null
 go verify RECORD="$tmp/a.tar.gz" DATA1="$tmp/others" DATA2="$tmp/others"; [ $? != 0 ] && has 'found no run of it on cells that are here; expected the record' 'without its cells nothing is trained'
@@ -39,10 +41,11 @@ go verify RECORD="$tmp/a.tar.gz" N=x; [ $? = 2 ] && has 'found N=x' 'N that is n
 # Runs that are here, against a list.
 r=$tmp/w/runs/smoke/mine
 experiments/verify list "$r" >"$tmp/list.csv"; [ "$(wc -l <"$tmp/list.csv")" = 5 ]; ok $? 'a list has a line for each run'
-held() { experiments/verify held "$tmp/list.csv" "$r" "$tmp/nothing" >"$tmp/out" 2>&1; }
+held() { experiments/verify held "$tmp/list.csv" "$r" "$r" "$tmp/nothing" >"$tmp/out" 2>&1; }
 held; ok $? 'the same runs hold'
-has '^4 of 4 runs that are here have the bits of the record; 0 of its 4 are not here' 'all of them'
+has '^4 of 4 runs that are here have the bits of the record; 0 of its 4 are not here' 'all of them, each once, though two sets share a folder'
 sed -i 's|^\(cv/ramesh/seed1/fold0,[^,]*\),.|\1,g|; s|^\(cv/wbcsnet2/seed1/fold1\),.|\1,h|' "$tmp/list.csv"; held; [ $? = 1 ] && has '^other bits: cv/ramesh/seed1/fold0$' 'other bits are told'
 has '^1 runs are of another net, recipe, data or arithmetic.*the first: cv/wbcsnet2/seed1/fold1' 'and what is another run is not compared'
 rm -r "$r"; held; [ $? = 3 ] && has 'found none of the runs of the record; expected some' 'nothing to compare: exit 3'
+has '^0 of 0 runs that are here have the bits of the record; 4 of its 4 are not here' 'and no other folder is searched'
 echo "1..$n"
