@@ -5,21 +5,32 @@
 #include "engines/simd.h"
 #include <math.h>
 #include <omp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* cpu: room */
+typedef struct { _Alignas(64) atomic_int next; } queue;          /* the next task of a thread's share; a cache line */
+
 typedef struct {
   int users;                       /* steps that hold it */
   const simd *k;
+  int tasks;
+  queue *share;                    /* (threads) */
   float *own, *common;             /* (threads, own_floats), (common_floats) */
   size_t own_floats, own_room, common_floats;
 } room;
 
+static size_t size_of_shares(const host *h) { return (size_t)h->threads * sizeof(queue) / sizeof(float); }
+
 static room *room_of(host *h)
 {
-  if (!h->room) h->room = NEW(room, 1), ((room *)h->room)->k = simd_best();
-  return h->room;
+  room *r = h->room;
+  if (r) return r;
+  r = h->room = NEW(room, 1);
+  r->k = simd_best();
+  r->share = (queue *)(void *)new_floats(size_of_shares(h));
+  return r;
 }
 
 static float *own(host *h)
@@ -49,6 +60,7 @@ static void room_drop(host *h)
   room *r = h->room;
   if (--r->users) return;
   free_floats(r->own, r->own_room), free_floats(r->common, r->common_floats);
+  free_floats((float *)r->share, size_of_shares(h));
   free(r);
   h->room = NULL;
 }
@@ -62,6 +74,27 @@ static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 /* The first of part p when n things are dealt to parts as evenly as can be. */
 static int deal(int n, int parts, int p) { return (int)((long long)n * p / parts); }
+
+/* Before a parallel region: n tasks, dealt to the threads. */
+static void tasks_begin(host *h, int n)
+{
+  room *r = room_of(h);
+  r->tasks = n;
+  for (int t = 0; t < h->threads; t++) atomic_store(&r->share[t].next, deal(n, h->threads, t));
+}
+
+/* In the region: a task that nobody has taken, of this thread's share first; -1: none is left. */
+static int task_next(host *h)
+{
+  room *r = h->room;
+  for (int j = 0, me = omp_get_thread_num(); j < h->threads; j++) {
+    const int t = (me + j) % h->threads, end = deal(r->tasks, h->threads, t + 1);
+    if (atomic_load(&r->share[t].next) >= end) continue;
+    const int i = atomic_fetch_add(&r->share[t].next, 1);
+    if (i < end) return i;
+  }
+  return -1;
+}
 
 /* A 16 x 16 block at (row, col) of x (rows, cols), zero beyond; x itself when it is whole. *row_step:
    floats between its rows. */
@@ -310,8 +343,9 @@ static void wino_run(host *h, const correlation *g, const float *x, const float 
   const simd *k = room_of(h)->k;
   const wino_task model = wino_task_of(g);
   const int all = h->n * model.t.all, tasks = (all + model.block - 1) / model.block;
-#pragma omp parallel for schedule(dynamic) num_threads(h->threads)
-  for (int i = 0; i < tasks; i++) {
+  tasks_begin(h, tasks);
+#pragma omp parallel num_threads(h->threads)
+  for (int i; (i = task_next(h)) >= 0;) {
     wino_task w = model;
     /* fill in what this task has to do */
     w.x = x, w.u = u, w.bias = bias, w.y = y, w.mode = mode;
@@ -348,7 +382,7 @@ static wgrad wgrad_of(const layer *l, int most)
   const size_t a_tile = size(q.t.in + q.t.out) * LANE, image = a_tile * size(q.t.all);
   q.parts = least(between(PARTS_FLOATS / (64 * sums), 0, MOST_PARTS), between(size(most) * image / (8 * sums), 0, most));
   if (q.parts < LEAST_PARTS) q.parts = 0;
-  q.images = between(larger(2 * sums, 4096) / image, 1, most);
+  q.images = between(larger(2 * sums, 16384) / image, 1, most);
   const int blocks = 1 + (int)(64 * image / ALONE_FLOATS);
   q.rows = least(q.t.rows, (q.t.rows + blocks - 1) / blocks);
   q.tiles = q.parts ? q.rows * q.t.cols : q.images * q.t.all;
@@ -470,11 +504,12 @@ static void wgrad_parts(host *h, const wgrad_task *w, float *sums)
   const simd *k = room_of(h)->k;
   const int parts = least(w->q->parts, h->n);
   const size_t set = 64 * w->q->sstep;
+  tasks_begin(h, parts);
 #pragma omp parallel num_threads(h->threads)
   {
-#pragma omp for schedule(dynamic)
-    for (int p = 0; p < parts; p++)
+    for (int p; (p = task_next(h)) >= 0;)
       wgrad_alone(k, w, deal(h->n, parts, p), deal(h->n, parts, p + 1), own(h), sums + size(p) * set);
+#pragma omp barrier
 #pragma omp for
     for (size_t i = 0; i < set; i += 1024)
       for (int p = 1; p < parts; p++)
@@ -711,8 +746,9 @@ static void direct_run(host *h, const direct *d, bool back, const float *x, cons
   const shape in = back ? d->l->out : d->l->in, out = back ? d->l->in : d->l->out;
   float *packed = room_of(h)->common;
   pack_weights(h, d, back, w, packed);
-#pragma omp parallel for schedule(dynamic) num_threads(h->threads)
-  for (int n = 0; n < h->n; n++) {
+  tasks_begin(h, h->n);
+#pragma omp parallel num_threads(h->threads)
+  for (int n; (n = task_next(h)) >= 0;) {
     float *copy = own(h), *line = copy + copy_floats(d);
     direct_task q = { d, copy, packed, bias, y + size(n) * shape_floats(out), line, out.h, out.w, out.c,
                       mode,
@@ -766,8 +802,9 @@ static void direct_wgrad_run(host *h, const direct *d, const direct *e, const fl
   const simd *k = room_of(h)->k;
   const layer *l = d->l;
   const int parts = least(h->n, DIRECT_SUMS);
-#pragma omp parallel for schedule(dynamic) num_threads(h->threads)
-  for (int p = 0; p < parts; p++) {
+  tasks_begin(h, parts);
+#pragma omp parallel num_threads(h->threads)
+  for (int p; (p = task_next(h)) >= 0;) {
     float *a = own(h), *b = a + copy_floats(d), *sums =
         room_of(h)->common + size(p) * direct_sum_floats(d);
     const int first = deal(h->n, parts, p);
@@ -979,8 +1016,9 @@ static void batch_statistics(host *h, const step *s, norm_work *w, const float *
   const double m = (double)pixels * h->n;
   float *stat = host_batch_stat(h, s->layer);
   memcpy(w->pivot, x, sizeof(float) * size(c));
-#pragma omp parallel for schedule(dynamic) num_threads(h->threads)
-  for (int n = 0; n < h->n; n++) {
+  tasks_begin(h, h->n);
+#pragma omp parallel num_threads(h->threads)
+  for (int n; (n = task_next(h)) >= 0;) {
     double *to = w->sums + size(n) * 2 * size(c);
     memset(to, 0, sizeof(double) * 2 * size(c));
     k->sums(x + size(n) * pixels * size(c), pixels, c, w->pivot, to, to + c);
@@ -1007,8 +1045,9 @@ static void norm_forward(host *h, int i)
     w->a[j] = (float)(host_param(h, l->weight)[j] / sqrt((double)stat[l->in.c + j] + NORM_EPSILON));
   }
   const channels q = channels_of(w, s);
-#pragma omp parallel for schedule(dynamic) num_threads(h->threads)
-  for (int n = 0; n < h->n; n++)
+  tasks_begin(h, h->n);
+#pragma omp parallel num_threads(h->threads)
+  for (int n; (n = task_next(h)) >= 0;)
     k->norm(&q, x + size(n) * image, r ? r + size(n) * image : NULL, host_act(h, s->y) + size(n) * image,
             pixels);
 }
@@ -1024,8 +1063,9 @@ static void norm_backward(host *h, int i)
   const float *x = host_act(h, s->x), *y = s->relu && s->r >= 0 ? host_act(h, s->y) : NULL,
       *dy = host_grad(h, s->y);
   float *dx = s->need_dx ? host_grad(h, s->x) : NULL, *dr = s->need_dr ? host_grad(h, s->r) : NULL;
-#pragma omp parallel for schedule(dynamic) num_threads(h->threads)
-  for (int n = 0; n < h->n; n++) {
+  tasks_begin(h, h->n);
+#pragma omp parallel num_threads(h->threads)
+  for (int n; (n = task_next(h)) >= 0;) {
     double *to = w->sums + size(n) * 2 * size(q.c);
     const size_t at = size(n) * image;
     memset(to, 0, sizeof(double) * 2 * size(q.c));
@@ -1042,8 +1082,9 @@ static void norm_backward(host *h, int i)
     w->k1[j] = (float)(w->sums[j] / m), w->k2[j] = (float)(w->sums[q.c + j] * inverse * inverse / m);
   }
   if (!dx && !dr) return;
-#pragma omp parallel for schedule(dynamic) num_threads(h->threads)
-  for (int n = 0; n < h->n; n++) {
+  tasks_begin(h, h->n);
+#pragma omp parallel num_threads(h->threads)
+  for (int n; (n = task_next(h)) >= 0;) {
     const size_t at = size(n) * image;
     k->norm_grad(&q, x + at, y ? y + at : NULL, dy + at, pixels, dx ? dx + at : NULL, s->add_dx,
                  dr ? dr + at : NULL, s->add_dr);
@@ -1142,8 +1183,9 @@ static void pool_forward(host *h, int i)
   const layer *l = s->layer;
   const simd *k = room_of(h)->k;
   const int outputs = l->out.h * l->out.w;
-#pragma omp parallel for schedule(dynamic) num_threads(h->threads)
-  for (int n = 0; n < h->n; n++)
+  tasks_begin(h, h->n);
+#pragma omp parallel num_threads(h->threads)
+  for (int n; (n = task_next(h)) >= 0;)
     for (int j = 0; j < outputs; j++) {
       pool_window w;
       const float *x = host_act(h, s->x) + (ptrdiff_t)(size(n) * shape_floats(l->in))
@@ -1164,8 +1206,9 @@ static void pool_backward(host *h, int i)
   const bool covered = l->stride == l->kernel && l->out.h * l->stride - l->pad_top >= l->in.h
       && l->out.w * l->stride - l->pad_left >= l->in.w;
   if (!s->need_dx) return;
-#pragma omp parallel for schedule(dynamic) num_threads(h->threads)
-  for (int n = 0; n < h->n; n++) {
+  tasks_begin(h, h->n);
+#pragma omp parallel num_threads(h->threads)
+  for (int n; (n = task_next(h)) >= 0;) {
     float *dx = host_grad(h, s->x) + size(n) * shape_floats(l->in);
     if (!s->add_dx && !covered) memset(dx, 0, sizeof(float) * shape_floats(l->in));
     for (int j = 0; j < outputs; j++) {
@@ -1427,8 +1470,9 @@ static void fc_forward(host *h, int i)
   const int blocks = groups_of(w->in);
   const size_t part = size(w->wide * w->batch);
   float *y = host_act(h, s->y);
-#pragma omp parallel for schedule(dynamic) num_threads(h->threads)
-  for (int g = 0; g < w->parts; g++)
+  tasks_begin(h, w->parts);
+#pragma omp parallel num_threads(h->threads)
+  for (int g; (g = task_next(h)) >= 0;)
     fc_partial(k, w, weight, x, h->n, deal(blocks, w->parts, g) * LANE,
                deal(blocks, w->parts, g + 1) * LANE,
                w->part + size(g) * part, own(h));
@@ -1574,9 +1618,10 @@ static void fc_backward(host *h, int i)
     db[o] = (float)sum;
   }
   fc_lay_gradient(h, s, w);
-#pragma omp parallel for schedule(dynamic) num_threads(h->threads)
-  for (int from = 0; from < w->in; from += FC_COLUMNS) {
-    const fc_task q = fc_task_of(h, s, w, from);
+  tasks_begin(h, (w->in + FC_COLUMNS - 1) / FC_COLUMNS);
+#pragma omp parallel num_threads(h->threads)
+  for (int j; (j = task_next(h)) >= 0;) {
+    const fc_task q = fc_task_of(h, s, w, j * FC_COLUMNS);
     fc_columns(room_of(h)->k, &q, dx, s->add_dx);
   }
   if (h->sgd) h->updated[s->layer->weight] = true;
