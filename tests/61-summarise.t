@@ -181,6 +181,12 @@ sed 's/\("try\/a\/folds": {"value": \)[0-9]*/\110/; s/\("try\/a\/runs": {"value"
 grep -q '^.recorded{a reaches 96.8}.*{80.00.*{open}{no verdict yet}{3 of 10 folds so far}$' "$tmp/vpart/recorded.tex"; ok $? 'an arm of which some folds are there has a value and no verdict yet'
 grep -q '^.recorded{a is better}.*{open}{no verdict yet}{3 of 10 folds so far}$' "$tmp/vpart/recorded.tex"; ok $? 'nor has a difference from it'
 grep -q '^.result{record/waiting}{[1-9]' "$tmp/vpart/record.tex" && has "$tmp/vpart/record.tex" '\result{record/judged}{1}' 'such claims wait, and are not counted as judged; what needs no run is'
+# Trained on all cells: one run, and no fold is missing, though it names the number of folds.
+mkdir "$tmp/record/alone" && printf '{"values": {"alone/kind": {"text": "real"}, "alone/a/end/accuracy": {"value": 100, "digits": 2}, "alone/a/folds": {"value": 10, "digits": 0}, "alone/a/runs": {"value": 1, "digits": 0}}}\n' >"$tmp/record/alone/results.json"
+{ cat "$tmp/claims.csv"; echo 'own cells,training,fig4/end,least,alone/a/end/accuracy,99.5,'; } >"$tmp/alone.csv"
+"$bin" verdict --published experiments/published.csv --claims "$tmp/alone.csv" --scale smoke --record "$tmp/record" --out "$tmp/valone" "$tmp/here.json"
+grep -q '^.recorded{own cells}.*{good}{reproduced}{limit: at least 99.5}$' "$tmp/valone/recorded.tex"; ok $? 'what was trained on all cells waits for no fold'
+rm -r "$tmp/record/alone"
 : >"$tmp/none.tar.gz"; experiments/record "$tmp/none.tar.gz" "$bin" "$tmp/none" 2>"$tmp/err"; [ $? = 3 ] && grep -q 'none.tar.gz: found no archive of runs' "$tmp/err"; ok $? 'what is no archive of runs is no record'
 has "$tmp/vrecord/claims.tex" '{50.00 {\small' "the table of this machine's claims stays this machine's"
 sed 's/^a is better,.*/a is better,recognition,fig6\/gain,better,try\/a-vs-b\/accuracy,try\/b,/' "$tmp/claims.csv" >"$tmp/tuned.csv"

@@ -60,7 +60,7 @@ ok $? 'so it has in a folder of another name'
 
 # A checkout whose path LaTeX cannot read: the report comes from the same runs.
 there="$tmp/wbc snét" && mkdir -p "$there/build" && cp -R Makefile src.nw book generated experiments figures paper tools "$there" && ln -s "$(realpath "$bin")" "$there/wbcsnet" &&
-    cp -R "$tmp/data" "$tmp/runs" "$there/build"
+    cp -R "$tmp/data" "$tmp/runs" "$there/build" && echo "BUNDLE_DATE := $(tools/version date)" >"$there/bundle.mk"    # as an archive of the sources says it
 (cd "$there" && make --no-print-directory paper SCALE=smoke WBCSNET=./wbcsnet >../there.txt 2>&1); ok $? 'a path with a space and a letter beyond ASCII'
 ! grep -q 'TRAIN' "$tmp/there.txt" && cmp -s "$tmp/paper.pdf" "$there/paper/paper.pdf"; ok $? 'gives the same report'
 rm -rf "$there"

@@ -35,7 +35,7 @@ static bool is_counted(const judged *c) { return !strcmp(c->rule, "count"); }
 static bool is_difference(const judged *c) { return !strcmp(c->rule, "better") || !strcmp(c->rule, "ask"); }
 
 /* Has it a value of some of its folds, and no verdict for want of the others? */
-static bool is_waiting(const judged *c) { return c->mine && c->unfinished && c->verdict == NOT_COMPARABLE; }
+static bool is_waiting(const judged *c) { return c->unfinished && !strcmp(c->why, c->unfinished); }
 
 /* read the published numbers */
 static void read_published(values *t, const char *path)
@@ -267,7 +267,8 @@ static void write_findings(FILE *f, const values *t, bool full)
 /* the verdict subcommand */
 /* judge all claims */
 /* read a claim */
-/* key: EXPERIMENT/ARM/... or EXPERIMENT/ARM-vs-ARM/... What an arm's folds give is judged when all of them are there. */
+/* key: EXPERIMENT/ARM/... or EXPERIMENT/ARM-vs-ARM/... What an arm's folds give is judged when all of them are there;
+ * an arm without held-out cells has none. */
 static const char *find_unfinished(const values *t, const char *key)
 {
   char *text = copy_text(key), *arm = strchr(text, '/'), *end = arm ? strchr(arm + 1, '/') : NULL;
@@ -278,7 +279,8 @@ static const char *find_unfinished(const values *t, const char *key)
     const int length = (int)((next < end ? versus : end) - (arm + 1)), experiment = (int)(strchr(text, '/') - text);
     const value *folds = find_value(t, say("%.*s/%.*s/folds", experiment, text, length, arm + 1));
     const value *runs = find_value(t, say("%.*s/%.*s/runs", experiment, text, length, arm + 1));
-    if (folds && runs && folds->value > 1 && fmod(runs->value, folds->value) > 0)
+    const value *held = find_value(t, say("%.*s/%.*s/accuracy", experiment, text, length, arm + 1));
+    if (held && folds && runs && folds->value > 1 && fmod(runs->value, folds->value) > 0)
       found = copy_text(say("%.0f of %.0f folds so far", fmod(runs->value, folds->value), folds->value));
   }
   free(text);
