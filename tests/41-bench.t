@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# wbcsnet bench: what it prints can be read by people and programs. Never how fast: that is no test's business.
+# slow: wbcsnet bench: what it prints can be read by people and programs. Never how fast: that is no test's business.
 use strict;
 use warnings;
 use Cwd qw(getcwd);

@@ -17,6 +17,7 @@ static int tap_ok(int good, const char *file, int line, const char *format, ...)
   printf("\n");
   if (!good) tap_failed++, printf("# at %s:%d\n", file, line);
   fflush(stdout);
+  if (!good && getenv("PLANTED")) exit(1);           /* a planted fault (tests/48-planted.t) is found once */
   return good;
 }
 #define ok(condition, ...) tap_ok(!!(condition), __FILE__, __LINE__, __VA_ARGS__)

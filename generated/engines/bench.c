@@ -41,8 +41,8 @@ static double gemm_seconds(int library, int threads, const float *a, const float
   return seconds() - start;
 }
 
-/* The fastest of a few tries of each, and of what *m knows. */
-static void measure_processor(int threads, limits *m)
+/* The fastest of `tries` of each, and of what *m knows. */
+static void measure_processor(int threads, int tries, limits *m)
 {
   static const char *const name[] = { HAVE_DNNL ? "oneDNN" : NULL,
                                       HAVE_OPENBLAS ? "OpenBLAS" : NULL };
@@ -50,12 +50,12 @@ static void measure_processor(int threads, limits *m)
   float *x = new_floats(many), *a = x, *b = x + n, *c = x + 2 * n;
   for (size_t i = 0; i < many; i++) x[i] = 1;
   omp_set_num_threads(threads);
-  for (int i = 0; i < 8; i++) {
+  for (int i = 0; i < 2 * tries; i++) {
     if (!name[i % 2]) continue;
     const double rate = 2.0 * GEMM * GEMM * GEMM / gemm_seconds(i % 2, threads, a, b, c);
     if (rate > m->flop) m->flop = rate, m->library = name[i % 2];
   }
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < tries; i++) {
     const double start = seconds();
 #pragma omp parallel for simd num_threads(threads)
     for (size_t j = 0; j < many; j++) x[j] = x[j] * 0.5f + 1;
@@ -65,10 +65,10 @@ static void measure_processor(int threads, limits *m)
   free_floats(x, many);
 }
 
-static void measure_machine(engine *e, int threads, limits *m)
+static void measure_machine(engine *e, int threads, int repeat, limits *m)
 {
   double flop, memory;
-  if (!e->kind->ceilings) { measure_processor(threads, m); return; }
+  if (!e->kind->ceilings) { measure_processor(threads, repeat < 4 ? repeat : 4, m); return; }
   e->kind->ceilings(e, &flop, &memory);
   m->flop = fmax(m->flop, flop), m->memory = fmax(m->memory, memory), m->library = "cuBLAS";
 }
@@ -606,10 +606,10 @@ static void bench_net(const char *path, const bench_flags *o, limits *m, bool fi
 {
   bench b = bench_open(o->device, path, o->set, o->batch, o->threads);
   figures f = { .forward = NEW(double, b.plan->steps), .backward = NEW(double, b.plan->steps) };
-  measure_machine(b.e, o->threads, m);
+  measure_machine(b.e, o->threads, o->repeat, m);
   f.train = step_seconds(&b, true, o->repeat), f.infer = step_seconds(&b, false, o->repeat);
   b.e->kind->seconds_of(b.e, &b.at, &b.rule, o->repeat, f.forward, f.backward);
-  measure_machine(b.e, o->threads, m);
+  measure_machine(b.e, o->threads, o->repeat, m);
   if (o->peer) f.rival = run_peer(&b, o->threads, o->repeat, &f.peer);
   if (o->peer && !f.rival)
     warn(b.e->kind->ceilings ? "tools/peer/torch-gpu-peer" : "tools/peer/torch-peer", "PyTorch did not answer",
@@ -688,7 +688,7 @@ int cmd_bench(int argc, char **argv)
     else {
       bench b = bench_open(o.device, o.net ? o.net : both[i], o.set, o.batch, o.threads);
       limits m = {0};
-      measure_machine(b.e, o.threads, &m);
+      measure_machine(b.e, o.threads, o.repeat, &m);
       for (int u = 0; u < UNITS; u++) if (!strcmp(unit_name[u], unit_of(b.e->kind))) f.flop[u] = m.flop;
       f.memory = m.memory;
       bench_close(&b);
