@@ -54,7 +54,7 @@ make_path("$peer/tools/peer");
 sub peer {                                             # what bench prints beside a peer whose answers are these shell words
     my ($answer, $flags) = @_;
     open my $f, '>', "$peer/tools/peer/torch-peer" or die;
-    print $f "#!/bin/sh\nn=0\nwhile read line && [ \"\$line\" != end ]; do :; done\necho ready\n"
+    print $f "#!/bin/sh\nn=0\nwhile read line && [ \"\$line\" != end ]; do :; done\necho ready 9.8\n"
         . "while read word steps; do n=\$((n + 1)); $answer; done\n";
     close $f, chmod 0755, "$peer/tools/peer/torch-peer";
     chdir $peer;
@@ -69,11 +69,11 @@ my $turns = peer("[ \$1\$2 != nchwtuned ] || exit; $fast", '');
 is($?, 0, 'bench --peer exits 0, passing over a setting that fails');
 for (['training', 3000], ['inference', 6000]) {
     my ($kind, $rate) = @$_;
-    my ($ours, $theirs, $ratio) = $turns =~ /in turns with PyTorch \(nhwc, jemalloc\), $kind: ours ([\d.]+), PyTorch ([\d.]+) images\/s, median ratio ([\d.]+)/;
+    my ($ours, $theirs, $ratio) = $turns =~ /in turns with PyTorch 9\.8 \(nhwc, jemalloc\), $kind: ours ([\d.]+), PyTorch ([\d.]+) images\/s, median ratio ([\d.]+)/;
     ok(defined $theirs && $theirs == $rate && abs($ratio - $ours / $rate) < 0.006, "$kind beside the peer's fastest setting") or diag $turns;
 }
 my $told = eval { decode_json(peer($fast, '--json')) };
-ok($told && $told->{nets}[0]{peer}{settings} eq 'nhwc, jemalloc' && $told->{nets}[0]{peer}{theirs}[0] == 3000, 'in JSON too') or diag $@;
+ok($told && $told->{nets}[0]{peer}{settings} eq 'nhwc, jemalloc' && $told->{nets}[0]{peer}{version} eq '9.8' && $told->{nets}[0]{peer}{theirs}[0] == 3000, 'in JSON too') or diag $@;
 my $half = peer("[ \$n -lt 4 ] || exit; $fast", '');
 ok($? == 0 && $half =~ /warning: tools\/peer\/torch-peer: PyTorch did not answer/ && $half !~ /in turns|nan/ && $half =~ /^  training /m,
    'a peer that ends halfway: a warning, and our own numbers');

@@ -287,7 +287,13 @@ static void print_floors(const plan *p, floors *f)
 }
 
 /* bench: run a peer beside */
-typedef struct { const char *program, *word[3]; pid_t pid; FILE *to, *from; double train, infer; } peer;
+typedef struct {
+  const char *program, *word[3];
+  pid_t pid;
+  FILE *to, *from;
+  double train, infer;
+  char version[32];                /* " 2.15.0": as it says it when it is ready, with a blank before, or empty */
+} peer;
 
 /* PROGRAM WORD... BATCH THREADS, in tools/peer */
 static void peer_exec(const peer *q, int images, int threads)
@@ -317,7 +323,10 @@ static bool peer_open(peer *q, const bench *b, int threads)
   if (!q->to || !q->from) return false;
   fprintf(q->to, "%s\nend\n", b->net->text), fflush(q->to);
   char line[256] = "";
-  return fgets(line, sizeof line, q->from) && !strncmp(line, "ready", 5);
+  if (!fgets(line, sizeof line, q->from) || strncmp(line, "ready", 5)) return false;
+  line[strcspn(line, "\n")] = 0;
+  snprintf(q->version, sizeof q->version, "%.31s", line + 5);
+  return true;
 }
 
 static void peer_close(peer *q)
@@ -338,7 +347,7 @@ static double peer_step(peer *q, bool train, int n)
 /* images/s; ours / theirs */
 typedef struct {
   double ours[2], theirs[2], ratio[2];               /* training, inference: images/s, and ours / theirs */
-  char settings[64];
+  char settings[64], version[32];                    /* version: as in peer */
 } rivalry;
 
 /* Setting i of a peer for this engine; false behind the last. */
@@ -388,6 +397,7 @@ static bool run_peer(bench *b, int threads, int repeat, rivalry *r)
   }
   if (found) snprintf(r->settings, sizeof r->settings, "%s, %s%s%s", q.word[0], q.word[1], q.word[2] ? ", " : "",
                       q.word[2] ? q.word[2] : "");
+  memcpy(r->version, q.version, sizeof r->version);
   if (found) peer_close(&q);
   free(ours), free(theirs), free(ratio);
   return answered;
@@ -468,8 +478,8 @@ static void print_totals(const bench *b, const figures *f)
          b->net->flop * p->batch / f->infer * unit, name);
   if (f->rival)
     for (int k = 0; k < 2; k++)
-      printf("  in turns with PyTorch (%s), %s: ours %.1f, PyTorch %.1f images/s, median ratio %.2f\n",
-             f->peer.settings, k ? "inference" : "training", f->peer.ours[k], f->peer.theirs[k], f->peer.ratio[k]);
+      printf("  in turns with PyTorch%s (%s), %s: ours %.1f, PyTorch %.1f images/s, median ratio %.2f\n",
+             f->peer.version, f->peer.settings, k ? "inference" : "training", f->peer.ours[k], f->peer.theirs[k], f->peer.ratio[k]);
 }
 
 static void print_net(const bench *b, const figures *f, const limits *m)
@@ -506,8 +516,8 @@ static void print_json(const bench *b, const figures *f, const limits *m)
   printf(", \"size\": %d, \"train_images_per_second\": %.2f, \"infer_images_per_second\": %.2f, ",
          p->tensor[0].s.h, p->batch / f->train, p->batch / f->infer);
   if (f->rival)
-    printf("\"peer\": {\"settings\": \"%s\", \"train_ratio\": %.3f, \"infer_ratio\": %.3f, "
-           "\"ours\": [%.2f, %.2f], \"theirs\": [%.2f, %.2f]}, ", f->peer.settings, f->peer.ratio[0], f->peer.ratio[1],
+    printf("\"peer\": {\"version\": \"%s\", \"settings\": \"%s\", \"train_ratio\": %.3f, \"infer_ratio\": %.3f, "
+           "\"ours\": [%.2f, %.2f], \"theirs\": [%.2f, %.2f]}, ", f->peer.version[0] ? f->peer.version + 1 : "", f->peer.settings, f->peer.ratio[0], f->peer.ratio[1],
            f->peer.ours[0], f->peer.ours[1], f->peer.theirs[0], f->peer.theirs[1]);
   printf("\"steps\": [");
   for (int i = 0; i < p->steps; i++) {
