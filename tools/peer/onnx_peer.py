@@ -2,7 +2,7 @@
 
     python tools/peer/onnx_peer.py MODEL.onnx [BATCH [THREADS [SECONDS]]]
 
-MODEL.onnx comes from `wbcsnet export --onnx`. For each program the fastest of its steps in SECONDS, so that a machine
+MODEL.onnx comes from `wbcsnet export --weights FILE --onnx MODEL.onnx`. For each program the fastest of its steps in SECONDS, so that a machine
 that others use too says least about them.
 """
 import sys
