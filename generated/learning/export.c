@@ -20,10 +20,8 @@ static void put_whole(bytes *b, uint64_t v)
   put_raw(b, &(uint8_t){ (uint8_t)v }, 1);
 }
 
-/* What stands in front of a field's content */
 enum { WHOLE = 0, LENGTH = 2, FOUR = 5 };
 static void put_field(bytes *b, int number, int kind) { put_whole(b, (uint64_t)number << 3 | (uint64_t)kind); }
-
 static void put_number(bytes *b, int field, int64_t v) { put_field(b, field, WHOLE), put_whole(b, (uint64_t)v); }
 
 static void put_text(bytes *b, int field, const char *s)
@@ -209,7 +207,6 @@ static char *export_norm(onnx *x, const layer *l)
   return made;
 }
 
-/* Groups as the channels of an instance norm, then each channel's own scale and offset. */
 static char *export_group(onnx *x, const layer *l)
 {
   bytes node;
@@ -311,7 +308,6 @@ static void put_value(bytes *graph, int field, const char *name, int rank, const
   put_text(&value, VALUE_NAME, name), put_message(&value, VALUE_TYPE, &type), put_message(graph, field, &value);
 }
 
-/* From pixels to what the first layer reads. */
 static char *export_input(onnx *x)
 {
   const shape in = x->m->net->layer[0].out;
