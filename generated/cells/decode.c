@@ -46,6 +46,7 @@ static bool cut_and_resize(found_cell *c, const cut_options *o, image *picture, 
   if (!good) return false;
   c->window = window.h;
   if (how->note[0]) c->note = copy_text(how->note);
+  /* hash the window's pixels */
   sha256 s;
   sha256_start(&s);
   sha256_add(&s, (int[2]){ window.h, window.w }, 2 * sizeof(int));
@@ -64,6 +65,7 @@ bool decode_cell(found_cell *c, const cut_options *o, char why[256])
   size_t n;
   char *bytes = image_file(c->path, &n, why);
   bool good = bytes != NULL;
+  /* hold the bytes against the hash in the table */
   if (good && c->source_sha[0]) sha256_of(bytes, n, hex), good = !strcmp(hex, c->source_sha);
   if (bytes && !good)
     snprintf(why, 256, "sha256 %s, not %s as in the table: the image or its row was changed", hex, c->source_sha);

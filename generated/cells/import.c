@@ -154,11 +154,13 @@ static int settle_equal(finding *f, const int *order, int from, int to, const im
 {
   found_cell *first = &f->cell[order[from]];
   bool conflict = false, drop_all, drop_rest;
+  /* decide which of the equal cells stay */
   for (int k = from + 1; k < to; k++) conflict |= f->cell[order[k]].label != first->label;
   drop_all = conflict && o->conflicts && !strcmp(o->conflicts, "drop");
   drop_rest = drop_all || (conflict ? o->conflicts != NULL : !strcmp(o->duplicates, "drop"));
   for (int k = from + 1; k < to; k++) {
     found_cell *c = &f->cell[order[k]];
+    /* warn of the copy */
     if (c->label != first->label)
       warn(c->path, say("the same pixels as %s, under another class", first->path), NULL);
     else if ((*told)++ < TELL_MOST)

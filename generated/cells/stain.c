@@ -88,6 +88,7 @@ stain stain_of_cells(const uint8_t *pixels, const int *row, int cells, size_t ea
 static void match(uint8_t *rgb, size_t n, const stain *from, const stain *to, const double back[3][3])
 {
   double gain[3];
+  /* find by how much each axis is stretched */
   for (int c = 0; c < 3; c++) gain[c] = from->deviation[c] > 1e-6 ? to->deviation[c] / from->deviation[c] : 1;
   for (size_t i = 0; i < n; i++) {
     double lab[3];
@@ -96,6 +97,7 @@ static void match(uint8_t *rgb, size_t n, const stain *from, const stain *to, co
     to_rgb(back, lab, rgb + 3 * i);
   }
 }
+
 
 void stain_match(uint8_t *rgb, size_t n, const stain *from, const stain *to)
 {

@@ -40,19 +40,23 @@ static void share_out(const int *size, int classes, int n, int m, int k, int *qu
 {
   int total = 0;
   double *rest = NEW(double, classes);
+  /* give each class its share, rounded down */
   for (int c = 0; c < classes; c++) {
     double share = (double)m * size[c] / n;
     total += quota[c] = (int)share, rest[c] = share - quota[c];
   }
+  /* hand what is left to the largest remainders */
   for (; total < m; total++) {
     int best = 0;
     for (int c = 1; c < classes; c++) if (rest[c] > rest[best]) best = c;
     quota[best]++, rest[best] = -1;
   }
+  /* raise the classes that would fall below their least */
   for (int c = 0; c < classes; c++) {
     int least = k < size[c] ? k : size[c];
     if (quota[c] < least) total += least - quota[c], quota[c] = least;
   }
+  /* take back from the largest class what that cost */
   for (; total > m; total--) {
     int most = 0;
     for (int c = 1; c < classes; c++) if (quota[c] > quota[most]) most = c;

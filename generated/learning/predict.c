@@ -179,6 +179,7 @@ static decisive find_heat(predictor *p, const uint8_t *cell, int class, float be
   try_windows(p, cell, place, n, size, class, before, drop);
   for (int i = 0; i < n; i++) {
     if (drop[i] > d.drop) d = (decisive){ place[i][0], place[i][1], size, drop[i] };
+    /* add the window's drop to the pixels under it */
     for (int y = place[i][0]; y < place[i][0] + size; y++)
       for (int x = place[i][1]; x < place[i][1] + size; x++)
         if (y >= 0 && x >= 0 && y < in.h && x < in.w) heat[y * in.w + x] += drop[i], count[y * in.w + x]++;

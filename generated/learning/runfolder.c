@@ -495,6 +495,7 @@ static bool take_equal(run_folder *r)
   json *record = whole_record(where);
   char *fault = record && is_ours(r, where) ? fault_of(where, record, false) : copy_text("gone");
   if (!fault) {
+    /* take the equal run's files, the record last */
     run_claim(r);
     for (int i = 0; i < 4; i++) take_file(where, r->out, parts[i]);
     write_shared_record(r, record);
@@ -535,6 +536,7 @@ void run_open(run_folder *r, const char *out, const run_config *c, const char *p
   for (bool other = true; other; ) {
     lock_folder(r);
     remove_leftovers(out);
+    /* see whose run the folder holds */
     json *record = run_record(out), *config = folder_config(out, record, true);
     char hex[65];
     if (config) identity_of(config, hex);

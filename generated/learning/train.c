@@ -272,16 +272,19 @@ static bool save_checkpoint(job *j)
 {
   double start = seconds();
   char *path = join("%s/checkpoint.safetensors", j->out);
+  /* fetch the net from the engine, and look whether it is sound */
   j->engine->kind->read_state(j->engine, &j->state);
   size_t n = j->net->param_floats;
   bool good = all_finite(j->state.param, n) && all_finite(j->state.velocity, n);
   if (good) {
     safetensors *s = st_new();
+    /* put in which run this is, and its log so far */
     note_run(s, j);
     st_put(s, "seconds", say("%.3f %.3f", j->spent, j->stepping));
     st_add(s, "log.loss", ST_F64, 1, &j->at, j->loss);
     st_add(s, "log.accuracy", ST_F64, 1, &j->at, j->accuracy);
     st_add(s, "order", ST_I32, 1, &j->trains, j->order);
+    /* put in the net, and where it is heading */
     model_store(s, j->net, j->set, &j->state, j->mean, j->ds->class_name);
     for (int i = 0; i < j->net->params; i++) {
       const param *p = &j->net->param[i];
@@ -303,6 +306,7 @@ static void resume(job *j)
     char *hint = join("remove %s: the same command then begins again", path);
     hint_about(path, hint);
     safetensors *s = st_read(path);
+    /* refuse a checkpoint that is not this run's own */
     char identity[65];
     run_identity(st_need(s, "config"), identity);
     if (strcmp(identity, j->folder.identity))
@@ -312,11 +316,13 @@ static void resume(job *j)
     int at = atoi(st_need(s, "iteration"));
     if (at < 0 || at > j->iterations)
       die(EXIT_DATA, path, say("iteration %d", at), say("0 to %d", j->iterations), NULL);
+    /* take out the net, and where it was heading */
     model_fetch(s, j->net, &j->state, NULL);
     for (int i = 0; i < j->net->params; i++) {
       const param *p = &j->net->param[i];
       st_copy(s, say("velocity.%s", p->name), ST_F32, p->count, j->state.velocity + p->offset);
     }
+    /* take out the log, and go on behind it */
     st_copy(s, "log.loss", ST_F64, (size_t)at, j->loss);
     st_copy(s, "log.accuracy", ST_F64, (size_t)at, j->accuracy);
     sscanf(st_need(s, "seconds"), "%lf %lf", &j->spent, &j->stepping);
@@ -608,17 +614,21 @@ static int finish(job *j)
   char sha[65];
   if (j->shaken) j->engine->kind->set_cells(j->engine, j->ds->pixels, j->ds->label, j->ds->n, j->mean);
   if (!j->diverged) finish_statistics(j), check_weights(j);
+  /* keep the weights, if they are good */
   if (!j->diverged) save_weights(j, sha);
   else if (!file_exists(say("%s/checkpoint.safetensors", j->out)))
     warn(j->out, "no good checkpoint before the loss broke", NULL);
+  /* ask the net about the cells that it never saw */
   const double start = seconds();
   float *prob = classify_held_out(j);
   j->inferring = seconds() - start;
+  /* write what was learned, on which cells, and how */
   int correct = run_write_predictions(&j->folder, j->ds, j->test, j->tests, prob);
   char *folds = join("%s/folds.csv", j->out), *checkpoint = join("%s/checkpoint.safetensors", j->out);
   folds_write(folds, j->ds, j->fold_of);
   run_write_log(&j->folder, j->at, j->per_epoch, j->loss, j->accuracy);
   write_record(j, correct, j->diverged ? NULL : sha);
+  /* let the checkpoint go */
   if (!j->diverged) unlink(checkpoint);
   free(prob), free(folds), free(checkpoint);
   if (j->diverged) return tell_divergence(j);

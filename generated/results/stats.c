@@ -79,8 +79,10 @@ double mcnemar(long b, long c)
 {
   long n = b + c, least = b < c ? b : c;
   double p = 0;
-  for (long i = 0; i <= least; i++)
+  for (long i = 0; i <= least; i++) {
+    /* add the chance that i of n fair coins show heads */
     p += exp(lgamma((double)n + 1) - lgamma((double)i + 1) - lgamma((double)(n - i) + 1) - (double)n * M_LN2);
+  }
   return p < 0.5 ? 2 * p : 1;
 }
 
@@ -148,11 +150,13 @@ paired_t corrected_t(const double *difference, int m, double ratio)
 {
   paired_t r = { .p = 1, .df = m - 1 };
   mean_sd(difference, m, &r.mean, &r.sd);
+  /* give up where there is no spread */
   if (m > 1 && r.sd <= 0 && r.mean == 0) return r;
   if (m < 2 || r.sd <= 0) {
     r.t = r.p = r.bounds.low = r.bounds.high = NAN;
     return r;
   }
+  /* test the mean against the corrected error */
   double error = r.sd * sqrt(1.0 / m + ratio), half = student_quantile(LEVEL, r.df) * error;
   r.t = r.mean / error, r.p = student_p(r.t, r.df);
   r.bounds = (interval){ r.mean - half, r.mean + half };
@@ -240,11 +244,13 @@ void paired_bootstrap(int classes, int n, const int *truth, const int *a, const 
 {
   static double draws[SCORE_COUNT][BOOTSTRAP_DRAWS];
   int *cells = NEW(int, n), start[CLASSES_MOST + 1] = {0}, at = 0;
+  /* list the cells, class after class */
   for (int k = 0; k < classes; k++, start[k] = at)
     for (int i = 0; i < n; i++) if (truth[i] == k) cells[at++] = i;
   confusion ma = { .classes = classes }, mb = ma;
   double d[SCORE_COUNT];
   for (int t = 0; t < BOOTSTRAP_DRAWS; t++) {
+    /* draw each class again, the same cells for both nets */
     for (int k = 0; k < classes; k++) {
       rng r = rng_open(seed, RNG_BOOTSTRAP, (uint32_t)t, stream_of(1, k));
       draw_pairs(&r, cells + start[k], start[k+1] - start[k], k, a, b, &ma, &mb);
@@ -258,13 +264,16 @@ void paired_bootstrap(int classes, int n, const int *truth, const int *a, const 
     out[s] = middle_95(draws[s], BOOTSTRAP_DRAWS);
   }
 }
+
 /* cells in groups */
 double design_effect(const bool *right, const int *group, int n, int groups)
 {
   double *size = NEW(double, groups), *known = NEW(double, groups), p = 0, squares = 0, spread = 0;
   int there = 0;
+  /* count each group's cells, and the right ones among them */
   for (int i = 0; i < n; i++) size[group[i]]++, known[group[i]] += right[i], p += right[i];
   p /= n > 0 ? n : 1;
+  /* sum how far each group is from the common share */
   for (int g = 0; g < groups; g++) {
     const double e = known[g] - p * size[g];
     there += size[g] > 0, squares += size[g] * size[g], spread += e * e;
@@ -282,16 +291,18 @@ double sign_flip(const int *difference, int groups)
   int most = 0, sum = 0, reached = 0;
   for (int g = 0; g < groups; g++) most += abs(difference[g]), sum += difference[g];
   double *chance = NEW(double, 2 * most + 1), *next = NEW(double, 2 * most + 1), p = 0;
-  chance[most] = 1;                                  /* at most + s: the chance of the sum s */
+  chance[most] = 1;                                  /* before the first group the sum is 0 */
   for (int g = 0; g < groups; g++) {
     const int d = abs(difference[g]);
     if (!d) continue;
+    /* let the group's difference have either sign */
     for (int s = -reached - d; s <= reached + d; s++) next[most + s] = 0;
     for (int s = -reached; s <= reached; s++)
       next[most + s + d] += chance[most + s] / 2, next[most + s - d] += chance[most + s] / 2;
     double *swap = chance;
     chance = next, next = swap, reached += d;
   }
+  /* add the chances of sums as large as ours */
   for (int s = -reached; s <= reached; s++) if (abs(s) >= abs(sum)) p += chance[most + s];
   free(chance), free(next);
   return fmin(p, 1);
