@@ -367,10 +367,10 @@ fresh:
 container-check:
 	@CONTAINER=1 MIRROR='$(MIRROR)' CC= tools/fresh '$(or $(RELEASE),trixie)' smoke
 
-# ---- the book ----
--include paper/book.mk
 # ---- experiments, results, figures, the paper ----
 -include experiments/jobs.mk
+# ---- the book ----
+-include paper/book.mk
 # ---- checks and runs on a machine with a GPU ----
 -include tools/gpu.mk
 
@@ -387,7 +387,7 @@ bench: $(B)/wbcsnet
 
 ## clean: remove what was compiled and woven; keeps build/runs, build/data and build/results (1 s)
 clean:
-	$(Q)rm -rf build-asan build-lines build/obj build/tests build/emu build/book build/wbcsnet build/libwbcsnet_cuda.so build/src.pdf build/site build/*.mk build/version build/archs build/compiler
+	$(Q)rm -rf build-asan build-lines build/obj build/tests build/emu build/book build/wbcsnet build/libwbcsnet_cuda.so build/src.pdf build/site build/*.mk build/version build/report build/archs build/compiler
 
 ## distclean: remove build/ altogether, finished runs included (1 s)
 distclean:

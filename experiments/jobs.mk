@@ -377,7 +377,7 @@ runs: $(JOBS_ALL) $(if $(filter 9,$(NUMBERED)),$(FIGURES)/fig9/done)
 
 PAPER_PARTS := $(if $(RUN_ELSEWHERE),$(FIGURES)/elsewhere.tex) $(CELL_FIGURES) $(foreach n,$(NUMBERED),$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) \
   $(patsubst %,$(RESULTS)/%/arms.tex,$(filter $(EXPERIMENTS),$(CLAIMS) begin cv)) $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/places/results.tex $(RESULTS)/verdict/verdict.tex
-$(SHEETS)/paper.pdf: paper/paper.tex paper/refs.bib paper/diagram.sty experiments/typeset $(PAPER_PARTS)
+$(SHEETS)/paper.pdf: paper/paper.tex paper/refs.bib paper/diagram.sty experiments/typeset tools/report $(PAPER_PARTS)
 	$(call say,LATEX,$@) $(begin) ONLY='$(ONLY)' SOME='$(SOME)' WHOSE='$(WHOSE)' PROGRAM=$(WBCSNET) experiments/typeset $(new) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2) $(keep)
 $(PAPER): $(SHEETS)/paper.pdf always
 	@$(begin) cp $< $(new)/$(@F) $(update)

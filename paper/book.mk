@@ -13,9 +13,11 @@ $(MADE): $(B)/wbcsnet tools/made tools/tour tools/beliefs tools/bmp2png tools/de
 BOOK_DATE := $(shell tools/version date)
 $(B)/src.pdf: $(BOOK) tools/book paper/book.tex paper/book.sty tools/definitions tools/highlight tools/weave paper/refs.bib $(MADE)
 	$(call say,WEAVE,$@) SOURCE_DATE_EPOCH=$(BOOK_DATE) tools/weave pdf src.nw $@
-# After the PDF, whose numbers it takes.
-$(B)/site/index.html: $(B)/src.pdf paper/book.css paper/book.js paper/book.sty tools/definitions tools/site tools/weave
-	$(call say,WEAVE,$(@D)) SOURCE_DATE_EPOCH=$(BOOK_DATE) tools/weave site src.nw $(@D)
+# After the PDF, whose numbers it takes. The report of the same SCALE and cells, where make paper has made it, is the first chapter.
+REPORT := $(wildcard $(SHEETS)/report.tex)
+$(eval $(call remember,$(B)/report,$(REPORT)))
+$(B)/site/index.html: $(B)/src.pdf paper/book.css paper/book.js paper/book.sty tools/definitions tools/site tools/weave $(B)/report $(REPORT)
+	$(call say,WEAVE,$(@D)) SOURCE_DATE_EPOCH=$(BOOK_DATE) REPORT='$(if $(REPORT),$(SHEETS))' tools/weave site src.nw $(@D)
 
 ## dist: one archive with the source, the generated C, the woven book, the site, and the report where one was made (3 min)
 .PHONY: dist

@@ -57,11 +57,48 @@ grep -q 'class="margin">1a<' "$page"; ok $? "a chunk has the number that it has 
 grep -q '<td[^>]*><code>c_d</code></td>' "$page"; ok $? "a table is a table"
 grep -q '"say_it":\["[^"]*int say_it' "$tmp/one/site/definitions.js" && grep -q 'href="#NW[^"]*">say_it</a>' "$page"; ok $? "a name leads to its definition, which hovering shows"
 grep -q '"one.html#sec:more","1.1 More"' "$tmp/one/site/search.js"; ok $? "search knows the sections"
-perl -0777 -ne 'BEGIN { $bad = 0 } ($f) = $ARGV =~ m{([^/]+)$}; $id{"$f#$1"} = 1 while /\bid="([^"]+)"/g; $id{$f} = 1; push @{$to{$f}}, $1 while /href="([^"]+)"/g;
-    END { for $f (keys %to) { for (@{$to{$f}}) { next if /^book\.css$|^#main$/; s/%3A/:/g; $x = /^#/ ? "$f$_" : $_; $bad++, print "# $f: $_\n" unless $id{$x} } } exit !!$bad }' "$tmp"/one/site/*.html
-ok $? "every link in the site leads somewhere"
+links() { perl -0777 -ne 'BEGIN { $bad = 0 } ($f) = $ARGV =~ m{([^/]+)$}; $id{"$f#$1"} = 1 while /\bid="([^"]+)"/g; $id{$f} = 1; push @{$to{$f}}, $1 while /href="([^"]+)"/g;
+    END { for $f (keys %to) { for (@{$to{$f}}) { next if /^book\.css$|^#main$/; s/%3A/:/g; $x = /^#/ ? "$f$_" : $_; $bad++, print "# $f: $_\n" unless $id{$x} } } exit !!$bad }' "$1"/*.html; }
+links "$tmp/one/site"; ok $? "every link in the site leads somewhere"
 ! grep -oE '(href|src)="[a-z]+:[^"]*"' "$tmp"/one/site/*.html; ok $? "and none leads out of it"
 cp -r "$tmp/one/site" "$tmp/site1"; site one && diff -r "$tmp/one/site" "$tmp/site1" >"$tmp/log"; ok $? "the same bytes again"
+
+# The report as the first chapter: paper.tex with its macros spelt out, and links from its figures and back.
+mkdir -p "$tmp/r/results/verdict" "$tmp/r/results/cv" "$tmp/r/figures" "$tmp/top/book" && cp "$tmp/b.nw" "$tmp/top/book" && ln -s "$PWD/experiments" "$tmp/top/"
+printf '\\result{cv/two}{97.2}\n' >"$tmp/r/results/cv/results.tex"
+printf '\\row{cv}{two}{the second}\n' >"$tmp/r/results/cv/arms.tex"
+printf '%s\n' '\begin{tikzpicture}\draw (0,0)--(1,1);\end{tikzpicture}' >"$tmp/r/figures/fig4.tex"
+echo 'no picture, but copied' >"$tmp/r/figures/a.png"
+printf '%s\n' '\newcommand\scale{smoke}\newcommand\only{}' >"$tmp/r/build.tex"
+cat >"$tmp/r/paper.tex" <<'TEX'
+\newcommand\full{full}\newcommand\nothing{}
+\newcommand\inwords[2]{\ifx\scale\full#1\else#2\fi}
+\newcommand\ptext[1]{\ifcsname r:#1\endcsname$p \R{#1}$\else no test\fi}
+\begin{document}
+\section{Results}\label{sec:results} % said nowhere
+It is \inwords{large}{small}\ifx\only\nothing, whole\else, a part\fi: \R{cv/two}\,\% \cite{some}, \ptext{cv/none}, see section~\ref{sec:results}; \R{cv/none}.
+\begin{figure}[htbp]\centering\drawn{fig4}\includegraphics[width=0.5\textwidth]{figures/a.png}\caption{The curve.\from{cv}{One}}\label{fig:four}\end{figure}
+\newcommand\row[3]{#3 & \R{#1/#2}\\}
+\begin{longtable}{@{}lL{20mm}@{}}\caption{Rows.\from{nowhere}{Two}}\label{tab:rows}\\\toprule net & right\\\midrule\endfirsthead\toprule net & right\\\midrule\endhead\bottomrule\endfoot
+\input{results/cv/arms}
+\end{longtable}
+\end{document}
+TEX
+printf '%s\n' '\newlabel{sec:results}{{1}{1}}' '\newlabel{fig:four}{{4}{1}}' '\newlabel{tab:rows}{{A}{1}}' '\bibcite{some}{{1}{1927}{{A}}{{}}}' >"$tmp/r/paper.aux"
+printf '\\begin{thebibliography}{1}\n\\bibitem[A(1927)]{some}\nA.\n\\newblock A book.\n\\end{thebibliography}\n' >"$tmp/r/paper.bbl"
+report=$PWD/tools/report
+(cd "$tmp/r" && "$report" "$tmp/top") >"$tmp/log" 2>&1 && REPORT="$tmp/r" site one; ok $? "a report is spelt out, and becomes a chapter"
+sed 's/^/# /' "$tmp/log"
+page=$tmp/one/site/report.html
+tr '\n' ' ' <"$page" | grep -q 'It is small, whole: 97.2[^<]*% \[<a href="#bib-report-some">1</a>\], no test, see section[^<]*<a href="#report:sec:results">1</a>; —\.'; ok $? "with the numbers and the branches that the paper has"
+tr '\n' ' ' <"$page" | grep -q '<td[^>]*>the second</td> *<td[^>]*>97.2</td>'; ok $? "and the rows of its tables"
+grep -q 'Figure 4\..*The curve.*href="experiments.html#cv"' "$page" && grep -q 'href="one.html#ch:one">One<' "$page"; ok $? "a figure leads to its experiment and its chapter"
+grep -q 'In the report: <a href="report.html#report:fig:four">Figure 4</a>' "$tmp/one/site/one.html" && grep -q 'In the report: <a href="report.html#report:fig:four">Figure 4</a>' "$tmp/one/site/experiments.html"; ok $? "and both lead back"
+grep -q 'class="chapter"><a href="report.html">The report' "$tmp/one/site/index.html" && grep -q '"n">1</span> One' "$tmp/one/site/index.html"; ok $? "it stands first, and the chapters keep their numbers"
+links "$tmp/one/site"; ok $? "every link leads somewhere then, too"
+sed -i 's/fig:four}$/fig:five}/; s/\\ref{sec:results}/\\ref{sec:other}/' "$tmp/r/paper.tex"
+! (cd "$tmp/r" && "$report" "$tmp/top") >"$tmp/log" 2>&1 && grep -q 'sec:other.*no such label' "$tmp/log"; ok $? "a reference that leads nowhere stops it"
+site one; page=$tmp/one/site/one.html
 
 # In a browser: as wide as the window at 400 and 1280 pixels, light and dark, and search answers.
 chromium=$(command -v chromium || command -v chromium-browser || true)
