@@ -42,6 +42,12 @@ if command -v pdftotext >/dev/null; then
 fi
 grep -A1 Overfull "$tmp/paper/smoke/synthetic/paper.log" | grep -q 'Overfull .hbox ([1-9][0-9][0-9.]*pt'; [ $? = 1 ]; ok $? 'nothing stands more than 10 points out of its column'
 
+# The site's copy of the report: nothing is left that only paper.tex could spell out, and every number of the PDF's first page is there.
+for_site=$tmp/paper/smoke/synthetic/report.tex
+sed '/begin{tikzpicture}/,/end{tikzpicture}/d' "$for_site" >"$tmp/site.tex"
+! grep -nE '\\(R|paper|pct|ptext|from|two|one|drawn|rows|input|newcommand|def)\b|\\if|\\fi\b|\\else' "$tmp/site.tex" >"$tmp/out" && [ "$(grep -c FROMOPEN "$tmp/site.tex")" -gt 25 ] && ! grep -q 'FROMOPEN:[^:]*::X' "$tmp/site.tex"; ok $? "what the site shows is spelt out, and each figure leads to a chapter $(head -3 "$tmp/out" | cut -c1-100)"
+tables=$(grep -c 'begin{tabular}' "$tmp/site.tex"); [ "$tables" -gt 18 ] && [ "$(grep -c 'begin{tikzpicture}' "$for_site")" -gt 14 ]; ok $? "it has the tables ($tables) and the drawings"
+
 start=$(date +%s)
 paper "$tmp/paper.pdf" "$tmp/second.txt"; ok $? 'a second make paper ends well'
 ! grep -q 'TRAIN\|SHARE\|LATEX\|PLOT\|DRAW\|SUM' "$tmp/second.txt"; ok $? 'and makes nothing'
@@ -54,7 +60,7 @@ mkdir "$tmp/kept"
 for part in results figures paper; do cp -r "$tmp/$part" "$tmp/kept"; done
 # Nor may its bytes depend on where the checkout is.
 mkdir "$tmp/elsewhere" "$tmp/elsewhere/sheets" && cp -r "$tmp/results/smoke/synthetic" "$tmp/elsewhere/results" && cp -r "$tmp/figures/smoke/synthetic" "$tmp/elsewhere/figures"
-experiments/typeset "$tmp/elsewhere/sheets" "$tmp/elsewhere/results" "$tmp/elsewhere/figures" smoke synthetic synthetic && cmp -s "$tmp/paper.pdf" "$tmp/elsewhere/sheets/paper.pdf"
+experiments/typeset "$tmp/elsewhere/sheets" "$tmp/elsewhere/results" "$tmp/elsewhere/figures" smoke synthetic synthetic && cmp -s "$tmp/paper.pdf" "$tmp/elsewhere/sheets/paper.pdf" && cmp -s "$for_site" "$tmp/elsewhere/sheets/report.tex"
 ok $? 'so it has in a folder of another name'
 ! grep -rlF "$tmp" "$tmp/figures" "$tmp/results" "$tmp/paper" --include='*.tex' >"$tmp/out"; ok $? 'for no path is in what LaTeX reads'
 
