@@ -76,7 +76,7 @@ cat >"$tmp/r/paper.tex" <<'TEX'
 \newcommand\ptext[1]{\ifcsname r:#1\endcsname$p \R{#1}$\else no test\fi}
 \begin{document}
 \section{Results}\label{sec:results} % said nowhere
-It is \inwords{large}{small}\ifx\only\nothing, whole\else, a part\fi: \R{cv/two}\,\% \cite{some}, \ptext{cv/none}, see section~\ref{sec:results}; \R{cv/none}.
+It is \inwords{large}{small} indeed\ifx\only\nothing, whole\else, a part\fi: \R{cv/two}\,\% \cite{some}, \ptext{cv/none}, see section~\ref{sec:results}; \R{cv/none}.
 \begin{figure}[htbp]\centering\drawn{fig4}\includegraphics[width=0.5\textwidth]{figures/a.png}\caption{The curve.\from{cv}{One}}\label{fig:four}\end{figure}
 \newcommand\row[3]{#3 & \R{#1/#2}\\}
 \begin{longtable}{@{}lL{20mm}@{}}\caption{Rows.\from{nowhere}{Two}}\label{tab:rows}\\\toprule net & right\\\midrule\endfirsthead\toprule net & right\\\midrule\endhead\bottomrule\endfoot
@@ -90,7 +90,7 @@ report=$PWD/tools/report
 (cd "$tmp/r" && "$report" "$tmp/top") >"$tmp/log" 2>&1 && REPORT="$tmp/r" site one; ok $? "a report is spelt out, and becomes a chapter"
 sed 's/^/# /' "$tmp/log"
 page=$tmp/one/site/report.html
-tr '\n' ' ' <"$page" | grep -q 'It is small, whole: 97.2[^<]*% \[<a href="#bib-report-some">1</a>\], no test, see section[^<]*<a href="#report:sec:results">1</a>; —\.'; ok $? "with the numbers and the branches that the paper has"
+tr '\n' ' ' <"$page" | grep -q 'It is small indeed, whole: 97.2[^<]*% \[<a href="#bib-report-some">1</a>\], no test, see section[^<]*<a href="#report:sec:results">1</a>; —\.'; ok $? "with the numbers and the branches that the paper has"
 tr '\n' ' ' <"$page" | grep -q '<td[^>]*>the second</td> *<td[^>]*>97.2</td>'; ok $? "and the rows of its tables"
 grep -q 'Figure 4\..*The curve.*href="experiments.html#cv"' "$page" && grep -q 'href="one.html#ch:one">One<' "$page"; ok $? "a figure leads to its experiment and its chapter"
 grep -q 'In the report: <a href="report.html#report:fig:four">Figure 4</a>' "$tmp/one/site/one.html" && grep -q 'In the report: <a href="report.html#report:fig:four">Figure 4</a>' "$tmp/one/site/experiments.html"; ok $? "and both lead back"
