@@ -25,14 +25,16 @@ for pick in 2 3 4 5; do go verify RECORD="$tmp/a.tar.gz" N=1 PICK=$pick; sed -n 
 # What was changed is seen.
 mkdir "$tmp/x" && tar xzf "$tmp/a.tar.gz" -C "$tmp/x"
 f=$tmp/x/wbcsnet-runs/1/cv/wbcsnet2/seed1/fold0
-sed -i '2s/^\([^,]*,[^,]*\),[^,]*,/\1,nobody,/' "$f/predictions.csv"; sed -i '3s/0\./1./' "$f/log.csv"
+sed -i '2s/^\([^,]*,[^,]*\),[^,]*,/\1,nobody,/' "$f/predictions.csv"; sed -i '3s/,1\./,2./' "$f/log.csv"
 rm -r "$tmp/x/wbcsnet-runs/1/cv/ramesh"
 sed -i 's/"version": "[^"]*"/"version": "v9-3-gabcdef0"/' "$f/run.json"
 (cd "$tmp/x" && tar czf "$tmp/b.tar.gz" wbcsnet-runs)
 go verify RECORD="$tmp/b.tar.gz" N=9; [ $? != 0 ] && has 'fold0: other bits in predictions.csv log.csv' 'a run that was changed has other bits'
-has '^  1 of [0-9]* cells answered otherwise, probabilities differ by 0 at most; the loss differs first in iteration 2 of' 'and how far it differs is said'
+has '^  1 of [0-9]* cells answered otherwise, probabilities differ by 0 at most; the loss differs first in iteration 2 of [0-9]*, by 1 at most' 'and how far it differs is said'
 has "^    git worktree add build/at-abcdef0 abcdef0 && make -C build/at-abcdef0 NVCC= all && make verify WBCSNET=build/at-abcdef0/build/wbcsnet DATA1=$tmp/mine .* N=9 PICK=1\$" 'and what to type for the version that made it'
 has '^1 of 2 runs have the same bits' 'the other is still right'
+echo commit=0123456789abcdef0123456789abcdef01234567 >"$tmp/run"; sed -i 's/"version": "[^"]*"/"version": "a-name"/' "$f/run.json"; (cd "$tmp/x" && tar czf "$tmp/b.tar.gz" wbcsnet-runs)
+go verify RECORD="$tmp/b.tar.gz" N=9; has '^    git worktree add build/at-0123456789ab 0123456789ab &&' 'a name that is no commit: that of the script beside the archive'
 "$bin" synth --counts 30,15,10,20,15 --size 40 --seed 12 "$tmp/others" >/dev/null
 go verify RECORD="$tmp/a.tar.gz" DATA1="$tmp/others" DATA2="$tmp/others"; [ $? != 0 ] && has 'found no run of it on cells that are here; expected the record' 'without its cells nothing is trained'
 go verify RECORD="$tmp/none.tar.gz"; [ $? != 0 ] && has 'found no file' 'no archive: one message'
