@@ -517,7 +517,8 @@ static void print_json(const bench *b, const figures *f, const limits *m)
          p->tensor[0].s.h, p->batch / f->train, p->batch / f->infer);
   if (f->rival)
     printf("\"peer\": {\"version\": \"%s\", \"settings\": \"%s\", \"train_ratio\": %.3f, \"infer_ratio\": %.3f, "
-           "\"ours\": [%.2f, %.2f], \"theirs\": [%.2f, %.2f]}, ", f->peer.version[0] ? f->peer.version + 1 : "", f->peer.settings, f->peer.ratio[0], f->peer.ratio[1],
+           "\"ours\": [%.2f, %.2f], \"theirs\": [%.2f, %.2f]}, ",
+           f->peer.version[0] ? f->peer.version + 1 : "", f->peer.settings, f->peer.ratio[0], f->peer.ratio[1],
            f->peer.ours[0], f->peer.ours[1], f->peer.theirs[0], f->peer.theirs[1]);
   printf("\"steps\": [");
   for (int i = 0; i < p->steps; i++) {
