@@ -238,6 +238,25 @@ static void test_bits(const char *what, int most)
   plan_free(p), net_free(n);
 }
 
+/* The paper's own shapes, but for FC1's width: whoever has a fused multiply-add can check a published run to the bit. */
+static void test_paper_bits(void)
+{
+  net *n = net_load("experiments/nets/wbcsnet2.net", "fc1=8", 5);
+  plan *p = plan_make(n, 16);
+  net_state a = new_state(n), b = new_state(n);
+  train(p, 16, 2, &a, NULL);
+  ok(all_finite(n, &a), "WBCsNet-2 at the paper's size: finite");
+  for (const simd *const *k = simd_all() + 1; *k; k++) {
+    if (!strncmp((*k)->name, "128", 3)) continue;
+    simd_forced = *k;
+    train(p, 16, 1, &b, NULL);
+    ok(same(n, &a, &b), "WBCsNet-2 at the paper's size: the same bits with %s and %s", simd_all()[0]->name, (*k)->name);
+    simd_forced = NULL;
+  }
+  free_state(&a), free_state(&b);
+  plan_free(p), net_free(n);
+}
+
 /* The fallback for old machines rounds its products, so it agrees only nearly. */
 static void test_fallback(void)
 {
@@ -295,6 +314,7 @@ int main(void)
 {
   for (const simd *const *k = simd_all(); *k; k++) test_tile(*k), test_curve(*k), test_outer(*k), test_winograd(*k), test_transpose(*k);
   test_bits(text, 7), test_bits(wide, 20);
+  test_paper_bits();
   test_fallback();
   test_direct(text, 7), test_direct(wide, 20);
   test_room();
