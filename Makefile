@@ -313,10 +313,10 @@ tangle:
 # ---- tests ----
 TEST_C := $(wildcard tests/*.c)
 TEST_T := $(wildcard tests/*.t) $(TEST_C:tests/%.c=$(B)/tests/%.t) $(KERNEL_TESTS)
-ifeq ($(FAST),1)
-SLOW := $(shell grep -lE '^(#|/\*) slow' tests/*.t tests/*.c tests/*.cu 2>/dev/null)
-TEST_T := $(filter-out $(SLOW) $(SLOW:tests/%.c=$(B)/tests/%.t) $(SLOW:tests/%.cu=$(B)/tests/%.t),$(TEST_T))
-endif
+# The slow ones begin first, so that none is left over at the end with the other cores idle.
+SLOW := $(shell grep -lE '^($(hash)|/\*) slow' tests/*.t tests/*.c tests/*.cu 2>/dev/null)
+SLOW := $(patsubst tests/%.c,$(B)/tests/%.t,$(SLOW:tests/%.cu=$(B)/tests/%.t))
+TEST_T := $(if $(filter 1,$(FAST)),,$(SLOW)) $(filter-out $(SLOW),$(TEST_T))
 
 $(B)/tests/%.t: tests/%.c $(PARTS)
 	$(call say,CC,$<) $(begin) $(CC) $(ALLC) $(CPPFLAGS) -Itests $(DEPEND) -rdynamic -Wl,--as-needed $(OUT) $< $(PARTS) $(LIBS) $(keep)
