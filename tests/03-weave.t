@@ -96,6 +96,7 @@ grep -q 'Figure 4\..*The curve.*href="experiments.html#cv"' "$page" && grep -q '
 grep -q 'In the report: <a href="report.html#report:fig:four">Figure 4</a>' "$tmp/one/site/one.html" && grep -q 'In the report: <a href="report.html#report:fig:four">Figure 4</a>' "$tmp/one/site/experiments.html"; ok $? "and both lead back"
 grep -q 'class="chapter"><a href="report.html">The report' "$tmp/one/site/index.html" && grep -q '"n">1</span> One' "$tmp/one/site/index.html"; ok $? "it stands first, and the chapters keep their numbers"
 links "$tmp/one/site"; ok $? "every link leads somewhere then, too"
+rm -rf "$tmp/site1" && cp -r "$tmp/one/site" "$tmp/site1"; REPORT="$tmp/r" site one && diff -r "$tmp/one/site" "$tmp/site1" >"$tmp/log"; ok $? "and the bytes are the same again"
 sed -i 's/fig:four}$/fig:five}/; s/\\ref{sec:results}/\\ref{sec:other}/' "$tmp/r/paper.tex"
 ! (cd "$tmp/r" && "$report" "$tmp/top") >"$tmp/log" 2>&1 && grep -q 'sec:other.*no such label' "$tmp/log"; ok $? "a reference that leads nowhere stops it"
 site one; page=$tmp/one/site/one.html
