@@ -316,7 +316,7 @@ TEST_T := $(wildcard tests/*.t) $(TEST_C:tests/%.c=$(B)/tests/%.t) $(KERNEL_TEST
 # The slow ones begin first, so that none is left over at the end with the other cores idle.
 SLOW := $(shell grep -lE '^($(hash)|/\*) slow' tests/*.t tests/*.c tests/*.cu 2>/dev/null)
 SLOW := $(patsubst tests/%.c,$(B)/tests/%.t,$(SLOW:tests/%.cu=$(B)/tests/%.t))
-TEST_T := $(if $(filter 1,$(FAST)),,$(SLOW)) $(filter-out $(SLOW),$(TEST_T))
+TEST_T := $(if $(filter 1,$(FAST)),,$(filter $(SLOW),$(TEST_T))) $(filter-out $(SLOW),$(TEST_T))
 
 $(B)/tests/%.t: tests/%.c $(PARTS)
 	$(call say,CC,$<) $(begin) $(CC) $(ALLC) $(CPPFLAGS) -Itests $(DEPEND) -rdynamic -Wl,--as-needed $(OUT) $< $(PARTS) $(LIBS) $(keep)

@@ -161,11 +161,16 @@ static const char *const text =
   "conv c filters 35 kernel 3 stride 1 pad same\nrelu rc\nmaxpool q size 3 stride 2\n"
   "fc f units 21\ndropout d p 0.5\nfc g units classes\nsoftmax loss\n";
 
-/* Wide enough, and with few enough channels, that a thread sums the gradients of a and b alone (the book, "The gradient of the weights"). */
+/* Wide enough, and with few enough channels, that a thread sums the gradient of b alone (the book, "The gradient of the weights");
+   with 34 images of `tall` some threads' parts have two images, and each image two blocks of rows. */
 static const char *const wide =
   "name wide\ntitle Wide\ninput 33 41 3\n"
   "conv a filters 8 kernel 3 stride 1 pad same\nbn na\nrelu ra\nconv b filters 16 kernel 5 stride 1 pad same\nrelu rb\n"
   "maxpool p size 4 stride 4\nfc g units classes\nsoftmax loss\n";
+
+static const char *const tall =
+  "name tall\ntitle Tall\ninput 132 130 3\nconv a filters 16 kernel 3 stride 1 pad same\nrelu ra\n"
+  "conv b filters 16 kernel 5 stride 1 pad same\nrelu rb\nmaxpool p size 4 stride 4\nfc g units classes\nsoftmax loss\n";
 
 /* Three steps of `images` cells, with the given threads; what they leave in state. */
 static void train(const plan *p, int images, int threads, net_state *state, long *calls)
@@ -257,6 +262,21 @@ static void test_paper_bits(void)
   plan_free(p), net_free(n);
 }
 
+/* Where fewer threads come than were asked for (here: none beside the first, as parallel regions do not nest), those that come do all. */
+static void test_fewer_threads(void)
+{
+  net *n = net_parse(wide, "the test's net", NULL, 5);
+  plan *p = plan_make(n, 20);
+  net_state a = new_state(n), b = new_state(n);
+  train(p, 20, 1, &a, NULL);
+#pragma omp parallel num_threads(2)
+#pragma omp single
+  train(p, 20, 3, &b, NULL);
+  ok(same(n, &a, &b), "one thread where three were asked for: the same bits");
+  free_state(&a), free_state(&b);
+  plan_free(p), net_free(n);
+}
+
 /* The fallback for old machines rounds its products, so it agrees only nearly. */
 static void test_fallback(void)
 {
@@ -315,8 +335,9 @@ int main(void)
   for (const simd *const *k = simd_all(); *k; k++) test_tile(*k), test_curve(*k), test_outer(*k), test_winograd(*k), test_transpose(*k);
   test_bits(text, 7), test_bits(wide, 20);
   test_paper_bits();
+  test_fewer_threads();
   test_fallback();
-  test_direct(text, 7), test_direct(wide, 20);
+  test_direct(text, 7), test_direct(wide, 20), test_direct(tall, 34);
   test_room();
   return done_testing();
 }

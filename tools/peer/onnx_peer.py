@@ -46,6 +46,8 @@ def openvino_step(path, threads, size, precision):
 
 
 def main():
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     path, size, threads, seconds = sys.argv[1], *(int(n) for n in (sys.argv[2:] + ["32", "2", "5"][len(sys.argv) - 2:]))
     for make in (lambda: onnxruntime_step(path, threads, size), lambda: openvino_step(path, threads, size, "f32"),
                  lambda: openvino_step(path, threads, size, "bf16")):
