@@ -503,7 +503,8 @@ static void print_net(const bench *b, const figures *f, const limits *m)
   printf("  %-25s| %7.*f ms %4.0f%% %30.*f ms %4.0f%%\n", "their floor", digits, least[0] * 1e3, 100 * least[0] / all[0], digits,
          least[1] * 1e3, 100 * least[1] / all[1]);
   const double sum = least[0] + least[1] + least[2], rest = f->train - all[0] - all[1];
-  printf("  a training step %.*f ms, of which outside the operators %.*f (gather and update, floor %.*f); its floor %.*f ms, %.0f %% of it; inference %.0f %%\n",
+  printf("  a training step %.*f ms, "
+         "of which outside the operators %.*f (gather and update, floor %.*f); its floor %.*f ms, %.0f %% of it; inference %.0f %%\n",
          digits, f->train * 1e3, digits, rest > 0 ? rest * 1e3 : 0, digits, least[2] * 1e3, digits, sum * 1e3, 100 * sum / f->train,
          100 * least[0] / f->infer);
 }
