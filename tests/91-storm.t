@@ -6,6 +6,7 @@ trap 'rm -rf "$work"' EXIT
 n=0
 ok() { n=$((n + 1)); if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; fi; }
 program=$(cd "$(dirname "${WBCSNET:-build/wbcsnet}")" && pwd)/wbcsnet
+if ldd "$program" 2>/dev/null | grep -q libomp; then echo "1..0 # SKIP clang's OpenMP runtime ends by itself where a call fails"; exit; fi
 storm() { JOBS=1 STORM_WORK="$work" tests/storm/storm >"$work/said" 2>&1; }
 
 WBCSNET=$program STORM_CASES=200 STORM_SEED=1 STORM_ONLY= storm
