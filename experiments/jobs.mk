@@ -383,7 +383,7 @@ $(PAPER): $(SHEETS)/paper.pdf always
 	@$(begin) cp $< $(new)/$(@F) $(update)
 $(call broken,$(RESULTS)/* $(FIGURES) $(FIGURES)/fig9 $(SHEETS)): always
 
-## paper: everything, and paper/paper.pdf (smoke 40 s, quick 13 min, full 3 days without a GPU; a second time seconds)
+## paper: everything, and paper/paper.pdf (smoke 40 s, quick 15 min, full 3 days without a GPU; a second time seconds)
 paper: $(PAPER)
 	@cat $(RESULTS)/verdict/findings.txt
 	@echo "the report: $(PAPER) (scale $(SCALE), cells: $(NAME)$(if $(ONLY),; only $(ONLY))$(if $(SOME),; $(subst /, of ,$(SOME)) runs))"

@@ -218,6 +218,20 @@ static net_state new_state(const net *n)
 
 static void free_state(net_state *s) { free(s->param), free(s->velocity), free(s->stat); }
 
+/* Every set with a fused multiply-add sums in the same order, so its results are the same on unlike machines: a, of the widest. */
+static void test_vectors(const plan *p, int images, int threads, const net_state *a)
+{
+  net_state b = new_state(p->net);
+  for (const simd *const *k = simd_all() + 1; *k; k++) {
+    if (!strncmp((*k)->name, "128", 3)) continue;
+    simd_forced = *k;
+    train(p, images, threads, &b, NULL);
+    ok(same(p->net, a, &b), "%s, %d images of %d: the same bits with %s and %s", p->net->title, images, p->batch, simd_all()[0]->name, (*k)->name);
+    simd_forced = NULL;
+  }
+  free_state(&b);
+}
+
 static void test_bits(const char *what, int most)
 {
   net *n = net_parse(what, "the test's net", NULL, 5);
@@ -230,14 +244,7 @@ static void test_bits(const char *what, int most)
       train(p, images, threads, &b, NULL);
       ok(same(n, &a, &b), "%s, %d images of %d: the same bits with 1 and %d threads", n->title, images, most, threads);
     }
-    /* Every set with a fused multiply-add sums in the same order, so its results are the same on unlike machines. */
-    for (const simd *const *k = simd_all() + 1; *k; k++) {
-      if (!strncmp((*k)->name, "128", 3)) continue;
-      simd_forced = *k;
-      train(p, images, 2, &b, NULL);
-      ok(same(n, &a, &b), "%s, %d images of %d: the same bits with %s and %s", n->title, images, most, simd_all()[0]->name, (*k)->name);
-      simd_forced = NULL;
-    }
+    test_vectors(p, images, 2, &a);
     free_state(&a), free_state(&b);
   }
   plan_free(p), net_free(n);
@@ -248,17 +255,11 @@ static void test_paper_bits(void)
 {
   net *n = net_load("experiments/nets/wbcsnet2.net", "fc1=8", 5);
   plan *p = plan_make(n, 16);
-  net_state a = new_state(n), b = new_state(n);
+  net_state a = new_state(n);
   train(p, 16, 2, &a, NULL);
   ok(all_finite(n, &a), "WBCsNet-2 at the paper's size: finite");
-  for (const simd *const *k = simd_all() + 1; *k; k++) {
-    if (!strncmp((*k)->name, "128", 3)) continue;
-    simd_forced = *k;
-    train(p, 16, 1, &b, NULL);
-    ok(same(n, &a, &b), "WBCsNet-2 at the paper's size: the same bits with %s and %s", simd_all()[0]->name, (*k)->name);
-    simd_forced = NULL;
-  }
-  free_state(&a), free_state(&b);
+  test_vectors(p, 16, 1, &a);
+  free_state(&a);
   plan_free(p), net_free(n);
 }
 

@@ -6,11 +6,12 @@ trap 'rm -rf "$work"' EXIT
 n=0
 ok() { n=$((n + 1)); if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; fi; }
 program=$(cd "$(dirname "${WBCSNET:-build/wbcsnet}")" && pwd)/wbcsnet
-if ldd "$program" 2>/dev/null | grep -q libomp; then echo "1..0 # SKIP clang's OpenMP runtime ends by itself where a call fails"; exit; fi
 storm() { JOBS=1 STORM_WORK="$work" tests/storm/storm >"$work/said" 2>&1; }
 
 WBCSNET=$program STORM_CASES=200 STORM_SEED=1 STORM_ONLY= storm
-ok $? "a storm of $(tail -1 "$work/said")"
+status=$?
+if ldd "$program" 2>/dev/null | grep -q libomp; then n=$((n + 1)); echo "ok $n # SKIP clang's OpenMP runtime ends by itself where a call fails"
+else ok $status "a storm of $(tail -1 "$work/said")"; fi
 grep -A1 '^FAULT' "$work/said" | sed 's/^/# /'
 if skipped=$(grep '^skipped:' "$work/said"); then n=$((n + 1)); echo "ok $n # SKIP $(echo "$skipped" | tr '\n' ' ')"
 else grep -q '^1[0-9][0-9] cases\|^200 cases' "$work/said"; ok $? 'nearly all of whose cases could be tried'; fi

@@ -4,7 +4,7 @@ use Digest::SHA qw(sha256_hex);
 use File::Path qw(make_path);
 use File::Temp qw(tempdir);
 use Exporter 'import';
-our @EXPORT = qw(ok skip done_testing tmp write_file read_file make_set run job start sha weights json_value log_rows);
+our @EXPORT = qw(ok skip done_testing tmp write_file read_file make_set run job start sha weights json_value log_rows clangs_runtime);
 
 our $program = $ENV{WBCSNET} // 'build/wbcsnet';
 our $tmp = tempdir('t5.XXXXXX', DIR => $ENV{TMPDIR} // '/tmp', CLEANUP => 1);
@@ -15,6 +15,8 @@ sub ok($$) { my ($good, $what) = @_; $count++; print $good ? '' : 'not ', "ok $c
 # The prototype of ok gives its first argument scalar context: a failed match in a list is no value at all, and the name would be taken for it.
 sub skip { my ($n, $why) = @_; for (1 .. $n) { $count++; print "ok $count # SKIP $why\n" } }
 sub done_testing { print "1..$count\n"; exit($failed > 0) }
+# Why a test of calls that fail is skipped, where the program has clang's OpenMP runtime; else nothing.
+sub clangs_runtime { return qx(ldd $program 2>&1) =~ /libomp/ ? "clang's OpenMP runtime ends by itself where a call fails" : '' }
 sub tmp { "$tmp/$_[0]" }
 sub write_file { my ($path, $text) = @_; open my $f, '>:raw', $path or die "$path: $!"; print $f $text; close $f or die; $path }
 sub read_file { my ($path) = @_; open my $f, '<:raw', $path or return ''; local $/; my $t = <$f>; $t // '' }

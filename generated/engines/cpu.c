@@ -1372,10 +1372,10 @@ static void curve_forward(host *h, int i)
   const simd *k = room_of(h)->k;
   const float *x = host_act(h, s->x);
   float *y = host_act(h, s->y);
-  const size_t n = size(h->n) * shape_floats(l->out), range = 4096;
+  const size_t n = size(h->n) * shape_floats(l->out);
 #pragma omp parallel for num_threads(h->threads)
-  for (size_t j = 0; j < n; j += range)
-    k->curve(y + j, x + j, n - j < range ? n - j : range, (float)l->amplitude, (float)l->slope);
+  for (size_t j = 0; j < n; j += RANGE)
+    k->curve(y + j, x + j, n - j < RANGE ? n - j : RANGE, (float)l->amplitude, (float)l->slope);
 }
 
 typedef struct {
