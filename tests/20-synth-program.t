@@ -14,6 +14,11 @@ small='--counts 7,3,2,5,4 --seed 11'
 OMP_NUM_THREADS=1 "$w" synth $small --masks "$tmp/m" "$tmp/a" >"$tmp/log" && OMP_NUM_THREADS=2 "$w" synth $small "$tmp/b" >/dev/null
 ok $? "two small sets are drawn"
 is "$(cells "$tmp/b")" "$(cells "$tmp/a")" "the same bytes with 1 and 2 threads, with masks and without"
+# C libraries round their float functions differently; what draws, cuts out and measures cells rounds a double's once.
+float='(^|[^[:alnum:]_])(sin|cos|sincos|tan|asin|acos|atan|atan2|sinh|cosh|tanh|exp|exp2|expm1|log|log2|log10|log1p|pow|hypot|cbrt|erf|lgamma|tgamma)f *\('
+src=$(dirname "$0")/../generated
+is "$(grep -nE "$float" "$src"/base/*.c "$src"/cells/*.c "$src"/classical/*.c "$src"/learning/*.c "$src"/results/*.c)" '' \
+    "cells and what is measured on them hang on no function that C libraries round differently"
 "$w" synth --counts 7,3,2,5,4 --seed 12 "$tmp/c" >/dev/null
 is "$(cells "$tmp/c" | wc -l)" 22 "another seed gives as many cells"
 is "$( (cells "$tmp/a"; cells "$tmp/c") | cut -d, -f2 | grep -v sha256 | sort -u | wc -l)" 42 "none of them like the first seed's"

@@ -22,24 +22,31 @@ static float smooth(float low, float high, float x)
   return t * t * (3 - 2 * t);
 }
 
+static float sine(float a) { return (float)sin(a); }
+static float cosine(float a) { return (float)cos(a); }
+static float exponential(float x) { return (float)exp(x); }
+static float logarithm(float x) { return (float)log(x); }
+static float angle(float y, float x) { return (float)atan2(y, x); }
+static float length(float x, float y) { return (float)sqrt((double)x * x + (double)y * y); }
+
 typedef struct { float r[129]; } contour;            /* radius over mean radius at 128 angles; [128] = [0] */
 
 static void draw_contour(rng *r, contour *c, float roughness)
 {
   float a[8], phase[8];
   for (int k = 2; k < 8; k++) {
-    a[k] = around(r, 0, roughness * (k == 2 ? 0.8f : powf((float)k, -1.2f)));
+    a[k] = around(r, 0, roughness * (k == 2 ? 0.8f : (float)pow(k, -1.2)));
     phase[k] = between(r, 0, 6.2831853f);
   }
   for (int i = 0; i <= 128; i++) {
     c->r[i] = 1;
-    for (int k = 2; k < 8; k++) c->r[i] += a[k] * cosf((float)(k * (i % 128)) * 6.2831853f / 128 + phase[k]);
+    for (int k = 2; k < 8; k++) c->r[i] += a[k] * cosine((float)(k * (i % 128)) * 6.2831853f / 128 + phase[k]);
   }
 }
 
 static float contour_at(const contour *c, float x, float y)
 {
-  float t = (atan2f(y, x) + 3.1415927f) * (128 / 6.2831853f);
+  float t = (angle(y, x) + 3.1415927f) * (128 / 6.2831853f);
   int i = (int)t < 127 ? (int)t : 127;
   return c->r[i] + (c->r[i + 1] - c->r[i]) * (t - (float)i);
 }
@@ -157,10 +164,10 @@ static void walk(rng *r, const chain *k, float x[], float y[], float heading[])
     if (chance(r, k->flip)) side = -side;
     a += side * around(r, k->turn, k->spread);
     float step = k->step * around(r, 1, 0.12f);
-    px += step * cosf(a), py += step * sinf(a);
+    px += step * cosine(a), py += step * sine(a);
   }
   float out = between(r, 0, 6.2831853f);
-  for (int i = 0; i < k->n; i++) x[i] += k->off * cosf(out) - mx, y[i] += k->off * sinf(out) - my;
+  for (int i = 0; i < k->n; i++) x[i] += k->off * cosine(out) - mx, y[i] += k->off * sine(out) - my;
 }
 
 static void draw_chain(rng *r, white_cell *w, chain k)
@@ -169,10 +176,10 @@ static void draw_chain(rng *r, white_cell *w, chain k)
   walk(r, &k, x, y, heading);
   for (int i = 0; i < k.n; i++) {
     float radius = k.size * around(r, 1, 0.12f), room = 0.93f * w->radius - radius;
-    float away = hypotf(x[i], y[i]) + 1e-6f;
+    float away = length(x[i], y[i]) + 1e-6f;
     if (away > room) x[i] *= room / away, y[i] *= room / away;
     float turn = heading[i] + around(r, 0, 0.5f), half = k.stretch * radius * between(r, 0.4f, 1.2f);
-    float dx = half * cosf(turn), dy = half * sinf(turn), taper = around(r, 1, 0.12f);
+    float dx = half * cosine(turn), dy = half * sine(turn), taper = around(r, 1, 0.12f);
     add_lobe(w, x[i] - dx, y[i] - dy, radius, x[i] + dx, y[i] + dy, radius * taper);
   }
   for (int i = 0; i + 1 < k.n; i++) add_lobe(w, x[i], y[i], k.bridge, x[i + 1], y[i + 1], k.bridge * 1.1f);
@@ -181,7 +188,7 @@ static void draw_chain(rng *r, white_cell *w, chain k)
 static void draw_common(rng *r, white_cell *w, float radius, float roughness)
 {
   float turn = between(r, 0, 6.2831853f);
-  w->cos = cosf(turn), w->sin = sinf(turn);
+  w->cos = cosine(turn), w->sin = sine(turn);
   w->radius = radius, w->edge = 0.22f;
   w->texture_x = between(r, 0, LATTICE), w->texture_y = between(r, 0, LATTICE);
   w->key = rng_u32(r);
@@ -271,7 +278,7 @@ static void draw_lymphocyte(rng *r, white_cell *w)
   add_lobe(w, off - long_by, 0, n - long_by / 2, off + long_by, 0, n - long_by / 2);
   if (chance(r, reactive ? 0.6f : 0.22f)) {
     float a = between(r, 0, 6.2831853f), deep = n + between(r, 0.4f, 0.9f);
-    float dx = deep * cosf(a), dy = deep * sinf(a);
+    float dx = deep * cosine(a), dy = deep * sine(a);
     w->bite = (lobe){ off + dx, dy, 1.2f, off + 1.3f * dx, 1.3f * dy, 1.5f };
   }
   w->clump = reactive ? 0.9f : 1.25f, w->clumping = between(r, 0.26f, 0.42f), w->rim = 0.12f;
@@ -316,7 +323,7 @@ static void draw_monocyte(rng *r, white_cell *w)
     for (int i = 0; i < w->vacuoles; i++) {
       float a = between(r, 0, 6.2831853f), away = w->radius * between(r, 0.25f, 0.85f);
       float size = between(r, 0.25f, 0.65f);
-      w->vacuole[i] = (disc){ away * cosf(a), away * sinf(a), size };
+      w->vacuole[i] = (disc){ away * cosine(a), away * sine(a), size };
     }
   }
 }
@@ -382,7 +389,7 @@ static void draw_reds(rng *r, smear *m)
     c.y = between(r, -4, m->height + 4);
     c.radius = around(r, 3.65f, 0.22f), c.squeeze = 1 + fabsf(around(r, 0, 0.07f));
     float turn = between(r, 0, 3.1416f);
-    c.cos = cosf(turn), c.sin = sinf(turn);
+    c.cos = cosine(turn), c.sin = sine(turn);
     c.pallor = clampf(around(r, pallor, 0.15f), 0, 1.3f), c.density = around(r, 1, 0.07f);
     c.over = chance(r, 0.09f);
     float overlap = chance(r, stacking) ? 0.55f : 0.98f;
@@ -402,7 +409,7 @@ static void draw_platelets(rng *r, smear *m)
     draw_contour(r, &p.outline, 0.2f);
     bool free_place = true;
     for (int i = 0; i < m->whites; i++)
-      if (hypotf(p.x - m->white[i].x, p.y - m->white[i].y) < m->white[i].radius * 0.97f) free_place = false;
+      if (length(p.x - m->white[i].x, p.y - m->white[i].y) < m->white[i].radius * 0.97f) free_place = false;
     if (free_place) m->platelet[m->platelets++] = p;
   }
 }
@@ -410,7 +417,7 @@ static void draw_platelets(rng *r, smear *m)
 static bool too_near(const smear *m, float x, float y)
 {
   for (int i = 0; i < m->whites; i++)
-    if (hypotf(x - m->white[i].x, y - m->white[i].y) < 19) return true;
+    if (length(x - m->white[i].x, y - m->white[i].y) < 19) return true;
   return false;
 }
 
@@ -428,7 +435,7 @@ static void place_whites(rng *r, smear *m, const int *class, int n, bool field)
   if (field || !chance(r, 0.05f)) return;
   float u = between(r, 0, 1), a = between(r, 0, 6.2831853f), away = m->white[0].radius + between(r, 5.5f, 8);
   draw_white(r, &m->white[m->whites++], u < 0.62f ? NEUTROPHIL : u < 0.92f ? LYMPHOCYTE : MONOCYTE,
-             m->white[0].x + away * cosf(a), m->white[0].y + away * sinf(a));
+             m->white[0].x + away * cosine(a), m->white[0].y + away * sine(a));
 }
 
 smear *synth_scene(const synth_style *s, uint64_t seed, uint32_t scene, const int *class, int n, int height,
@@ -439,8 +446,8 @@ smear *synth_scene(const synth_style *s, uint64_t seed, uint32_t scene, const in
   prepare_lattice();
   m->height = (float)height / s->scale, m->width = (float)width / s->scale;
   float spread = chance(&r, 0.08f) ? 2 * s->slide : s->slide;
-  for (int k = 0; k < STAINS; k++) m->stain[k] = expf(around(&r, 0, spread));
-  m->stain[BLUE] *= expf(around(&r, 0, 0.8f * spread));
+  for (int k = 0; k < STAINS; k++) m->stain[k] = exponential(around(&r, 0, spread));
+  m->stain[BLUE] *= exponential(around(&r, 0, 0.8f * spread));
   m->texture_x = between(&r, 0, LATTICE), m->texture_y = between(&r, 0, LATTICE);
   place_whites(&r, m, class, n, s->field_h > 0);
   draw_reds(&r, m);
@@ -486,9 +493,9 @@ static float chromatin(const white_cell *w, float x, float y, float d)
   float dense = clumps + w->lace * (lace - clumps);
   float azure = w->density * (1 - w->clumping * (1 - dense)) + w->rim / (1 + d * d * 16);
   if (w->crease > 0) {
-    float across = x * sinf(w->crease_angle) - y * cosf(w->crease_angle);
+    float across = x * sine(w->crease_angle) - y * cosine(w->crease_angle);
     across += 1.1f * noise(0.3f * x + w->texture_y, 0.3f * y);
-    azure += w->crease * (expf(-across * across * 9) - 0.6f * expf(-(across - 0.6f) * (across - 0.6f) * 6));
+    azure += w->crease * (exponential(-across * across * 9) - 0.6f * exponential(-(across - 0.6f) * (across - 0.6f) * 6));
   }
   return azure * (0.82f + 0.18f * smooth(0, -0.9f, d));
 }
@@ -531,7 +538,7 @@ static void paint_granule(float gx, float gy, float radius, float weight, const 
   find_box(c, gx, gy, 1.2f * radius, box);
   for (int i = box[0]; i < box[1]; i++)
     for (int j = box[2]; j < box[3]; j++) {
-      float d = hypotf(at(c->x + j, c->pitch) - gx, at(c->y + i, c->pitch) - gy) / radius;
+      float d = length(at(c->x + j, c->pitch) - gx, at(c->y + i, c->pitch) - gy) / radius;
       if (d >= 1.2f) continue;
       float v = weight * (1 - smooth(0.65f, 1.2f, d)) * (0.62f + 0.38f * smooth(0, 0.7f, d));
       size_t k = sample(c, i, j);
@@ -563,7 +570,7 @@ static void paint_vacuole(const white_cell *w, const disc *v, canvas *c)
   find_box(c, x, y, 1.3f * v->r, box);
   for (int i = box[0]; i < box[1]; i++)
     for (int j = box[2]; j < box[3]; j++) {
-      float d = hypotf(at(c->x + j, c->pitch) - x, at(c->y + i, c->pitch) - y) / v->r;
+      float d = length(at(c->x + j, c->pitch) - x, at(c->y + i, c->pitch) - y) / v->r;
       float left = 1 - 0.88f * (1 - smooth(0.7f, 1.3f, d));
       for (int s = 0; s < HAEMOGLOBIN; s++) c->stain[s][sample(c, i, j)] *= left;
     }
@@ -625,10 +632,10 @@ static shot_settings set_up_shot(const synth_style *s, uint64_t seed, uint32_t s
 {
   rng r = open_stream(s, seed, OF_SHOT, shot);
   shot_settings t = { 0 };
-  float out_of_focus = around(&r, 0, s->defocus), bright = expf(around(&r, 0, 0.03f));
+  float out_of_focus = around(&r, 0, s->defocus), bright = exponential(around(&r, 0, 0.03f));
   if (chance(&r, 0.08f)) out_of_focus = between(&r, 0.3f, 0.55f);
   t.blur = sqrtf(s->lens * s->lens + out_of_focus * out_of_focus);
-  for (int k = 0; k < 3; k++) t.light[k] = s->light[k] * bright * expf(around(&r, 0, s->tint));
+  for (int k = 0; k < 3; k++) t.light[k] = s->light[k] * bright * exponential(around(&r, 0, s->tint));
   t.slope_y = around(&r, 0, 0.03f), t.slope_x = around(&r, 0, 0.03f), t.vignette = between(&r, 0, 0.06f);
   if (s->field_h) t.dy = (int)rng_below(&r, 13) - 6, t.dx = (int)rng_below(&r, 13) - 6;
   return t;
@@ -663,7 +670,7 @@ static void shine(const canvas *c, const smear *m, const synth_style *s, const s
       for (int l = 0; l < 3; l++) {
         float density = 0;
         for (int q = 0; q < STAINS; q++) density += s->absorb[q][l] * c->stain[q][k];
-        light[n * (size_t)l + k] = t->light[l] * lamp * expf(-density);
+        light[n * (size_t)l + k] = t->light[l] * lamp * exponential(-density);
       }
     }
 }
@@ -680,7 +687,7 @@ static int make_kernel(float sigma, int fine, int reach, float taps[LONGEST])
     taps[i] = 0;
     for (int b = 0; b < fine; b++) {
       float d = (float)(i - reach - b) / sigma;
-      taps[i] += expf(-0.5f * d * d);
+      taps[i] += exponential(-0.5f * d * d);
     }
     sum += taps[i];
   }
@@ -717,8 +724,8 @@ static void pixel_noise(const synth_style *s, uint64_t seed, uint32_t shot, int 
   rng_block(seed, RNG_SYNTH, (uint32_t)(s->code * STREAMS + OF_NOISE), shot, (uint32_t)(y * 4096 + x), word);
   float u[4];
   for (int k = 0; k < 4; k++) u[k] = ((float)(word[k] >> 8) + 0.5f) / 16777216;
-  float r0 = sqrtf(-2 * logf(u[0])), r1 = sqrtf(-2 * logf(u[2])), a0 = 6.2831853f * u[1], a1 = 6.2831853f * u[3];
-  z[0] = r0 * cosf(a0), z[1] = r0 * sinf(a0), z[2] = r1 * cosf(a1);
+  float r0 = sqrtf(-2 * logarithm(u[0])), r1 = sqrtf(-2 * logarithm(u[2])), a0 = 6.2831853f * u[1], a1 = 6.2831853f * u[3];
+  z[0] = r0 * cosine(a0), z[1] = r0 * sine(a0), z[2] = r1 * cosine(a1);
 }
 
 static void expose(const float *picture, const synth_style *s, uint64_t seed, uint32_t shot, int y, int x,

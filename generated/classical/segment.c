@@ -38,7 +38,7 @@ static void take_density(segmentation *s, const uint8_t *rgb)
   float table[3][256];
   for (int c = 0; c < 3; c++) {
     int light = percentile(rgb + c, n, 3, 0.9);
-    for (int v = 0; v < 256; v++) table[c][v] = logf((float)(light + 1) / (float)(v + 1));
+    for (int v = 0; v < 256; v++) table[c][v] = (float)log((light + 1.0) / (v + 1));
   }
   for (int i = 0; i < n; i++) {
     float *d = s->density + 3 * (size_t)i;
