@@ -247,7 +247,7 @@ static void floor_cells(floors *f, int half, double flop, double bytes4, double 
     const double s = floor_seconds(flop, u == 2 ? bytes2 : bytes4, &m);
     printf(" %7.1f", s * 1e6), f->sum[half][u] += s;
   }
-  printf(" |");
+  if (!half) printf(" |");
 }
 
 static void print_floors(const plan *p, floors *f)
@@ -257,7 +257,7 @@ static void print_floors(const plan *p, floors *f)
   for (int half = 0; half < 2; half++) {
     printf(" %8s %7s", "GFLOP", "MB");
     for (int u = 0; u < UNITS; u++) if (f->flop[u] > 0) printf(" %7s", unit_name[u]);
-    printf(" |");
+    if (!half) printf(" |");
   }
   printf("\n");
   /* print the rows of floors */
@@ -277,7 +277,7 @@ static void print_floors(const plan *p, floors *f)
   for (int half = 0; half < 2; half++) {
     printf(" %16s", "");
     for (int u = 0; u < UNITS; u++) if (f->flop[u] > 0) printf(" %7.1f", f->sum[half][u] * 1e6);
-    printf(" |");
+    if (!half) printf(" |");
   }
   for (int u = 0; u < UNITS; u++)
     if (f->flop[u] > 0)
