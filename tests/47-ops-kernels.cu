@@ -327,6 +327,70 @@ static void test_norm(precision p)
   ok(bad_column < 1e-6, "%s: column sums of dx beside it: %.2g", name_of[p], bad_column);
 }
 
+/* ---- group normalisation ---- */
+
+/* y, dx (n, m, c) and dscale, doffset (c) of group norm, plainly; in dx what is added to, or zeros */
+static void groups_plainly(group_shape s, const float *x, const float *dy, const float *scale, const float *offset, double *y, double *dx,
+                           double *dscale, double *doffset)
+{
+  const int channels = s.c / s.groups;
+  const double all = (double)s.m * channels;
+  for (int k = 0; k < s.n * s.groups; k++) {
+    const int first = k % s.groups * channels;
+    const size_t top = (size_t)(k / s.groups) * s.m * s.c + first;
+    double mean = 0, variance = 0, sum = 0, product = 0;
+    for (int i = 0; i < s.m * channels; i++) mean += x[top + i / channels * s.c + i % channels] / all;
+    for (int i = 0; i < s.m * channels; i++) variance += pow(x[top + i / channels * s.c + i % channels] - mean, 2) / all;
+    const double inverse = 1 / sqrt(variance + NORM_EPSILON);
+    for (int i = 0; i < s.m * channels; i++) {
+      const size_t at = top + i / channels * s.c + i % channels;
+      const int c = first + i % channels;
+      const double normal = (x[at] - mean) * inverse, g = scale[c] * (double)dy[at];
+      y[at] = scale[c] * normal + offset[c], sum += g, product += g * normal;
+      doffset[c] += dy[at], dscale[c] += dy[at] * normal;
+    }
+    for (int i = 0; i < s.m * channels; i++) {
+      const size_t at = top + i / channels * s.c + i % channels;
+      dx[at] += inverse / all * (all * scale[first + i % channels] * dy[at] - sum - (x[at] - mean) * inverse * product);
+    }
+  }
+}
+
+static void test_groups(precision p)
+{
+  const group_shape shapes[] = { { 3, 5, 3, 1 }, { 2, 257, 8, 4 }, { 1, 300, 6, 3 }, { 4, 64, 40, 5 }, { 2, 530, 16, 16 }, { 9, 1, 24, 2 }, { 3, 9, 72, 1 } };
+  double bad_y = 0, bad_sums = 0, bad_dx = 0;
+  int twice = 0;
+  for (int k = 0; k < 7; k++)
+    for (int add = 0; add < 2; add++) {
+      const group_shape s = shapes[k];
+      const size_t all = (size_t)(s.n * s.m * s.c), c = (size_t)s.c, n = (size_t)s.n, tiles = (size_t)((s.m - 1) / NORM_ROWS + 1);
+      array x = drawn(p, all), dy = drawn(p, all), y = poisoned(p, all), dx = drawn(p, all), scale = drawn(FP32, c), offset = drawn(FP32, c),
+        dscale = poisoned(FP32, c), doffset = poisoned(FP32, c), partial = poisoned(FP32, n * tiles * 2 * c), coef = poisoned(FP32, n * 4 * c),
+        common = poisoned(FP32, n * 2 * c);
+      double *y_want = NEW(double, all), *dx_want = NEW(double, all), *dscale_want = NEW(double, c), *doffset_want = NEW(double, c);
+      for (size_t i = 0; i < all; i++) x.h[i] = x.h[i] * (float)(1 + i % c) + 5 * (float)(i / c / (size_t)s.m);      /* each image elsewhere */
+      put(&x);
+      for (size_t i = 0; add && i < all; i++) dx_want[i] = dx.h[i];
+      groups_plainly(s, x.h, dy.h, scale.h, offset.h, y_want, dx_want, dscale_want, doffset_want);
+      cuda_group_statistics(p, s, x.d, scale.d, offset.d, partial.d, coef.d, 0);
+      cuda_group_apply(p, s, x.d, coef.d, y.d, 0), get(&y);
+      bad_y = most(bad_y, worst(y.h, y_want, all, 1) / slack(p));
+      cuda_group_sums(p, s, x.d, dy.d, scale.d, coef.d, partial.d, dscale.d, doffset.d, common.d, 0), get(&dscale), get(&doffset);
+      bad_sums = most(bad_sums, most(worst(doffset.h, doffset_want, c, sqrt(s.n * s.m)), worst(dscale.h, dscale_want, c, sqrt(s.n * s.m))));
+      cuda_group_dx(p, s, x.d, dy.d, coef.d, common.d, add, dx.d, 0), get(&dx);
+      bad_dx = most(bad_dx, worst(dx.h, dx_want, all, 1) / slack(p));
+      float *once = NEW(float, all);
+      memcpy(once, y.h, all * sizeof *once);
+      cuda_group_statistics(p, s, x.d, scale.d, offset.d, partial.d, coef.d, 0), cuda_group_apply(p, s, x.d, coef.d, y.d, 0), get(&y);
+      twice += memcmp(once, y.h, all * sizeof *once) != 0;
+      drop(&x), drop(&dy), drop(&y), drop(&dx), drop(&scale), drop(&offset), drop(&dscale), drop(&doffset), drop(&partial), drop(&coef), drop(&common);
+      free(once), free(y_want), free(dx_want), free(dscale_want), free(doffset_want);
+    }
+  ok(bad_y < 2 && !twice, "%s: group norm, each image by itself: %.2g of the slack, and the same bits twice", name_of[p], bad_y);
+  ok(bad_sums < 1e-5 && bad_dx < 3, "%s: its gradients: sums %.2g; dx %.2g of the slack", name_of[p], bad_sums, bad_dx);
+}
+
 /* ---- pooling ---- */
 
 static const int pools[][9] = {                       /* n h w c kernel stride pad_top pad_left pad after (below and right) */
@@ -601,7 +665,7 @@ int main(int argc, char **)
     drawn_words = 0;
     for (precision p : { FP32, TF32, BF16 }) {
       if (argc > 1 && p != FP32) continue;
-      test_gather(p), test_each(p), test_columns(p), test_statistics(p), test_norm(p);
+      test_gather(p), test_each(p), test_columns(p), test_statistics(p), test_norm(p), test_groups(p);
       test_pool(p), test_norm_pool(p), test_dropout(p);
     }
     test_finish_of_other_tiles(), test_fc(), test_loss(), test_update();

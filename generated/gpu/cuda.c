@@ -94,7 +94,8 @@ typedef struct {
   void *packed;                    /* CONV: the weights as the kernels read them */
   float *column;                   /* CONV, FC: sums of columns, tile by tile, on their way to the bias
                                       gradient */
-  float *partial, *coef;           /* NORM: sums tile by tile; (4, c), see cuda_norm_finish */
+  float *partial, *coef;           /* NORM, GROUP: sums tile by tile; (4, c) or (n, 4, c), see cuda_norm_finish */
+  float *common;                   /* GROUP: (n, 2, c), see cuda_group_sums */
   uint8_t *place;                  /* POOL: where each maximum stood */
   float *x;                        /* FC whose input is bfloat16: the same as float, (n, in) */
 } work;
@@ -330,6 +331,19 @@ static void run_norm_apply(const here *h)
   cuda_norm_apply(h->p, h->m, h->c, h->x, h->r, h->s->relu, h->w->coef, h->y, h->stream);
 }
 static const verb norm_apply = { "normalise", run_norm_apply };
+static group_shape groups_here(const here *h) { return (group_shape){ h->n, h->m / h->n, h->c, h->l->groups }; }
+
+static void run_group_statistics(const here *h)
+{
+  cuda_group_statistics(h->p, groups_here(h), h->x, h->weight, h->bias, h->w->partial, h->w->coef, h->stream);
+}
+static const verb group_statistics = { "mean and variance of the groups", run_group_statistics };
+
+static void run_group_apply(const here *h)
+{
+  cuda_group_apply(h->p, groups_here(h), h->x, h->w->coef, h->y, h->stream);
+}
+static const verb group_apply = { "normalise", run_group_apply };
 static void run_norm_pool(const here *h)
 {
   const int j = h->t->gets[POOL];
@@ -513,6 +527,19 @@ static void run_norm_pool_input(const here *h)
 }
 static const verb norm_pool_input = { "gradient of the input through the pool", run_norm_pool_input };
 
+static void run_group_sums(const here *h)
+{
+  cuda_group_sums(h->p, groups_here(h), h->x, h->dy, h->weight, h->w->coef, h->w->partial, h->dweight, h->dbias,
+                  h->w->common, h->stream);
+}
+static const verb group_sums = { "gradients of scale and offset", run_group_sums };
+
+static void run_group_input(const here *h)
+{
+  cuda_group_dx(h->p, groups_here(h), h->x, h->dy, h->w->coef, h->w->common, h->s->add_dx, h->dx, h->stream);
+}
+static const verb group_input = { "gradient of the input", run_group_input };
+
 static void run_pool_input(const here *h)
 {
   const act *pooled = h->t->gives[MASK] >= 0 ? h->y : NULL;
@@ -641,7 +668,7 @@ static void run_move(const here *h)
 }
 static const verb move = { "moving statistics", run_move };
 /* cuda.c: list the launches */
-/* What a step of each kind launches; a convolution, norm, pool or FC more than that, see below. */
+/* What a step of each kind launches; a convolution, norm of either kind, pool or FC more than that, see below. */
 static const struct { const verb *forward, *backward; } verbs_of[STEP_KINDS] = {
   [STEP_CONV] = { &conv, &conv_input }, [STEP_NORM] = { &norm_apply, &norm_input },
   [STEP_POOL] = { &pool_alone, &pool_input }, [STEP_FC] = { &fc_alone, &fc_gradients },
@@ -649,6 +676,7 @@ static const struct { const verb *forward, *backward; } verbs_of[STEP_KINDS] = {
   [STEP_DROPOUT] = { &dropout, &drop_input }, [STEP_LOSS] = { &softmax_loss, &loss_input },
   [STEP_AVERAGE] = { &average, &average_input }, [STEP_LRN] = { &response_alone, &response_input },
   [STEP_TANH] = { &tanh_alone, &tanh_input }, [STEP_SCALE] = { &scale, &scale_input },
+  [STEP_GROUP] = { &group_apply, &group_input },
 };
 
 static void check_kinds(const plan *p)
@@ -677,6 +705,7 @@ static void list_forward(launches *l, const step *s, int i, const ties *t, bool 
     then(l, infer ? &norm_stored : &norm_finish, i);
     then(l, t->gets[POOL] >= 0 ? &norm_pool : &norm_apply, i);
     break;
+  case STEP_GROUP: then(l, &group_statistics, i), then(l, &group_apply, i); break;
   case STEP_POOL: if (t->gives[POOL] < 0) then(l, &pool_alone, i); break;
   case STEP_FC:
     if (widen) then(l, &fc_widen, i);
@@ -699,6 +728,10 @@ static void list_backward(launches *l, const step *s, int i, const ties *t, bool
     if (t->gets[TAIL] < 0) then(l, t->gets[POOL] >= 0 ? &norm_pool_sums : &norm_sums, i);
     then(l, &norm_sums_finish, i);
     if (s->need_dx) then(l, t->gets[POOL] >= 0 ? &norm_pool_input : &norm_input, i);
+    break;
+  case STEP_GROUP:
+    then(l, &group_sums, i);
+    if (s->need_dx) then(l, &group_input, i);
     break;
   case STEP_POOL:
     if (t->gives[POOL] < 0 && s->need_dx) then(l, t->gives[MASK] >= 0 ? &pool_input_mask : &pool_input, i);
@@ -940,6 +973,18 @@ static void wish_norm_work(cuda_engine *e, int i)
   wish_floats(e, &e->work[i].coef, "sums of a norm", 4 * c);
 }
 
+static void wish_group_work(cuda_engine *e, int i)
+{
+  const shape in = step_of(e, i)->layer->in;
+  const size_t c = (size_t)in.c, n = (size_t)e->base.plan->batch;
+  if (n > 65535)                                     /* a grid's third dimension */
+    die(EXIT_FAIL, step_of(e, i)->layer->name, say("a batch of %zu images", n), "at most 65535 in a group norm on a GPU",
+        "use a smaller batch");
+  wish_floats(e, &e->work[i].partial, "sums of a norm", n * (size_t)tiles_of(in.h * in.w) * 2 * c);
+  wish_floats(e, &e->work[i].coef, "sums of a norm", n * 4 * c);
+  wish_floats(e, &e->work[i].common, "sums of a norm", n * 2 * c);
+}
+
 static void wish_conv_work(cuda_engine *e, int i, size_t *room)
 {
   const step *s = step_of(e, i);
@@ -958,6 +1003,7 @@ static void wish_work(cuda_engine *e)
     const step *s = step_of(e, i);
     const layer *l = s->layer;
     if (s->kind == STEP_NORM) wish_norm_work(e, i);
+    if (s->kind == STEP_GROUP) wish_group_work(e, i);
     if (s->kind == STEP_CONV) wish_conv_work(e, i, &room);
     e->n = p->batch;
     const size_t tiles = (size_t)tiles_of(pixels_of(e, s->y));

@@ -49,14 +49,16 @@ WORD float relu_of(float v) { return v > 0 ? v : 0; }
 /* ops: walk over a tile of rows */
 enum { THREADS = 256 };
 
-/* One block walks ROWS rows and GROUPS packs of V channels: LANES rows at a time, a pack a thread. */
+/* One block walks ROWS rows and GROUPS packs of V channels: LANES rows at a time, a pack a thread. first: its first row; number: its
+   tile's. blockIdx.z: which stretch of m rows; 0 where all rows are one. */
 template <int V, int ROWS> struct walk {
   enum { GROUPS = V == 1 ? 32 : 8, LANES = THREADS / GROUPS };
-  int row, end, channel;
+  int row, end, channel, first, number;
   WORD walk(int m)
   {
-    const int first = (int)blockIdx.x * ROWS;
-    row = first + (int)threadIdx.x / GROUPS, end = m - first < ROWS ? m : first + ROWS;
+    const int stretch = (int)blockIdx.z * m, inside = (int)blockIdx.x * ROWS;
+    first = stretch + inside, number = (int)(blockIdx.z * gridDim.x + blockIdx.x);
+    row = first + (int)threadIdx.x / GROUPS, end = m - inside < ROWS ? stretch + m : first + ROWS;
     channel = ((int)blockIdx.y * GROUPS + (int)threadIdx.x % GROUPS) * V;
   }
 };
@@ -353,7 +355,7 @@ template <precision P, int V> __global__ void __launch_bounds__(THREADS)
 norm_statistics(int m, int c, const act *x, float *partial)
 {
   const tile<V> w(m);
-  const size_t top = (size_t)blockIdx.x * NORM_ROWS * (size_t)c;
+  const size_t top = (size_t)w.first * (size_t)c;
   pack<V> sum[2] = {}, pivot = {};
   if (w.channel < c) pivot = load_pack<P, V>(x, top + (size_t)w.channel);
   for (int first = w.row; first < w.end && w.channel < c; first += 4 * w.LANES) {
@@ -374,8 +376,8 @@ norm_statistics(int m, int c, const act *x, float *partial)
   float total[2];
   int channel;
   if (!sum_lanes(sum, total, &channel) || channel >= c) return;
-  const float rows = (float)(w.end - (int)blockIdx.x * NORM_ROWS), shift = total[0] / rows;
-  float *to = partial + (size_t)blockIdx.x * 2 * (size_t)c + channel;
+  const float rows = (float)(w.end - w.first), shift = total[0] / rows;
+  float *to = partial + (size_t)w.number * 2 * (size_t)c + channel;
   to[0] = load1<P>(x, top + (size_t)channel) + shift;
   to[c] = fmaxf(total[1] - shift * total[0], 0);
 }
@@ -386,6 +388,9 @@ void cuda_norm_statistics(precision p, int m, int c, const act *x, float *partia
            m, c, x, partial);
   });
 }
+
+/* coef (4, c) of this block's stretch of rows */
+WORD const float *coef_here(const float *coef, int c) { return coef + (size_t)blockIdx.z * 4 * (size_t)c; }
 
 /* coef (4, c) of channel i */
 WORD void leave_coef(int c, int i, double mean, double variance, const float *scale, const float *offset,
@@ -443,6 +448,7 @@ norm_apply(int m, int c, const act *x, const act *r, bool relu, const float *coe
   enum { AHEAD = ahead<V>::AHEAD };
   const tile<V> w(m);
   if (w.channel >= c) return;
+  coef = coef_here(coef, c);
   const pack<V> a = load_floats<V>(coef, 2 * (size_t)c + w.channel),
     b = load_floats<V>(coef, 3 * (size_t)c + w.channel);
   for (int first = w.row; first < w.end; first += AHEAD * w.LANES) {
@@ -575,6 +581,7 @@ template <precision P, int V, class SOURCE> __global__ void __launch_bounds__(TH
 norm_sums(int m, int c, const act *x, SOURCE from, const float *coef, bool add_dr, act *dr, float *partial)
 {
   const tile<V> w(m);
+  coef = coef_here(coef, c);
   pack<V> sum[2] = {}, mean = {}, a, b;
   if (w.channel < c) mean = load_floats<V>(coef, (size_t)w.channel);
   if (SOURCE::AGAIN && w.channel < c)
@@ -602,7 +609,7 @@ norm_sums(int m, int c, const act *x, SOURCE from, const float *coef, bool add_d
   float total[2];
   int channel;
   if (!sum_lanes(sum, total, &channel) || channel >= c) return;
-  float *to = partial + (size_t)blockIdx.x * 2 * (size_t)c + channel;
+  float *to = partial + (size_t)w.number * 2 * (size_t)c + channel;
   to[0] = total[0], to[c] = total[1] * coef[c + channel];
 }
 void cuda_norm_sums(precision p, int m, int c, const act *x, const act *dy, const act *y, const float *coef,
@@ -706,6 +713,124 @@ void cuda_norm_pool_dx(precision p, pool_shape s, const act *x, const act *dy, c
     LAUNCH((norm_dx<k.P, k.V, through_pool<taps.K>>), tile_grid<k.V>(m, s.c), THREADS,
            (lane_room<1, k.V>::BYTES), stream, m, s.c, x, (through_pool<taps.K>{ s, dy, place, pooled }),
            coef, dscale, doffset, add_dr, dr, add, dx, column);
+  });
+}
+/* ops: group norm */
+/* What a thread of a merging kernel is about: group `index` of all images' groups; entries: 0 beyond the last. */
+struct group_part {
+  int image, first, channels, tiles, entries;
+  WORD group_part(const group_shape &s)
+  {
+    const int index = (int)(blockIdx.x * MERGE_COLUMNS + threadIdx.x % MERGE_COLUMNS);
+    channels = s.c / s.groups, tiles = (s.m - 1) / NORM_ROWS + 1;
+    image = index / s.groups, first = index % s.groups * channels;
+    entries = image < s.n ? tiles * channels : 0;
+  }
+  /* where channel `first + i % channels` of tile i / channels stands in partial */
+  WORD size_t at(int c, int i) const
+  {
+    return ((size_t)image * tiles + i / channels) * 2 * (size_t)c + first + i % channels;
+  }
+  WORD double rows(int m, int i) const { return i / channels < tiles - 1 ? NORM_ROWS : m - (tiles - 1) * NORM_ROWS; }
+};
+
+static unsigned group_blocks(group_shape s) { return pieces_of((size_t)s.n * (size_t)s.groups, MERGE_COLUMNS); }
+static dim3 images_grid(dim3 one, group_shape s) { return dim3(one.x, one.y, (unsigned)s.n); }
+__global__ void __launch_bounds__(MERGE_THREADS)
+group_finish(group_shape s, const float *partial, const float *scale, const float *offset, float *coef)
+{
+  const group_part q(s);
+  const int lane = (int)threadIdx.x / MERGE_COLUMNS;
+  const double all = (double)s.m * q.channels;
+  double sum = 0, square = 0;
+  for (int i = lane; i < q.entries; i += MERGE_LANES) sum += partial[q.at(s.c, i)] * q.rows(s.m, i);
+  const double mean = merge_lanes(sum) / all;
+  for (int i = lane; i < q.entries; i += MERGE_LANES) {
+    const double d = partial[q.at(s.c, i)] - mean;
+    square += partial[q.at(s.c, i) + s.c] + d * d * q.rows(s.m, i);
+  }
+  const double variance = merge_lanes(square) / all;
+  for (int i = lane; i < q.channels && q.entries; i += MERGE_LANES)
+    leave_coef(s.c, q.first + i, mean, variance, scale, offset, coef + (size_t)q.image * 4 * (size_t)s.c);
+}
+
+void cuda_group_statistics(precision p, group_shape s, const act *x, const float *scale, const float *offset,
+                           float *partial, float *coef, cudaStream_t stream)
+{
+  by_kind(p, wide(p, s.c, at(x)), [&](auto k) {
+    LAUNCH((norm_statistics<k.P, k.V>), images_grid(tile_grid<k.V>(s.m, s.c), s), THREADS,
+           (lane_room<2, k.V>::BYTES), stream, s.m, s.c, x, partial);
+  });
+  LAUNCH((group_finish), group_blocks(s), MERGE_THREADS, MERGE_BYTES, stream, s, partial, scale, offset, coef);
+}
+
+void cuda_group_apply(precision p, group_shape s, const act *x, const float *coef, act *y, cudaStream_t stream)
+{
+  by_kind(p, wide(p, s.c, at(x) | at(coef) | at(y)), [&](auto k) {
+    LAUNCH((norm_apply<k.P, k.V>), images_grid(tile_grid<k.V>(s.m, s.c), s), THREADS, 0, stream, s.m, s.c, x,
+           (const act *)NULL, false, coef, y);
+  });
+}
+__global__ void __launch_bounds__(MERGE_THREADS)
+group_common(group_shape s, const float *partial, const float *scale, const float *coef, float *common)
+{
+  const group_part q(s);
+  const int lane = (int)threadIdx.x / MERGE_COLUMNS;
+  double sum = 0, product = 0;
+  for (int i = lane; i < q.entries; i += MERGE_LANES) {
+    const double gamma = scale[q.first + i % q.channels];
+    sum += gamma * partial[q.at(s.c, i)], product += gamma * partial[q.at(s.c, i) + s.c];
+  }
+  sum = merge_lanes(sum), product = merge_lanes(product);
+  if (!q.entries) return;
+  const double inverse = coef[((size_t)q.image * 4 + 1) * (size_t)s.c + q.first], all = (double)s.m * q.channels;
+  float *to = common + (size_t)q.image * 2 * (size_t)s.c + q.first;
+  for (int i = lane; i < q.channels; i += MERGE_LANES)
+    to[i] = (float)(inverse * sum / all), to[s.c + i] = (float)(inverse * inverse * product / all);
+}
+
+void cuda_group_sums(precision p, group_shape s, const act *x, const act *dy, const float *scale, const float *coef,
+                     float *partial, float *dscale, float *doffset, float *common, cudaStream_t stream)
+{
+  by_kind(p, wide(p, s.c, at(x) | at(dy) | at(coef)), [&](auto k) {
+    LAUNCH((norm_sums<k.P, k.V, straight>), images_grid(tile_grid<k.V>(s.m, s.c), s), THREADS,
+           (lane_room<2, k.V>::BYTES), stream, s.m, s.c, x, (straight{ dy, NULL }), coef, false, (act *)NULL,
+           partial);
+  });
+  cuda_norm_sums_finish(s.n * tiles_of(s.m), s.c, partial, dscale, doffset, stream);
+  LAUNCH((group_common), group_blocks(s), MERGE_THREADS, MERGE_BYTES, stream, s, partial, scale, coef, common);
+}
+template <precision P, int V> __global__ void __launch_bounds__(THREADS)
+group_dx(int m, int c, const act *x, const act *dy, const float *coef, const float *common, bool add, act *dx)
+{
+  const tile<V> w(m);
+  if (w.channel >= c) return;
+  coef = coef_here(coef, c), common += (size_t)blockIdx.z * 2 * (size_t)c;
+  const pack<V> mean = load_floats<V>(coef, (size_t)w.channel), a = load_floats<V>(coef, 2 * (size_t)c + w.channel),
+    k1 = load_floats<V>(common, (size_t)w.channel), k2 = load_floats<V>(common, (size_t)c + w.channel);
+  for (int first = w.row; first < w.end; first += 2 * w.LANES) {
+    pack<V> z[2], g[2];
+#pragma unroll
+    for (int u = 0; u < 2; u++) {
+      const size_t i = (size_t)(first + u * w.LANES) * (size_t)c + (size_t)w.channel;
+      if (first + u * w.LANES < w.end) z[u] = load_pack<P, V>(x, i), g[u] = load_pack<P, V>(dy, i);
+    }
+#pragma unroll
+    for (int u = 0; u < 2; u++) {
+      if (first + u * w.LANES >= w.end) continue;
+      for (int j = 0; j < V; j++)
+        g[u].v[j] = fmaf(a.v[j], g[u].v[j], -fmaf(z[u].v[j] - mean.v[j], k2.v[j], k1.v[j]));
+      give_back<P, V>(dx, (size_t)(first + u * w.LANES) * (size_t)c + (size_t)w.channel, add, g[u]);
+    }
+  }
+}
+
+void cuda_group_dx(precision p, group_shape s, const act *x, const act *dy, const float *coef, const float *common,
+                   bool add, act *dx, cudaStream_t stream)
+{
+  by_kind(p, wide(p, s.c, at(x) | at(dy) | at(coef) | at(common) | at(dx)), [&](auto k) {
+    LAUNCH((group_dx<k.P, k.V>), images_grid(tile_grid<k.V>(s.m, s.c), s), THREADS, 0, stream, s.m, s.c, x, dy,
+           coef, common, add, dx);
   });
 }
 /* ops: pool */
