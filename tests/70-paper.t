@@ -60,7 +60,7 @@ mkdir "$tmp/kept"
 for part in results figures paper; do cp -r "$tmp/$part" "$tmp/kept"; done
 # Nor may its bytes depend on where the checkout is.
 mkdir "$tmp/elsewhere" "$tmp/elsewhere/sheets" && cp -r "$tmp/results/smoke/synthetic" "$tmp/elsewhere/results" && cp -r "$tmp/figures/smoke/synthetic" "$tmp/elsewhere/figures"
-experiments/typeset "$tmp/elsewhere/sheets" "$tmp/elsewhere/results" "$tmp/elsewhere/figures" smoke synthetic synthetic && cmp -s "$tmp/paper.pdf" "$tmp/elsewhere/sheets/paper.pdf" && cmp -s "$for_site" "$tmp/elsewhere/sheets/report.tex"
+PROGRAM="$bin" experiments/typeset "$tmp/elsewhere/sheets" "$tmp/elsewhere/results" "$tmp/elsewhere/figures" smoke synthetic synthetic && cmp -s "$tmp/paper.pdf" "$tmp/elsewhere/sheets/paper.pdf" && cmp -s "$for_site" "$tmp/elsewhere/sheets/report.tex"
 ok $? 'so it has in a folder of another name'
 ! grep -rlF "$tmp" "$tmp/figures" "$tmp/results" "$tmp/paper" --include='*.tex' >"$tmp/out"; ok $? 'for no path is in what LaTeX reads'
 
