@@ -43,6 +43,15 @@ static void to_rgb(const double back[3][3], const double lab[3], uint8_t *rgb)
   for (int i = 0; i < 3; i++) rgb[i] = x[i] <= 0 ? 0 : x[i] >= 255 ? 255 : (uint8_t)(x[i] + 0.5);
 }
 
+void stain_matrices(double to_cones[3][3], double axes[3][3], double back[3][3])
+{
+  static const double rows[3][3] = { { 1, 1, 1 }, { 1, 1, -2 }, { 1, -1, 0 } };
+  const double length[3] = { sqrt(3), sqrt(6), sqrt(2) };
+  for (int i = 0; i < 9; i++) axes[i / 3][i % 3] = rows[i / 3][i % 3] / length[i / 3];
+  memcpy(to_cones, cones, sizeof cones);
+  invert(cones, back);
+}
+
 /* stain: mean and deviation */
 typedef struct { double sum[3], square[3]; } sums;
 
@@ -89,7 +98,7 @@ static void match(uint8_t *rgb, size_t n, const stain *from, const stain *to, co
 {
   double gain[3];
   /* find by how much each axis is stretched */
-  for (int c = 0; c < 3; c++) gain[c] = from->deviation[c] > 1e-6 ? to->deviation[c] / from->deviation[c] : 1;
+  for (int c = 0; c < 3; c++) gain[c] = from->deviation[c] > STAIN_LEAST ? to->deviation[c] / from->deviation[c] : 1;
   for (size_t i = 0; i < n; i++) {
     double lab[3];
     to_lab(rgb + 3 * i, lab);

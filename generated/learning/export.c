@@ -1,3 +1,4 @@
+#include "cells/stain.h"
 #include "learning/model.h"
 #include "base/options.h"
 #include <math.h>
@@ -42,7 +43,7 @@ enum { GRAPH_NODE = 1, GRAPH_NAME = 2, GRAPH_TENSOR = 5, GRAPH_INPUT = 11, GRAPH
 enum { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_NAME = 3, NODE_OP = 4, NODE_ATTRIBUTE = 5 };
 enum { ATTRIBUTE_NAME = 1, ATTRIBUTE_REAL = 2, ATTRIBUTE_WHOLE = 3, ATTRIBUTE_WHOLES = 8, ATTRIBUTE_KIND = 20 };
 enum { KIND_REAL = 1, KIND_WHOLE = 2, KIND_WHOLES = 7 };
-enum { TENSOR_DIM = 1, TENSOR_TYPE = 2, TENSOR_NAME = 8, TENSOR_RAW = 9, TYPE_FLOAT = 1, TYPE_INT64 = 7 };
+enum { TENSOR_DIM = 1, TENSOR_TYPE = 2, TENSOR_NAME = 8, TENSOR_RAW = 9, TYPE_FLOAT = 1, TYPE_INT64 = 7, TYPE_DOUBLE = 11 };
 enum { IR_VERSION = 7, OPSET = 13 };                 /* ONNX 1.8, of 2020 */
 
 /* A model in the making: the graph's nodes, its tensors, and the value that the last node gave. */
@@ -122,6 +123,17 @@ static const char *add_wholes(onnx *x, const char *name, int n, const int64_t *d
   bytes t;
   begin_tensor(&t, name, TYPE_INT64, 1, &n);
   put_field(&t, TENSOR_RAW, LENGTH), put_whole(&t, 8 * (uint64_t)n), put_raw(&t, data, 8 * (size_t)n);
+  put_message(&x->tensor, GRAPH_TENSOR, &t);
+  return name;
+}
+
+static const char *add_doubles(onnx *x, const char *name, int rank, const int *dim, const double *data)
+{
+  bytes t;
+  size_t n = 1;
+  for (int i = 0; i < rank; i++) n *= (size_t)dim[i];
+  begin_tensor(&t, name, TYPE_DOUBLE, rank, dim);
+  put_field(&t, TENSOR_RAW, LENGTH), put_whole(&t, 8 * n), put_raw(&t, data, 8 * n);
   put_message(&x->tensor, GRAPH_TENSOR, &t);
   return name;
 }
@@ -293,6 +305,75 @@ static char *export_layer(onnx *x, int i)
   }
 }
 
+/* export: matched colours */
+/* The chain's next value: op of the last, and of b unless it is NULL. The last one's name is freed. */
+static void step_on(onnx *x, char **value, const char *op, const char *name, const char *b)
+{
+  char *made = plain_node(x, op, say("stain.%s", name), *value, b);
+  free(*value), *value = made;
+}
+
+static void step_by(onnx *x, char **value, const char *op, const char *name, double number)
+{
+  step_on(x, value, op, name, add_doubles(x, say("stain.%s.number", name), 0, NULL, &number));
+}
+
+/* factor times the matrix, or its transpose: a pixel is a row here. */
+static void step_matrix(onnx *x, char **value, const char *name, double m[3][3], bool turn, double factor)
+{
+  double t[9];
+  for (int i = 0; i < 9; i++) t[i] = factor * (turn ? m[i % 3][i / 3] : m[i / 3][i % 3]);
+  step_on(x, value, "MatMul", name, add_doubles(x, say("stain.%s.matrix", name), 2, (int[]){ 3, 3 }, t));
+}
+
+static void step_cast(onnx *x, char **value, const char *name, int type)
+{
+  bytes node;
+  char *made = begin_node(&node, "Cast", name, (const char *const[]){ *value, NULL });
+  attribute_whole(&node, "to", type), end_node(x, &node);
+  free(*value), *value = made;
+}
+/* The mean over each image's pixels, (N, 1, 1, 3) */
+static char *mean_of(onnx *x, const char *from, const char *name)
+{
+  bytes node;
+  char *made = begin_node(&node, "ReduceMean", say("stain.%s", name), (const char *const[]){ from, NULL });
+  attribute_wholes(&node, "axes", 2, (int[]){ 1, 2 }), end_node(x, &node);
+  return made;
+}
+
+/* By how much each axis is stretched: the wanted deviation over the image's own, or 1 where that is next to none. */
+static char *find_gain(onnx *x, const char *lab, const char *mean)
+{
+  const double one = 1;
+  char *squares = plain_node(x, "Mul", "stain.squares", lab, lab), *gain = mean_of(x, squares, "square");
+  char *square = plain_node(x, "Mul", "stain.mean.square", mean, mean);
+  step_on(x, &gain, "Sub", "variance", square), step_by(x, &gain, "Max", "spread", 0), step_on(x, &gain, "Sqrt", "deviation", NULL);
+  char *some = plain_node(x, "Greater", "stain.some", gain, add_doubles(x, "stain.least", 0, NULL, &(double){ STAIN_LEAST }));
+  char *wide = plain_node(x, "Div", "stain.wide", add_doubles(x, "stain.to.deviation", 1, &(int){ 3 }, x->m->colours->deviation), gain);
+  bytes node;
+  char *made = begin_node(&node, "Where", "stain.gain", (const char *const[]){ some, wide, add_doubles(x, "stain.one", 0, NULL, &one), NULL });
+  end_node(x, &node);
+  free(squares), free(square), free(gain), free(some), free(wide);
+  return made;
+}
+static char *export_colours(onnx *x)
+{
+  double cones[3][3], axes[3][3], back[3][3];
+  stain_matrices(cones, axes, back);
+  char *value = copy_text("image");
+  step_cast(x, &value, "stain.pixels", TYPE_DOUBLE), step_by(x, &value, "Max", "light", 1);
+  step_matrix(x, &value, "cones", cones, true, 1), step_on(x, &value, "Log", "log", NULL);
+  step_matrix(x, &value, "lab", axes, true, 1 / log(10));
+  char *mean = mean_of(x, value, "mean"), *gain = find_gain(x, value, mean);
+  step_on(x, &value, "Sub", "centred", mean), step_on(x, &value, "Mul", "stretched", gain);
+  step_on(x, &value, "Add", "moved", add_doubles(x, "stain.to.mean", 1, &(int){ 3 }, x->m->colours->mean));
+  step_matrix(x, &value, "logs", axes, false, log(10)), step_on(x, &value, "Exp", "light.cones", NULL);
+  step_matrix(x, &value, "rgb", back, true, 1), step_by(x, &value, "Max", "above", 0), step_by(x, &value, "Min", "below", 255);
+  step_by(x, &value, "Add", "half", 0.5), step_on(x, &value, "Floor", "whole", NULL), step_cast(x, &value, "matched", TYPE_FLOAT);
+  free(mean), free(gain);
+  return value;
+}
 /* export: the whole model */
 /* An input or output of the graph: floats, any number of images, then dim (rank). */
 static void put_value(bytes *graph, int field, const char *name, int rank, const int *dim)
@@ -311,10 +392,11 @@ static void put_value(bytes *graph, int field, const char *name, int rank, const
 static char *export_input(onnx *x)
 {
   const shape in = x->m->net->layer[0].out;
-  char *centred = x->m->mean ? plain_node(x, "Sub", "centred", "image",
-                                          add_floats(x, "input.mean", 3, (int[]){ in.h, in.w, in.c }, x->m->mean)) : copy_text("image");
+  char *cell = x->m->colours ? export_colours(x) : copy_text("image");
+  char *centred = x->m->mean ? plain_node(x, "Sub", "centred", cell,
+                                          add_floats(x, "input.mean", 3, (int[]){ in.h, in.w, in.c }, x->m->mean)) : copy_text(cell);
   char *made = transposed(x, centred, "input", (int[]){ 0, 3, 1, 2 });
-  free(centred);
+  free(cell), free(centred);
   return made;
 }
 
@@ -374,9 +456,6 @@ int cmd_export(int argc, char **argv)
                "  wbcsnet export --weights build/runs/try/weights.safetensors --onnx wbcsnet2.onnx\n", NULL, NULL, 0);
   if (!weights || !out) die(EXIT_USAGE, weights ? "--onnx" : "--weights", "no value", "--weights and --onnx", "wbcsnet export --help");
   onnx x = { .m = model_load(weights) };
-  if (x.m->colours)
-    die(EXIT_DATA, weights, "a net that counts on matched colours (stain cell)", "a net that takes cells as they are",
-        "ONNX has no step for it: train with stain=none");
   bytes b = make_model(&x);
   atomic_file *a = file_create(out);
   if (fwrite(b.at, 1, b.n, a->f) != b.n) file_write_error(a->path);
