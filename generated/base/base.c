@@ -206,7 +206,7 @@ char *file_load(const char *path, size_t *size, char why[256])
   return bytes;
 }
 
-static void put_utf8(char **out, unsigned u)
+void put_utf8(char **out, unsigned u)
 {
   if (u < 0x80) *(*out)++ = (char)u;
   else if (u < 0x800) *(*out)++ = (char)(0xc0 | u >> 6), *(*out)++ = (char)(0x80 | (u & 63));

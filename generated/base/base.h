@@ -51,6 +51,7 @@ typedef struct { char *text; size_t length, room; } builder;
 void build(builder *b, const char *format, ...) __attribute__((format(printf, 2, 3)));   /* printf behind what is there */
 void build_json(builder *b, const char *s);          /* adds "s" with quotes and JSON's escapes */
 bool is_utf8(const char *s);
+void put_utf8(char **out, unsigned u);               /* puts a letter's bytes, 1 to 4, at *out, and moves it behind them */
 void build_list(builder *b, const char *s);          /* adds s, behind a comma if it is not the first */
 char *built(builder *b, size_t *length);             /* the text, never NULL: free() it; *length may be NULL. b is empty again. */
 /* Read a whole file; a zero byte is put behind it. Without a size the file is text: UTF-16 becomes UTF-8 where a byte-order

@@ -274,6 +274,14 @@ char *cell_name(const char *below)
   return s;
 }
 
+/* A file's path without its ending, and with another one. */
+static char *with_ending(const char *path, const char *ending)
+{
+  const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+  const size_t n = dot && (!slash || dot > slash + 1) ? (size_t)(dot - path) : strlen(path);
+  return join("%.*s%s", (int)n, path, ending);
+}
+
 /* An entry of a folder whose name equals want, in any case; NULL when there is none. free() the
    path. */
 static char *find_entry(const char *folder, const char *want)
@@ -583,12 +591,12 @@ static void find_in_lisc(const cell_source *from, finding *f)
     else f->other_classes++;
     if (label >= 0) files = list_folder(folder, &f->hidden);
     for (int k = 0; k < files.n; k++) {
-      char *field = join("%s/%s", folder, files.name[k]), *stem = cell_name(files.name[k]);
+      char *field = join("%s/%s", folder, files.name[k]), *stem = cell_name(files.name[k]), *own = with_ending(files.name[k], "");
       char *mask = is_image(field)
-        && mask_folder ? find_mask(mask_folder, stem, &f->hidden, NULL) : NULL;
+        && mask_folder ? find_mask(mask_folder, own, &f->hidden, NULL) : NULL;
       if (mask) find_in_field(f, field, mask, l.name[i], stem, label);
       else f->no_mask++;
-      free(field), free(stem), free(mask);
+      free(field), free(stem), free(own), free(mask);
     }
     free_listing(&files), free(folder), free(mask_folder);
   }
@@ -596,7 +604,7 @@ static void find_in_lisc(const cell_source *from, finding *f)
 }
 
 /* find cells: boxes */
-/* One line: class, centre, width and height as shares of the photograph (m). */
+/* One line: class, centre, width and height as shares of the photograph (m). stem: the photograph's name without its ending */
 static void add_box(const cell_source *from, finding *f, const char *picture, const char *stem, const char *where, const char *line,
                     const image *m, int *k)
 {
@@ -611,10 +619,11 @@ static void add_box(const cell_source *from, finding *f, const char *picture, co
   if (w * m->w < 16 || h * m->h < 16) return;  /* a slip of the mouse: no cell is that small */
   const int label = need_class(from, f, class_names[c], where), number = (*k)++;
   if (label < 0) return;
-  char *name = join("%s_%d", stem, number), *group = join("%.*s", (int)strcspn(stem, "_"), stem);
+  char *photo = cell_name(stem), *name = join("%s_%d", photo, number), *series = join("%.*s", (int)strcspn(stem, "_"), stem),
+    *group = cell_name(series);
   found_cell *cell = add_found(f, picture, name, label, group);
   cell->y = (int)(y * m->h + 0.5), cell->x = (int)(x * m->w + 0.5);
-  free(name), free(group);
+  free(photo), free(name), free(series), free(group);
 }
 
 static void find_in_boxes(const cell_source *from, finding *f, const char *picture, const char *boxes, const char *stem)
@@ -640,7 +649,7 @@ static void find_in_boxed(const cell_source *from, finding *f, const char *folde
   listing l = list_folder(images && labels ? images : folder, &f->hidden);
   for (int i = 0; i < l.n; i++) {
     char *path = join("%s/%s", images && labels ? images : folder, l.name[i]),
-      *stem = cell_name(l.name[i]);
+      *stem = with_ending(l.name[i], "");
     char *boxes = labels ? join("%s/%s.txt", labels, stem) : NULL;
     if (holds_more(path)) find_in_boxed(from, f, path, &here);
     else if (images && boxes && is_image(path) && file_exists(boxes))
@@ -719,14 +728,6 @@ static void walk(const cell_source *from, finding *f, const char *below, const t
     free_listing(&l);
   }
   free(folder);
-}
-
-/* A file's path without its ending, and with another one. */
-static char *with_ending(const char *path, const char *ending)
-{
-  const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
-  const size_t n = dot && (!slash || dot > slash + 1) ? (size_t)(dot - path) : strlen(path);
-  return join("%.*s%s", (int)n, path, ending);
 }
 
 static bool ends_in(const char *path, const char *ending)
@@ -951,6 +952,23 @@ static void find_in_coco(const cell_source *from, finding *f, const char *labels
   walk(from, f, "", NULL, visit_coco, NULL);
 }
 
+/* &amp; and the other four by name, &#228; and &#xe4; by number (in UTF-8), in place */
+static void decode_signs(char *text)
+{
+  static const char *const sign[] = { "&amp;&", "&lt;<", "&gt;>", "&quot;\"", "&apos;'", NULL };
+  char *to = text;
+  for (char *at = text; *at;) {
+    int k = 0, n = 0;
+    unsigned code = 0;
+    while (sign[k] && strncmp(at, sign[k], strlen(sign[k]) - 1)) k++;
+    if (sign[k]) at += strlen(sign[k]) - 1, *to++ = sign[k][strlen(sign[k]) - 1];
+    else if ((sscanf(at, "&#x%6x;%n", &code, &n) == 1 || sscanf(at, "&#%7u;%n", &code, &n) == 1) && n && code && code < 0x110000)
+      at += n, put_utf8(&to, code);
+    else *to++ = *at++;
+  }
+  *to = 0;
+}
+
 /* The text of the first element NAME between s and end; "" when there is none. free() it. */
 static char *element(const char *s, const char *end, const char *name)
 {
@@ -958,7 +976,7 @@ static char *element(const char *s, const char *end, const char *name)
   if (!at || at >= end) return copy_text("");
   at += strlen(open);
   char *text = join("%.*s", (int)strcspn(at, "<"), at), *word = copy_text(trimmed(text));
-  free(text);
+  free(text), decode_signs(word);
   return word;
 }
 
@@ -978,9 +996,10 @@ static void visit_voc(const cell_source *from, finding *f, const char *below, vo
   char *path = join("%s/%s", from->folder, below), *text = file_read(path, NULL, NULL), *folder = folder_of(below);
   const char *all = text + strlen(text);
   char *file = element(text, all, "filename");
-  const char *place = strstr(text, "<annotation>") ? photograph_at(from->folder, folder, file) : NULL;
+  const bool ours = strstr(text, "<annotation>") || strstr(text, "<annotation ");     /* labelImg may say verified="yes" there */
+  const char *place = ours ? photograph_at(from->folder, folder, file) : NULL;
   char *picture = place ? copy_text(place) : NULL;
-  if (strstr(text, "<annotation>") && (!*file || !picture))
+  if (ours && (!*file || !picture))
     die(EXIT_DATA, path, say("the photograph '%s', which is not there", file), "it beside the file, or in JPEGImages/ or images/", NULL);
   int k = 0;
   for (const char *at = picture ? text : NULL; at && (at = strstr(at, "<object>"));) {
