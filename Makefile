@@ -242,7 +242,8 @@ $(B)/libwbcsnet_cuda.so: $(B)/obj/gpu/cuda.o $(B)/obj/gpu/cuda_probe.o $(B)/obj/
 
 # build/emu/libwbcsnet_cuda.so: the same text compiled as C++ with the emulator's headers, for tests without a GPU.
 EMULATOR := $(wildcard tests/emu/*.cc)
-EMULATED := -DEMULATED -Itests/emu -I$(GEN)
+# A fused multiply-add is one instruction where the processor has it, as on the device; the library's gives the same bits later.
+EMULATED := -DEMULATED -Itests/emu -I$(GEN) $(if $(shell grep -qsw fma /proc/cpuinfo && echo yes),-mfma)
 ALLCXX = $(CFLAGS) -std=c++17 $(WARN) -Wno-unknown-pragmas -ffp-contract=off -fopenmp $(SANITIZER) -fPIC $(EMULATED)
 HAVE_CXX := $(shell command -v $(firstword $(CXX)) 2>/dev/null)
 EMU_PLUGIN := $(if $(HAVE_CXX),$(if $(wildcard $(GEN)/gpu/cuda.c),$(B)/emu/libwbcsnet_cuda.so))

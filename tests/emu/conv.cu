@@ -64,10 +64,13 @@ static sums forward_truth(const conv_shape &s, const floats &x, const floats &w)
     for (int ky = 0; ky < s.kernel; ky++) for (int kx = 0; kx < s.kernel; kx++) {
       int i = u * s.stride + ky - s.pad_top, j = v * s.stride + kx - s.pad_left;
       if (i < 0 || j < 0 || i >= s.h || j >= s.w) continue;
+      const float *from = &x[(size_t)(((n * s.h + i) * s.w + j) * s.c_pitch)], *by = &w[(size_t)(((q * s.kernel + ky) * s.kernel + kx) * s.c)];
+      double sum = 0, size = 0;
       for (int c = 0; c < s.c; c++) {
-        double d = (double)x[(size_t)(((n * s.h + i) * s.w + j) * s.c_pitch + c)] * w[(size_t)(((q * s.kernel + ky) * s.kernel + kx) * s.c + c)];
-        t.v[to] += d, t.size[to] += fabs(d);
+        const double d = (double)from[c] * by[c];
+        sum += d, size += fabs(d);
       }
+      t.v[to] += sum, t.size[to] += size;
     }
   return t;
 }
@@ -80,10 +83,13 @@ static sums gradient_truth(const conv_shape &s, const floats &dy, const floats &
     for (int ky = 0; ky < s.kernel; ky++) for (int kx = 0; kx < s.kernel; kx++) {
       int i = u * s.stride + ky - s.pad_top, j = v * s.stride + kx - s.pad_left;
       if (i < 0 || j < 0 || i >= s.h || j >= s.w) continue;
+      const double g = dy[(size_t)(((n * s.oh + u) * s.ow + v) * s.o_pitch + q)];
+      const float *by = &w[(size_t)(((q * s.kernel + ky) * s.kernel + kx) * s.c)];
+      const size_t to = (size_t)(((n * s.h + i) * s.w + j) * s.c);
+      double *sum = &t.v[to], *size = &t.size[to];
       for (int c = 0; c < s.c; c++) {
-        double d = (double)dy[(size_t)(((n * s.oh + u) * s.ow + v) * s.o_pitch + q)] * w[(size_t)(((q * s.kernel + ky) * s.kernel + kx) * s.c + c)];
-        size_t to = (size_t)(((n * s.h + i) * s.w + j) * s.c + c);
-        t.v[to] += d, t.size[to] += fabs(d);
+        const double d = g * by[c];
+        sum[c] += d, size[c] += fabs(d);
       }
     }
   return t;

@@ -26,6 +26,7 @@ struct fiber : thread {
   std::vector<copy> copies;
   unsigned open_group;                               /* copies ordered now belong to it */
   char *stack;
+  unsigned colour;                                   /* bytes left free at the top, so that stacks lie in different lines of the cache */
   void *shadow;                                      /* the address sanitizer's, while the fiber is away */
 #if defined __x86_64__
   void *top;
@@ -145,19 +146,19 @@ static void begin()                                  /* a fiber's first function
 
 static void set_out(fiber *f)
 {
-#if EMU_ASAN
-  __asan_unpoison_memory_region(f->stack, STACK);
+#if EMU_ASAN                                         /* a kernel that returned left only what its callers had poisoned */
+  __asan_unpoison_memory_region(f->stack + STACK - f->colour - 4096, 4096);
   f->shadow = nullptr;
 #endif
 #if defined __x86_64__
-  void **top = (void **)(f->stack + STACK) - 2;
+  void **top = (void **)(f->stack + STACK - f->colour) - 2;
   *top = (void *)begin;
   top[1] = nullptr;
   f->top = top - 6;
 #else
   getcontext(&f->context);
   f->context.uc_stack.ss_sp = f->stack;
-  f->context.uc_stack.ss_size = STACK;
+  f->context.uc_stack.ss_size = STACK - f->colour;
   f->context.uc_link = nullptr;
   makecontext(&f->context, begin, 0);
 #endif
@@ -458,7 +459,7 @@ static void set_up(machine *m, unsigned threads)
     m->stacks.push_back((char *)p);
   }
   m->fibers.resize(threads);
-  for (unsigned i = 0; i < threads; i++) m->fibers[i].stack = m->stacks[i];
+  for (unsigned i = 0; i < threads; i++) m->fibers[i].stack = m->stacks[i], m->fibers[i].colour = i % 256 * 64;
   m->warps.assign((threads + LANES - 1) / LANES, warp());
 }
 
