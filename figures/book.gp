@@ -54,7 +54,7 @@ set border 1; unset ytics; set grid noytics; set style fill solid; set boxwidth 
 plot made.'/bootstrap.dat' u 1:($3 == 1 ? $2 : NaN) w boxes lc rgb blue t 'the middle 95\,\%', made.'/bootstrap.dat' u 1:($3 == 0 ? $2 : NaN) w boxes lc rgb orange t 'the rest'
 
 eval start('mcnemar', 13, 5.4)
-set border 1; unset ytics; set grid noytics; set style fill solid; set boxwidth 0.9; set xlabel 'heads of $b+c$ fair coins'; set key outside top left; set xrange [-1:*]
+set border 1; unset ytics; set grid noytics; set style fill solid; set boxwidth 0.9; set xlabel 'heads of $b+c$ fair coins'; set key tmargin center horizontal; set xrange [-1:*]
 plot made.'/mcnemar.dat' u 1:($3 == 0 ? $2 : NaN) w boxes lc rgb faint t 'less far from the middle', made.'/mcnemar.dat' u 1:($3 == 1 ? $2 : NaN) w boxes lc rgb vermillion notitle, \
   made.'/mcnemar.dat' u 1:($3 == 1 ? 0 : NaN) w p ls 2 t 'as far as was found, or farther'
 
@@ -99,6 +99,14 @@ eval start('roofline', 13, 6.4)
 set logscale xy; set xrange [0.1:1500]; set yrange [1:250]; set xlabel 'operations a byte'; set ylabel 'GFLOP/s'; set key bottom right
 set label 1 'norms, sums, pools' at 0.4,4 left; set label 2 'fc1' at 15,70 center; set label 3 'conv1a' at 36,70 center; set label 4 'conv1b, conv2, conv3' at 520,70 center
 plot (x*20 < 100 ? x*20 : 100) w l ls 8 t '20 GB/s, then 100 GFLOP/s', made.'/roofline.dat' u 1:2 w p ls 1 notitle
+
+eval start('units', 13, 5.6)
+eval rows; set logscale x; set xrange [8:3000]; set yrange [-0.5:4.5]; set key outside right; set xlabel 'microseconds of a step, forward and back'
+plot made.'/units.dat' u 2:1:ytic(5) w p ls 1 t 'fp32', '' u 3:1 w p ls 2 t 'tf32', '' u 4:1 w p ls 3 t 'bf16'
+
+eval start('passes', 13, 6)
+eval rows; set xrange [0:300]; set yrange [-0.6:7.6]; set style fill solid 0.85; set xlabel 'megabytes of a step in fp32, batches of 32'; set key bottom right
+plot made.'/passes.dat' u ($2/2):0:($2/2):(0.3) w boxxyerror lc rgb faint t 'forward and back', made.'/passes.dat' u ($1/2):0:($1/2):(0.3):ytic(3) w boxxyerror lc rgb blue t 'forward'
 
 eval start('tanh', 13, 5.8)
 set logscale y; set format y '$10^{%T}$'; set xlabel '$u$'; set ylabel 'relative error'; set yrange [1e-9:1e-4]; set key top left

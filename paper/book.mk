@@ -6,7 +6,7 @@ book: $(B)/src.pdf $(B)/site/index.html
 # What the book shows is made by the program just before: cells, runs, pictures, printed output, and the record's numbers.
 MADE := $(B)/book/made/done
 $(MADE): $(B)/wbcsnet tools/made tools/tour tools/beliefs tools/sketches tools/Pictures.pm tools/bmp2png tools/dealpicture experiments/record experiments/records/full/runs.tar.gz \
-  experiments/published.csv experiments/claims.csv experiments/diagram experiments/places figures/style.gp figures/book.gp $(wildcard experiments/nets/*.net experiments/recipes/*.conf)
+  experiments/published.csv experiments/claims.csv experiments/diagram experiments/places experiments/status experiments/jobs tests/emu/plant figures/style.gp figures/book.gp $(wildcard experiments/nets/*.net experiments/recipes/*.conf)
 	$(call say,MAKE,$(@D)) $(begin-folder) tools/made $< $(new-folder) && touch $(new-folder)/done && rm -rf $(@D) $(keep-folder)
 
 # The date inside the PDF is the last commit's, so that the same source gives the same bytes.
