@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* base: functions */
+/* report errors */
 const char *say(const char *format, ...)
 {
   static _Thread_local char *kept[16];
@@ -46,6 +46,7 @@ void warn(const char *where, const char *found, const char *hint)
   fprintf(stderr, "wbcsnet: warning: %s: %s\n%s%s%s", where, found, hint ? "  hint: " : "", hint ? hint : "", hint ? "\n" : "");
 }
 
+/* take memory */
 static _Noreturn void no_memory(size_t bytes)
 {
   char found[64];
@@ -120,6 +121,7 @@ void free_floats(float *p, size_t n)
   if (p) munmap(p, room_bytes(n));
 }
 
+/* grow texts */
 static void make_room(builder *b, size_t more)
 {
   if (b->length + more < b->room) return;
@@ -178,6 +180,7 @@ char *built(builder *b, size_t *length)
   return text;
 }
 
+/* read and write whole files */
 /* NULL with errno; memory that lacks is no fault of the file */
 static FILE *file_open(const char *path)
 {
@@ -378,6 +381,7 @@ void file_commit(atomic_file *a)
   free(a->path), free(a->temporary), free(a);
 }
 
+/* stop when told to */
 volatile int stop_requested;
 
 static void on_stop_signal(int sig)
@@ -392,6 +396,7 @@ void catch_stop_signals(void)
   sigaction(SIGTERM, &sa, NULL);
 }
 
+/* name the processor */
 static const struct { unsigned implementer, part; const char *name; } arm_cores[] = {
   { 0x41, 0xc07, "Cortex-A7" }, { 0x41, 0xc0f, "Cortex-A15" }, { 0x41, 0xd03, "Cortex-A53" },
   { 0x41, 0xd05, "Cortex-A55" }, { 0x41, 0xd07, "Cortex-A57" }, { 0x41, 0xd08, "Cortex-A72" },
@@ -455,6 +460,7 @@ char *processor_name(const char *cpuinfo, const char *board)
   return copy_text(*name ? name : "unknown");
 }
 
+/* tell time and progress */
 double seconds(void)
 {
   struct timespec t;
@@ -504,6 +510,7 @@ void progress_end(progress *p)
 {
   if (p->terminal) fputs("\r\033[K", stderr), fflush(stderr);
 }
+/* hash by SHA-256 */
 static uint32_t rotr(uint32_t x, int n) { return x >> n | x << (32 - n); }
 
 static void sha256_block(sha256 *s, const uint8_t *p)
@@ -579,6 +586,7 @@ void sha256_of_file(const char *path, char hex[65])
   free(text);
 }
 
+/* read JSON, and write it again */
 typedef struct { const char *s, *start, *where; int depth; } json_cursor;
 
 static _Noreturn void json_bad(json_cursor *c, const char *expected)
@@ -762,6 +770,7 @@ bool is_sealed(const char *text, size_t n, const char *key)
   return good;
 }
 
+/* read CSV, and write it */
 /* What the first line has most of, outside of quotes: a comma, a semicolon or a tab. */
 static char csv_between(const char *s)
 {

@@ -46,7 +46,7 @@ int split_of(const char *word)
 
 /* dataset: own hash */
 static const char own_hash[] = "description_sha256";
-/* dataset: write */
+/* stage a folder */
 typedef struct { char *file, *group; const char *split; int label; char sha256[65]; } labelled;
 struct dataset_writer {
   stage *stage;
@@ -121,6 +121,7 @@ dataset_writer *dataset_create(const char *folder, bool replace, int classes,
   return d;
 }
 
+/* add cells to the stage */
 void dataset_add(dataset_writer *d, int label, const char *name, const char *group, const image *cell)
 {
   if (!d->n) d->h = cell->h, d->w = cell->w;
@@ -171,6 +172,7 @@ static void write_labels(dataset_writer *d, char hex[65])
   free(path);
 }
 
+/* describe the set */
 static void build_description(builder *b, const dataset_writer *d, const char *name, const char *kind,
                               const char *source, const char *command)
 {
@@ -209,6 +211,7 @@ static void free_writer(dataset_writer *d)
   free(d->row), free(d->made), free(d);
 }
 
+/* put the stage in its place */
 static void close_stage(stage *g)
 {
   for (int i = 0; i < 4; i++) if (open_stages[i] == g) open_stages[i] = NULL;
@@ -273,6 +276,7 @@ void dataset_commit(dataset_writer *d, const char *name, const char *kind, const
   free_writer(d);
 }
 
+/* keep the command */
 static char *quoted(const char *word)
 {
   char *s = NEW(char, 4 * strlen(word) + 3), *to = s;
@@ -295,7 +299,7 @@ char *command_line(int argc, char **argv)
   return s;
 }
 
-/* dataset: load */
+/* read the description */
 static const char import_hint[] = "wbcsnet import or wbcsnet synth makes a data set";
 
 /* What dataset.json says of labels.csv; count (classes) */
@@ -361,6 +365,7 @@ static void read_class_list(dataset *ds, const json *j, description *d)
         "at least two classes, and the cells of each", import_hint);
 }
 
+/* hold table and description together */
 static char *description_text(const char *folder, description *d)
 {
   if (!file_exists(folder)) {
@@ -418,6 +423,7 @@ static void check_against(const dataset *ds, const description *d, const char *l
   free(count);
 }
 
+/* number the groups */
 static int by_text(const void *a, const void *b)
 {
   return strcmp(*(char *const *)a, *(char *const *)b);
@@ -442,6 +448,7 @@ static void number_groups(dataset *ds, const csv *t, int column)
   }
 }
 
+/* read the rows */
 static void refuse_repeats(const dataset *ds, const char *path)
 {
   char **sorted = NEW(char *, ds->n);
@@ -499,6 +506,7 @@ static void read_labels(dataset *ds, const csv *t)
   number_groups(ds, t, csv_column(t, "group"));
 }
 
+/* read the cells */
 /* One cell into to (h, w, 3); false with the reason. */
 static bool load_cell(const char *folder, const char *file, const char *sha, int h, int w, uint8_t *to,
                       char why[256])
@@ -551,6 +559,7 @@ void dataset_channels(dataset *ds, int c)
   ds->c = c;
 }
 
+/* forget the groups */
 int *dataset_ungroup(dataset *ds)
 {
   int *known = ds->group;

@@ -677,7 +677,7 @@ static bool there(char *path)
   return is;
 }
 
-/* find cells: boxes of others */
+/* make cells of boxes */
 /* The part of a split that a path's folders name, or "". */
 static const char *split_in(const char *below)
 {
@@ -736,6 +736,7 @@ static bool ends_in(const char *path, const char *ending)
   return n > m && !strcasecmp(path + n - m, ending);
 }
 
+/* read YOLO's boxes */
 typedef struct { char **name; int n; } name_list;
 
 static void add_word(name_list *l, char *word)
@@ -844,6 +845,7 @@ static void find_in_yolo(const cell_source *from, finding *f, const char *labels
   free(names.name);
 }
 
+/* read COCO's boxes */
 static const char *photograph_at(const char *source, const char *folder, const char *file)
 {
   const char *base = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
@@ -952,6 +954,7 @@ static void find_in_coco(const cell_source *from, finding *f, const char *labels
   walk(from, f, "", NULL, visit_coco, NULL);
 }
 
+/* read VOC's boxes */
 /* &amp; and the other four by name, &#228; and &#xe4; by number (in UTF-8), in place */
 static void decode_signs(char *text)
 {
@@ -1020,6 +1023,7 @@ static void find_in_voc(const cell_source *from, finding *f, const char *labels)
   walk(from, f, "", NULL, visit_voc, NULL);
 }
 
+/* recognise boxes */
 static bool like_yolo(const char *source, const char *labels)
 {
   static const char *const part[] = { "train", "valid", "val", "test", NULL };

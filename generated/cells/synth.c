@@ -148,7 +148,7 @@ struct smear {
   float texture_x, texture_y;
 };
 
-/* synth: white cells by class */
+/* walk a chain of lobes */
 typedef struct { int n; float step, turn, spread, flip, size, stretch, bridge, off; } chain;
 
 static void add_lobe(white_cell *w, float x0, float y0, float r0, float x1, float y1, float r1)
@@ -185,6 +185,7 @@ static void draw_chain(rng *r, white_cell *w, chain k)
   for (int i = 0; i + 1 < k.n; i++) add_lobe(w, x[i], y[i], k.bridge, x[i + 1], y[i + 1], k.bridge * 1.1f);
 }
 
+/* draw what white cells share */
 static void draw_common(rng *r, white_cell *w, float radius, float roughness)
 {
   float turn = between(r, 0, 6.2831853f);
@@ -210,6 +211,7 @@ static void set_granules(granules *g, float spacing, float radius, float keep, f
   set_stain(g->stain, azure, eosin, blue);
 }
 
+/* draw a neutrophil */
 static void draw_neutrophil(rng *r, white_cell *w)
 {
   draw_common(r, w, around(r, 6.4f, 0.45f), 0.06f);
@@ -234,6 +236,7 @@ static void draw_neutrophil(rng *r, white_cell *w)
   set_granules(&w->granule[0], 0.62f, 0.24f, between(r, 0.35f, 0.8f), 0.10f, 1.1f * pink, 0.02f);
 }
 
+/* draw an eosinophil */
 static void draw_eosinophil(rng *r, white_cell *w)
 {
   draw_common(r, w, around(r, 6.8f, 0.45f), 0.05f);
@@ -251,6 +254,7 @@ static void draw_eosinophil(rng *r, white_cell *w)
   w->granule[0].scatter = 0.25f, w->granule[0].over_nucleus = 0.06f;
 }
 
+/* draw a basophil */
 static void draw_basophil(rng *r, white_cell *w)
 {
   draw_common(r, w, around(r, 6.2f, 0.4f), 0.05f);
@@ -267,6 +271,7 @@ static void draw_basophil(rng *r, white_cell *w)
   w->granule[0].over_nucleus = 0.55f;
 }
 
+/* draw a lymphocyte */
 static void draw_lymphocyte(rng *r, white_cell *w)
 {
   float u = between(r, 0, 1), size;
@@ -290,6 +295,7 @@ static void draw_lymphocyte(rng *r, white_cell *w)
   if (large && chance(r, 0.3f)) set_granules(&w->granule[0], 1.5f, 0.28f, 0.35f, 0.3f, 0.1f, 0);
 }
 
+/* draw a monocyte */
 static void draw_monocyte(rng *r, white_cell *w)
 {
   bool small = chance(r, 0.22f);
@@ -328,6 +334,7 @@ static void draw_monocyte(rng *r, white_cell *w)
   }
 }
 
+/* draw a cell of a class */
 static void draw_white(rng *r, white_cell *w, int class, float x, float y)
 {
   static void (*const recipe[])(rng *, white_cell *) = {
@@ -455,7 +462,7 @@ smear *synth_scene(const synth_style *s, uint64_t seed, uint32_t scene, const in
   return m;
 }
 
-/* synth: painting */
+/* lay a canvas over the scene */
 typedef struct {
   int y, x, h, w;                                    /* first sample and size, in the scene's raster */
   float pitch;                                       /* micrometres a sample */
@@ -476,6 +483,7 @@ static void find_box(const canvas *c, float x, float y, float reach, int box[4])
   if (box[3] > c->w) box[3] = c->w;
 }
 
+/* paint a nucleus */
 static float nucleus_distance(const white_cell *w, float x, float y)
 {
   float u = 0.45f * x + w->texture_x, v = 0.45f * y + w->texture_y;
@@ -500,6 +508,7 @@ static float chromatin(const white_cell *w, float x, float y, float d)
   return azure * (0.82f + 0.18f * smooth(0, -0.9f, d));
 }
 
+/* paint the cytoplasm */
 static void paint_sample(const white_cell *w, float x, float y, float outside, size_t k, canvas *c,
                          const float strength[STAINS])
 {
@@ -531,6 +540,7 @@ static void paint_body(const white_cell *w, canvas *c, const float strength[STAI
     }
 }
 
+/* paint granules */
 static void paint_granule(float gx, float gy, float radius, float weight, const granules *g, canvas *c,
                           const float strength[STAINS])
 {
@@ -563,6 +573,7 @@ static void paint_granules(const white_cell *w, const granules *g, canvas *c, co
     }
 }
 
+/* take vacuoles out */
 static void paint_vacuole(const white_cell *w, const disc *v, canvas *c)
 {
   int box[4];
@@ -576,6 +587,7 @@ static void paint_vacuole(const white_cell *w, const disc *v, canvas *c)
     }
 }
 
+/* paint red cells */
 static void paint_red(const red_cell *e, canvas *c, float strength, float eosin)
 {
   int box[4];
@@ -612,6 +624,7 @@ static void paint_platelet(const platelet *p, const smear *m, canvas *c)
     }
 }
 
+/* paint all that the canvas covers */
 static void paint(const smear *m, canvas *c)
 {
   for (int i = 0; i < m->whites; i++) {

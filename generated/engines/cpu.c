@@ -111,7 +111,7 @@ static const float *block_of(const float *x, int rows, int cols, int row, int co
   return patch;
 }
 
-/* cpu: Winograd's convolution */
+/* cut a convolution into tiles */
 /* A stride-1 correlation as the kernels see it: (h, w, c) -> (oh, ow, oc), k x k taps, a window's corner
    at output - pad. */
 typedef struct { int h, w, c, oh, ow, oc, k, top, left; } correlation;
@@ -200,6 +200,7 @@ static void put_patch(const float *patch, int m, float *image, const correlation
     }
 }
 
+/* transform the weights */
 /* Where output group o stands in the panels of one point, for input channel 0; *width: floats from one
    input channel to the next. */
 static size_t panel_at(const simd *k, const tiling *t, int o, int *width)
@@ -249,6 +250,7 @@ static void transform_weights(host *h, const layer *l, bool back, const float *w
     }
 }
 
+/* convolve a block of tiles */
 enum { MADE = 4 };                 /* output groups in the making at a time */
 
 typedef struct {
@@ -548,7 +550,7 @@ static void wgrad_run(host *h, const wgrad *q, const float *x, const float *dy, 
     for (int c = 0; c < q->t.in; c++) wgrad_finish(room_of(h)->k, q, o, c, sums, dw);
 }
 
-/* cpu: direct convolution */
+/* say what a direct convolution reads */
 /* A copy of an image: rows, columns, lane groups; taps in a row (1 when folded); rows of the copy from
    one output row to the next. */
 typedef struct {
@@ -580,6 +582,7 @@ static direct direct_plain_of(const layer *l)
   return (direct){ .l = l, .rows = l->out.h, .cols = l->out.w, .groups = groups_of(l->out.c) };
 }
 
+/* copy an image with its padding */
 static size_t copy_floats(const direct *d) { return size(d->rows) * size(d->cols) * size(d->groups) * LANE; }
 
 static size_t copy_at(const direct *d, int row, int group, int col)
@@ -658,6 +661,7 @@ static void copy_dilated(const direct *d, const float *dy, float *p)
     }
 }
 
+/* pack the weights */
 static int segments_of(const direct *d) { return d->l->kernel * d->taps * d->groups; }
 static int panels_of(const simd *k, int c) { return (up(c, LANE) + k->panel - 1) / k->panel; }
 static size_t packed_floats(const direct *d, int oc) { return size(segments_of(d) * up(oc, LANE)) * LANE; }
@@ -692,6 +696,7 @@ static void pack_weights(host *h, const direct *d, bool back, const float *w, fl
     }
 }
 
+/* convolve directly */
 /* What one image needs: the copy, the packed weights, the output (oh, ow, oc), a line (ow, up(oc, LANE))
    and the segments. */
 typedef struct {
@@ -759,6 +764,7 @@ static void direct_run(host *h, const direct *d, bool back, const float *x, cons
   }
 }
 
+/* sum the gradient of direct weights */
 enum { DIRECT_SUMS = 8 };
 
 static size_t direct_sum_floats(const direct *d) { return size(segments_of(d)) * LANE * size(up(d->l->out.c, LANE)); }
@@ -818,7 +824,7 @@ static void direct_wgrad_run(host *h, const direct *d, const direct *e, const fl
   direct_finish(h, d, room_of(h)->common, parts, dw);
 }
 
-/* cpu: operators */
+/* convolve, a group at a time */
 typedef struct {
   layer one;                       /* the convolution of one group; with one group the layer itself */
   bool winograd;
@@ -973,6 +979,7 @@ static void conv_backward(host *h, int i)
   }
 }
 
+/* normalise a batch */
 typedef struct {
   double *sums;                    /* (batch, 2, C) */
   float *mean, *a, *offset, *k1, *k2, *pivot;        /* (C), padded to a multiple of LANE */
@@ -1091,6 +1098,7 @@ static void norm_backward(host *h, int i)
   }
 }
 
+/* pass a ReLU, and add a shortcut */
 static void add_open(host *h, int i) { (void)i, room_take(h, 0, 0); }
 
 static void work_close(host *h, int i)
@@ -1162,6 +1170,7 @@ static void add_backward(host *h, int i)
   }
 }
 
+/* take a window's largest */
 static void pool_open(host *h, int i)
 {
   h->work[i] = NEW(uint8_t, h->base.plan->tensor[host_step(h, i)->y].floats);
@@ -1222,6 +1231,7 @@ static void pool_backward(host *h, int i)
   }
 }
 
+/* take a window's mean */
 static void average_open(host *h, int i)
 {
   room_take(h, 2 * size(host_step(h, i)->layer->in.c), 0);
@@ -1278,6 +1288,7 @@ static void average_backward(host *h, int i)
   }
 }
 
+/* let neighbouring channels compete */
 typedef struct { float *wide, *response, *power; } lrn_room;       /* (c + window), (c), (c): see below */
 
 static lrn_room lrn_room_of(host *h, const layer *l)
@@ -1363,6 +1374,7 @@ static void lrn_backward(host *h, int i)
   }
 }
 
+/* bend by a tanh */
 static void curve_open(host *h, int i) { (void)i, room_take(h, 0, 0); }
 
 static void curve_forward(host *h, int i)
@@ -1378,6 +1390,7 @@ static void curve_forward(host *h, int i)
     k->curve(y + j, x + j, n - j < RANGE ? n - j : RANGE, (float)l->amplitude, (float)l->slope);
 }
 
+/* give a fully connected layer its room */
 typedef struct {
   int in, out, wide, batch;        /* wide, batch: rounded up to LANE */
   int parts;                       /* ranges of inputs */
@@ -1414,6 +1427,7 @@ static void fc_close(host *h, int i)
   room_drop(h);
 }
 
+/* multiply the batch by the weights */
 /* The panel of images p ..: xt (length, width), inputs start .. start + length - 1 of x (n, in) */
 static void fc_panel(const simd *k, const fc_work *w, const float *x, int n, int p, int width, int start,
                      int length, float *xt)
@@ -1490,6 +1504,7 @@ static void fc_forward(host *h, int i)
     }
 }
 
+/* go back through the weights, and update them */
 typedef struct {
   const fc_work *w;
   int n, from, columns, width, panels;               /* columns: at most FC_COLUMNS, in panels of width */

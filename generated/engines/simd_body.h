@@ -13,7 +13,7 @@ INLINE vec fma_of(float a, vec b, vec c) { return FMA(splat(a), b, c); }
 INLINE vec keep_where(mask m, vec x) { return (vec)(m & (mask)x); }
 INLINE vec relu_of(vec x) { return keep_where(x > (vec){0}, x); }
 
-/* simd: kernels */
+/* multiply a tile */
 INLINE void tile_of(const int m, const int nv, const float *a, const int *segment, int segments,
                     const float *b, const float *bias, float *c, size_t step, int mode)
 {
@@ -83,6 +83,7 @@ static void tile(int m, int width, const float *a, const int *segment, int segme
   tile_rows[m](width, a, segment, segments, b, bias, c, step, mode);
 }
 
+/* add outer products */
 INLINE float *part_of(float *c, size_t cstep, int i, int j)
 {
   return c + i * LANE + (size_t)(j / PARTS) * cstep + j % PARTS * VL;
@@ -131,6 +132,7 @@ static void outer(int k, const float *a, const float *b, size_t bstep, int block
   }
 }
 
+/* transpose a block */
 #if VL == 16 && !defined __clang__
 INLINE void exchange(vec x[16], const int s, const mask low, const mask high)
 {
@@ -166,6 +168,7 @@ static void transpose(const float *x, size_t xrow, float *y, size_t yrow)
 }
 #endif
 
+/* transform by Winograd */
 /* Winograd's transforms of a line */
 INLINE void window_of(vec x[8])
 {
@@ -295,6 +298,7 @@ static void wino_output(int m, const float *v, size_t estep, const float *bias,
   if (m == 6) output_of(6, v, estep, bias, y, row, col, mode);
 }
 
+/* sum channels over rows */
 INLINE vec load_some(const float *p, int n)
 {
   if (n >= VL) return load(p);
@@ -349,6 +353,7 @@ static void sums(const float *x, size_t rows, int c, const float *pivot, double 
   }
 }
 
+/* normalise rows */
 static void norm(const channels *q, const float *x, const float *r, float *y, size_t rows)
 {
   for (size_t i = 0; i < rows; i++)
@@ -361,6 +366,7 @@ static void norm(const channels *q, const float *x, const float *r, float *y, si
     }
 }
 
+/* go back through the norm */
 /* g of one vector of channels at j; d: x - mean there */
 INLINE vec passed(const channels *q, vec d, const float *y, const float *dy, size_t at, int j)
 {
@@ -419,6 +425,7 @@ static void norm_grad(const channels *q, const float *x, const float *y, const f
     }
 }
 
+/* take the largest of a window */
 typedef uint8_t bytes __attribute__((vector_size(VL), may_alias, aligned(1)));
 
 static void pool(const pool_window *w, const float *x, ptrdiff_t row, int c, float *y, uint8_t *place)
@@ -458,6 +465,7 @@ static void unpool(const pool_window *w, const float *dy, const uint8_t *place, 
   }
 }
 
+/* update weights by momentum */
 static void sgd(float *w, float *v, const float *g, size_t n, float rate, float momentum, float l2, float *old)
 {
   size_t i = 0;
@@ -473,6 +481,7 @@ static void sgd(float *w, float *v, const float *g, size_t n, float rate, float 
   }
 }
 
+/* fold a row of few channels */
 static void fold(float *to, const float *from, size_t step, int n, int lanes)
 {
   static const int lane[LANE] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
@@ -484,6 +493,7 @@ UNROLL
     for (int j = 0; j < PARTS; j++) store(to + j * VL, keep_where(keep[j], load(from + j * VL)));
 }
 
+/* bend a row by a tanh */
 INLINE vec fma_vec(vec a, vec b, vec c) { return FMA(a, b, c); }
 
 /* 2^z for z from -100 to 0 */

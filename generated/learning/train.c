@@ -512,7 +512,7 @@ static void write_record(const job *j, int correct, const char *weights_sha)
   run_write_record(&j->folder, &t);
 }
 
-/* train: the subcommand */
+/* read what the job begins from */
 static void name_first_weights(job *j)
 {
   char sha[65];
@@ -585,6 +585,7 @@ static void begin(job *j)
   j->engine->kind->moving(j->engine, j->r.bn_statistics == STATISTICS_MOVING ? (float)j->r.bn_decay : 0);
 }
 
+/* finish the job */
 static void check_weights(job *j)
 {
   j->engine->kind->read_state(j->engine, &j->state);
@@ -636,6 +637,7 @@ static int finish(job *j)
   return 0;
 }
 
+/* give the job's memory back */
 static void free_job(job *j)
 {
   if (j->engine) j->engine->kind->close(j->engine);
@@ -647,6 +649,7 @@ static void free_job(job *j)
       free(j->accuracy);
 }
 
+/* print the recipe's keys */
 static void read_flags(job *j, int argc, char **argv)
 {
   const option table[] = {
@@ -684,6 +687,7 @@ static void read_flags(job *j, int argc, char **argv)
   free(examples);
 }
 
+/* check the command */
 static void check_flags(job *j)
 {
   const struct { const char *flag, *value; } need[] = {
@@ -724,6 +728,7 @@ static run_config config_of(job *j)
                        .candidates = candidates_of(j->kind) };
 }
 
+/* run the job, if nobody has */
 static void print_identity(job *j)
 {
   const run_config c = config_of(j);
