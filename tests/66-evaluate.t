@@ -153,7 +153,7 @@ ok(exists $v->{'el/one-vs-both/accuracy'}{p} && $v->{'el/one-vs-both/cells'}{val
 run('synth', '--counts', '12,8,8,8,8', '--size', 40, tmp('drawn'));
 my @classical = ('classical', '--data', tmp('drawn'), '--folds', 4, '--fold', 0, '--threads', 1);
 ($code, $out, $err) = run(@classical, '--save', '--out', tmp('saved'));
-if ($code == 1 && $err =~ /LAPACK/) { skip(9, 'no LAPACK here') }
+if ($code == 1 && $err =~ /LAPACK/) { skip(11, 'no LAPACK here') }
 else {
     ok(-s tmp('saved/weights.safetensors') && json_value(tmp('saved/run.json'), 'weights_sha256') eq '"' . sha(tmp('saved/weights.safetensors')) . '"', 'classical --save leaves weights, and its record names them');
     run(@classical, '--out', tmp('plain'));
@@ -177,8 +177,13 @@ else {
                   names => [$good =~ s/"net_sha256":"../"net_sha256":"xx/r, 'other measurements'], cut => [substr($good, 0, -1), 'cutp']);
     my @bad = grep { write_file(tmp("cutp-$_"), $damage{$_}[0]); !(evaluate('--data', tmp('drawn2'), $file->("cutp-$_")) == 3 && $err =~ /$damage{$_}[1]/) } sort keys %damage;
     ok(!@bad, "damaged weights of a pipeline: exit 3 (@bad)");
-    ($code, $out, $err) = run('predict', $file->('saved/weights.safetensors'), tmp('far'));
-    ok($code == 3 && $err =~ /pipeline.*\n.*evaluate asks/, 'predict, which asks nets alone, refuses them: exit 3') or print "# $err";
+    ($code, $out, $err) = run('predict', '--csv', $file->('saved/weights.safetensors'), map { tmp("drawn/$_->[0]") } @held);
+    my @said = map { [split /,/] } grep { !/^file,/ } split /\n/, $out;
+    my $off = 0; for my $i (0 .. $#held) { for (0 .. 4) { my $d = abs($said[$i][2 + $_] - $held[$i][@{$held[$i]} - 5 + $_]); $off = $d if $d > $off } }
+    ok($code == 0 && @said == @held && $off < 1e-6, "predict asks a pipeline's weights of images ($off)") or print "# $code $err$out";
+    ($code, $out, $err) = run('predict', '--table', tmp('rules.csv'), $file->('saved/weights.safetensors'), tmp('drawn2'));
+    ok($code == 0 && evaluate('--data', tmp('drawn2'), '--answers', tmp('rules.csv')) == 0, 'and its table is read by evaluate') or print "# $code $err";
+    ok((run('predict', '--explain', tmp('why'), $file->('saved/weights.safetensors'), tmp('drawn2')))[0] == 2 && !-e tmp('why'), '--explain is for nets: exit 2');
 }
 
 # what must not be

@@ -1,4 +1,6 @@
 #include "classical/pipeline.h"
+#include "classical/segment.h"
+#include "learning/model.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +16,14 @@ int pipeline_branch(const pipeline *p, const double *x)
 void pipeline_posterior(const pipeline *p, const double *x, double *prob)
 {
   lda_posterior(p->second[pipeline_branch(p, x)], x, prob);
+}
+
+measures pipeline_measure(const uint8_t *rgb, int h, int w)
+{
+  segmentation *g = segment_cell(rgb, h, w);
+  const measures m = measure_cell(g, NULL, NULL);
+  segmentation_free(g);
+  return m;
 }
 
 void pipeline_clear(pipeline *p)
@@ -55,8 +65,29 @@ static lda *fetch_lda(const safetensors *s, const char *name, int features)
   return l;
 }
 
-void pipeline_fetch(const safetensors *s, pipeline *p)
+void pipeline_names(const measures *m, char sha[65])
 {
+  sha256 h;
+  sha256_start(&h);
+  for (int f = 0; f < m->n; f++) sha256_add(&h, m->name[f], strlen(m->name[f]) + 1);
+  sha256_end(&h, sha);
+}
+
+static void same_measures(const safetensors *s, const pipeline *p)
+{
+  enum { SIDE = 32 };
+  static const uint8_t empty[SIDE * SIDE * 3];
+  char sha[65];
+  const measures m = pipeline_measure(empty, SIDE, SIDE);
+  pipeline_names(&m, sha);
+  if (m.n != p->features || m.shapes != p->shapes || strcmp(sha, st_need(s, "net_sha256")))
+    die(EXIT_DATA, s->path, "other measurements than this program takes", "a pipeline that this version fitted",
+        "fit it again: wbcsnet classical --save");
+}
+
+char **pipeline_fetch(const safetensors *s, pipeline *p)
+{
+  int classes;
   *p = (pipeline){ .size = atoi(st_need(s, "size")), .shapes = atoi(st_need(s, "shapes")) };
   if (p->size < 16 || p->size > 4096 || p->shapes < 1 || p->shapes > MOST_MEASURES)
     die(EXIT_DATA, s->path, say("cells of %d pixels, %d measurements of shape", p->size, p->shapes), "those of a pipeline", "the file is damaged");
@@ -66,13 +97,10 @@ void pipeline_fetch(const safetensors *s, pipeline *p)
   if (p->second[1]->features != p->features || p->second[1]->classes != p->classes || p->shapes > p->features ||
       (p->first && p->first->classes != 2))
     die(EXIT_DATA, s->path, "discriminants that do not belong together", "those of one pipeline", "the file is damaged");
-}
-
-void pipeline_names(const measures *m, char sha[65])
-{
-  sha256 h;
-  sha256_start(&h);
-  for (int f = 0; f < m->n; f++) sha256_add(&h, m->name[f], strlen(m->name[f]) + 1);
-  sha256_end(&h, sha);
+  same_measures(s, p);
+  char **name = model_fetch_classes(s, &classes);
+  if (classes != p->classes)
+    die(EXIT_DATA, s->path, say("%d class names for %d classes", classes, p->classes), "a name for each", "the file is damaged");
+  return name;
 }
 

@@ -118,7 +118,7 @@ model *model_of(safetensors *file)
   const char *path = file->path;
   m->file = file;
   if (st_note(file, "pipeline"))
-    die(EXIT_DATA, path, "the classical pipeline's weights", "a trained net's", "wbcsnet evaluate asks either");
+    die(EXIT_DATA, path, "the classical pipeline's weights", "a trained net's", "wbcsnet predict and evaluate ask either");
   load_classes(m, path);
   shape in = m->net->layer[0].out;
   m->state.param = NEW(float, m->net->param_floats);

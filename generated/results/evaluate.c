@@ -45,10 +45,7 @@ static witness *witness_load(const char *path)
   witness *w = NEW(witness, 1);
   w->file = st_read(path);
   if (pipeline_stored(w->file)) {
-    pipeline_fetch(w->file, &w->p);
-    w->class_name = model_fetch_classes(w->file, &w->classes);
-    if (w->classes != w->p.classes)
-      die(EXIT_DATA, path, say("%d class names for %d classes", w->classes, w->p.classes), "a name for each", "the file is damaged");
+    w->class_name = pipeline_fetch(w->file, &w->p), w->classes = w->p.classes;
     w->name = st_need(w->file, "net_name"), w->title = st_need(w->file, "net_title"), w->sort = st_need(w->file, "net_sha256");
   } else {
     w->m = model_of(w->file);
@@ -288,36 +285,15 @@ static void ask_net(const evaluation *e, const witness *w, double *sum)
   e->kind->close(g), plan_free(p), free(label), free(prob), free(own);
 }
 
-/* The measurements of one of the cells that are asked about. */
-static measures measure_one(const evaluation *e, int i)
-{
-  const dataset *ds = e->ds;
-  segmentation *g = segment_cell(ds->pixels + (size_t)e->row[i] * (size_t)ds->h * (size_t)ds->w * 3, ds->h, ds->w);
-  const measures m = measure_cell(g, NULL, NULL);
-  segmentation_free(g);
-  return m;
-}
-
-/* Dies where this program measures otherwise than the one that fitted. */
-static void same_measures(const evaluation *e, const witness *w)
-{
-  char sha[65];
-  const measures m = measure_one(e, 0);
-  pipeline_names(&m, sha);
-  if (m.n != w->p.features || m.shapes != w->p.shapes || strcmp(sha, w->sort))
-    die(EXIT_DATA, w->file->path, "other measurements than this program takes", "a pipeline that this version fitted",
-        "fit it again: wbcsnet classical --save");
-}
-
 static void ask_pipeline(const evaluation *e, const witness *w, double *sum)
 {
   const int k = e->seen.classes;
   int at[CLASSES_MOST];
   for (int c = 0; c < k; c++) at[c] = known_to(w, e->seen.class_name[c]);
-  same_measures(e, w);
+  const dataset *ds = e->ds;
   #pragma omp parallel for schedule(dynamic, 8)
   for (int i = 0; i < e->n; i++) {
-    const measures m = measure_one(e, i);
+    const measures m = pipeline_measure(ds->pixels + (size_t)e->row[i] * (size_t)ds->h * (size_t)ds->w * 3, ds->h, ds->w);
     double p[CLASSES_MOST];
     pipeline_posterior(&w->p, m.value, p);
     for (int c = 0; c < k; c++) sum[(size_t)i * (size_t)k + (size_t)c] += p[at[c]];

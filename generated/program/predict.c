@@ -1,4 +1,5 @@
 #include "cells/decode.h"
+#include "classical/pipeline.h"
 #include "learning/model.h"
 #include "base/options.h"
 #include <errno.h>
@@ -23,9 +24,14 @@ typedef struct { char *path; int part; npz_array *a; size_t at, bytes; uint8_t *
 
 typedef struct {
   const predict_options *o;
-  model *m;
+  model *m;                                          /* a net, with its plan and engine; or NULL, and old: */
   plan *plan;
   engine *e;
+  pipeline old;
+  safetensors *file;
+  char **class_name;                                 /* (classes), NULL-ended */
+  int classes;
+  shape in;                                          /* of a cell */
   form as;
   finding f;
   array_reader reader;
@@ -67,12 +73,12 @@ static void find_in(const predict_options *o, const char *path, finding *f)
 }
 
 /* predict: print a row */
-static void print_head(form as, const model *m)
+static void print_head(const predictor *p)
 {
-  if (as == AS_TABLE) printf("%-12s %-7s  file\n", "class", "p");
-  if (as != AS_CSV) return;
+  if (p->as == AS_TABLE) printf("%-12s %-7s  file\n", "class", "p");
+  if (p->as != AS_CSV) return;
   printf("file,predicted");
-  for (int c = 0; c < m->net->classes; c++) putchar(','), csv_put(stdout, m->class_name[c]);
+  for (int c = 0; c < p->classes; c++) putchar(','), csv_put(stdout, p->class_name[c]);
   putchar('\n');
 }
 
@@ -94,22 +100,21 @@ static const char *true_class(const predictor *p, const found_cell *c)
 
 static void print_row(const predictor *p, const found_cell *cell, const float *prob, const decisive *d)
 {
-  const model *m = p->m;
   const form as = p->as;
-  const char *path = cell->path;
-  const int k = m->net->classes, best = best_of(prob, k);
-  if (as == AS_TABLE) { printf("%-12s %.4f   %s\n", m->class_name[best], prob[best], path); return; }
+  const char *path = cell->path, *const *name = (const char *const *)p->class_name;
+  const int k = p->classes, best = best_of(prob, k);
+  if (as == AS_TABLE) { printf("%-12s %.4f   %s\n", name[best], prob[best], path); return; }
   if (as == AS_CSV) {
-    csv_put(stdout, path), putchar(','), csv_put(stdout, m->class_name[best]);
+    csv_put(stdout, path), putchar(','), csv_put(stdout, name[best]);
     for (int c = 0; c < k; c++) printf(",%.9g", prob[c]);
     putchar('\n');
     return;
   }
   printf("{\"file\": "), json_put_text(stdout, path);
-  printf(", \"class\": "), json_put_text(stdout, m->class_name[best]);
+  printf(", \"class\": "), json_put_text(stdout, name[best]);
   if (*true_class(p, cell)) printf(", \"true\": "), json_put_text(stdout, true_class(p, cell));
   for (int c = 0; c < k; c++)
-    printf(c ? ", " : ", \"probabilities\": {"), json_put_text(stdout, m->class_name[c]),
+    printf(c ? ", " : ", \"probabilities\": {"), json_put_text(stdout, name[c]),
         printf(": %.9g", prob[c]);
   if (d->size) printf("}, \"decisive\": {\"y\": %d, \"x\": %d, \"size\": %d, \"drop\": %.6g", d->y, d->x, d->size, d->drop);
   puts("}}");
@@ -117,20 +122,19 @@ static void print_row(const predictor *p, const found_cell *cell, const float *p
 
 static void open_table(predictor *p)
 {
-  const model *m = p->m;
   if (!p->o->table) return;
   p->table = file_create(p->o->table);
   fprintf(p->table->f, "file,class%s", p->truth ? ",true" : "");
-  for (int c = 0; c < m->net->classes; c++) fputc(',', p->table->f), csv_put(p->table->f, m->class_name[c]);
+  for (int c = 0; c < p->classes; c++) fputc(',', p->table->f), csv_put(p->table->f, p->class_name[c]);
   fputc('\n', p->table->f);
 }
 
 static void write_row(const predictor *p, const found_cell *c, const float *prob)
 {
   char *whole = c->part < 0 ? realpath(c->path, NULL) : NULL;
-  const int k = p->m->net->classes;
+  const int k = p->classes;
   FILE *f = p->table->f;
-  csv_put(f, whole ? whole : c->path), fputc(',', f), csv_put(f, p->m->class_name[best_of(prob, k)]);
+  csv_put(f, whole ? whole : c->path), fputc(',', f), csv_put(f, p->class_name[best_of(prob, k)]);
   if (p->truth) fputc(',', f), csv_put(f, true_class(p, c));
   for (int i = 0; i < k; i++) fprintf(f, ",%.9g", prob[i]);
   fputc('\n', f), free(whole);
@@ -296,19 +300,35 @@ static void tell(predictor *p, const found_cell *c, const uint8_t *pixels, const
   if (p->table) write_row(p, c, prob);
 }
 
+static void ask_net(predictor *p, int n)
+{
+  const batch b = { n, p->row, NULL, 0, 0 };
+  model_prepare(p->m, p->pixels, n);
+  p->e->kind->set_cells(p->e, p->pixels, p->label, n, p->m->mean);
+  if (n) p->e->kind->infer(p->e, &b, p->prob);
+}
+
+static void ask_pipeline(predictor *p, int n)
+{
+  const size_t bytes = shape_floats(p->in);
+  #pragma omp parallel for schedule(dynamic, 1)
+  for (int i = 0; i < n; i++) {
+    const measures m = pipeline_measure(p->pixels + (size_t)i * bytes, p->in.h, p->in.w);
+    double q[CLASSES_MOST];
+    pipeline_posterior(&p->old, m.value, q);
+    for (int c = 0; c < p->classes; c++) p->prob[i * p->classes + c] = (float)q[c];
+  }
+}
+
 static void classify(predictor *p, found_cell *cell, int n)
 {
-  const shape in = p->m->net->layer[0].out;
-  const size_t bytes = shape_floats(in);
-  const int k = p->m->net->classes;
+  const size_t bytes = shape_floats(p->in);
+  const int k = p->classes;
   int good = 0, at = 0;
   read_batch(p, cell, n);
   for (int i = 0; i < n; i++)
-    if (!cell[i].left_out) image_channels(&cell[i].cell, in.c, p->pixels + (size_t)good++ * bytes), image_free(&cell[i].cell);
-  batch b = { good, p->row, NULL, 0, 0 };
-  model_prepare(p->m, p->pixels, good);
-  p->e->kind->set_cells(p->e, p->pixels, p->label, good, p->m->mean);
-  if (good) p->e->kind->infer(p->e, &b, p->prob);
+    if (!cell[i].left_out) image_channels(&cell[i].cell, p->in.c, p->pixels + (size_t)good++ * bytes), image_free(&cell[i].cell);
+  if (p->m) ask_net(p, good); else ask_pipeline(p, good);
   float *prob = NEW(float, good * k);
   memcpy(prob, p->prob, sizeof(float) * (size_t)(good * k));
   for (int i = 0; i < n; i++)
@@ -319,19 +339,42 @@ static void classify(predictor *p, found_cell *cell, int n)
 /* predict: the subcommand */
 static void open_net(predictor *p)
 {
-  const shape in = p->m->net->layer[0].out;
   const engine_kind *kind = engine_find(p->o->device);
   p->plan = plan_make(p->m->net, p->batch);
   p->e = kind->open(p->plan, p->o->threads);
   kind->write_state(p->e, &p->m->state);
-  p->pixels = new_bytes((size_t)p->batch * shape_floats(in));
-  p->row = NEW(int, p->batch), p->label = NEW(int, p->batch), p->prob = NEW(float, p->batch * p->m->net->classes);
+}
+
+static void take_room(predictor *p)
+{
+  p->pixels = new_bytes((size_t)p->batch * shape_floats(p->in));
+  p->row = NEW(int, p->batch), p->label = NEW(int, p->batch), p->prob = NEW(float, p->batch * p->classes);
   for (int i = 0; i < p->batch; i++) p->row[i] = i;
 }
 
-static void close_net(predictor *p)
+static void load_weights(predictor *p)
 {
-  p->e->kind->close(p->e), plan_free(p->plan), model_free(p->m);
+  p->file = st_read(p->o->weights);
+  if (!pipeline_stored(p->file)) {
+    p->m = model_of(p->file);
+    p->class_name = p->m->class_name, p->classes = p->m->net->classes, p->in = p->m->net->layer[0].out;
+    return;
+  }
+  if (p->o->explain) die(EXIT_USAGE, "--explain", "the classical pipeline's weights", "a trained net's", NULL);
+  p->class_name = pipeline_fetch(p->file, &p->old);
+  p->classes = p->old.classes, p->in = (shape){ p->old.size, p->old.size, 3 };
+}
+
+static void free_weights(predictor *p)
+{
+  if (p->m) { p->e->kind->close(p->e), plan_free(p->plan), model_free(p->m); return; }
+  for (int c = 0; c < p->classes; c++) free(p->class_name[c]);
+  free(p->class_name), pipeline_clear(&p->old), st_free(p->file);
+}
+
+static void close_predictor(predictor *p)
+{
+  free_weights(p);
   for (int i = 0; i < p->maps; i++) free(p->map[i]);
   for (int i = 0; i < p->f.n; i++) free(p->f.cell[i].path), free(p->f.cell[i].name), free(p->f.cell[i].group), free(p->f.cell[i].note);
   free(p->f.cell), free(p->pixels), free(p->row), free(p->label), free(p->prob), free(p->map);
@@ -351,7 +394,7 @@ static void read_predict_flags(predict_options *o, int argc, char **argv, const 
 {
   char *names = layout_names(), *layouts_help = join("search a folder as import does: %s (all below it)", names);
   const option table[] = {
-    { "weights", OPTION_TEXT, &o->weights, "FILE", "weights.safetensors of a run; it holds net, classes and mean image" },
+    { "weights", OPTION_TEXT, &o->weights, "FILE", "weights of train, with net, classes and mean image inside, or of classical --save" },
     { "csv", OPTION_FLAG, &o->as_csv, NULL, "print CSV with every probability" },
     { "json", OPTION_FLAG, &o->as_json, NULL, "print one JSON object a line" },
     { "table", OPTION_TEXT, &o->table, "FILE", "write the answers to a CSV that import --csv and evaluate --answers read" },
@@ -391,18 +434,20 @@ int cmd_predict(int argc, char **argv)
   int n = 0;
   read_predict_flags(&o, argc, argv, source, &n);
   if (o.threads) omp_set_num_threads(o.threads);
-  predictor p = { .o = &o, .m = model_load(o.weights), .as = o.as_csv ? AS_CSV : o.as_json ? AS_JSON : AS_TABLE, .batch = 32 };
-  o.cut.h = p.m->net->layer[0].out.h, o.cut.w = p.m->net->layer[0].out.w;
-  name_classes(&o.from, (const char *const *)p.m->class_name, p.m->net->classes);
+  predictor p = { .o = &o, .as = o.as_csv ? AS_CSV : o.as_json ? AS_JSON : AS_TABLE, .batch = 32 };
+  load_weights(&p);
+  o.cut.h = p.in.h, o.cut.w = p.in.w;
+  name_classes(&o.from, (const char *const *)p.class_name, p.classes);
   read_map(&o.from);
   for (int i = 0; i < n; i++) find_in(&o, source[i], &p.f);
   for (int i = 0; i < p.f.n; i++) p.truth |= *true_class(&p, &p.f.cell[i]) != 0;
   if (o.explain) make_folders(o.explain);
-  open_net(&p), print_head(p.as, p.m), open_table(&p);
+  if (p.m) open_net(&p);
+  take_room(&p), print_head(&p), open_table(&p);
   for (int i = 0; i < p.f.n; i += p.batch) classify(&p, p.f.cell + i, p.f.n - i < p.batch ? p.f.n - i : p.batch);
   if (p.table) file_commit(p.table);
   say_left_out(stderr, &p.f, 0);
   const int bad = p.f.unreadable;
-  close_net(&p), free(o.from.class_name);
+  close_predictor(&p), free(o.from.class_name);
   return bad && !o.skip_bad ? EXIT_DATA : 0;
 }
