@@ -1052,7 +1052,7 @@ bool image_read(const char *path, image *out, char why[256])
   return good;
 }
 
-/* image: write PNG and BMP */
+/* write a PNG by libpng */
 #if HAVE_PNG
 void image_write_png(const char *path, const image *m)
 {
@@ -1073,6 +1073,7 @@ void image_write_png(const char *path, const image *m)
 }
 #endif
 
+/* write a PNG without a library */
 #if !HAVE_PNG
 static uint32_t crc32_of(const uint8_t *p, size_t n)
 {
@@ -1129,6 +1130,7 @@ void image_write_png(const char *path, const image *m)
 }
 #endif
 
+/* write a BMP */
 void image_write_bmp(const char *path, const image *m)
 {
   uint32_t w = (uint32_t)m->w, h = (uint32_t)m->h, stride = (w * 3 + 3) / 4 * 4;
@@ -1147,7 +1149,7 @@ void image_write_bmp(const char *path, const image *m)
   free(row);
 }
 
-/* image: cut and resize */
+/* cut a window */
 static int clamp(int v, int low, int high) { return v < low ? low : v > high ? high : v; }
 
 image image_crop(const image *m, int y, int x, int h, int w)
@@ -1162,6 +1164,7 @@ image image_crop(const image *m, int y, int x, int h, int w)
   return r;
 }
 
+/* resize by a triangle */
 typedef struct { int taps, *first; double *weight; } resampling;      /* first (N), weight (N, taps) */
 
 static resampling triangle_weights(int from, int to)
@@ -1209,6 +1212,7 @@ image image_resize(const image *m, int h, int w)
   return r;
 }
 
+/* take the luma */
 void image_channels(const image *m, int c, uint8_t *to)
 {
   const size_t n = (size_t)m->h * (size_t)m->w;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* synth: shapes */
+/* draw numbers */
 static float between(rng *r, float low, float high) { return low + (high - low) * (float)rng_uniform(r); }
 static bool chance(rng *r, float p) { return rng_uniform(r) < p; }
 static float clampf(float x, float low, float high) { return x < low ? low : x > high ? high : x; }
@@ -22,6 +22,7 @@ static float smooth(float low, float high, float x)
   return t * t * (3 - 2 * t);
 }
 
+/* call six functions of a double */
 static float sine(float a) { return (float)sin(a); }
 static float cosine(float a) { return (float)cos(a); }
 static float exponential(float x) { return (float)exp(x); }
@@ -29,6 +30,7 @@ static float logarithm(float x) { return (float)log(x); }
 static float angle(float y, float x) { return (float)atan2(y, x); }
 static float length(float x, float y) { return (float)sqrt((double)x * x + (double)y * y); }
 
+/* draw an outline */
 typedef struct { float r[129]; } contour;            /* radius over mean radius at 128 angles; [128] = [0] */
 
 static void draw_contour(rng *r, contour *c, float roughness)
@@ -51,6 +53,7 @@ static float contour_at(const contour *c, float x, float y)
   return c->r[i] + (c->r[i + 1] - c->r[i]) * (t - (float)i);
 }
 
+/* join lobes */
 typedef struct { float x0, y0, r0, x1, y1, r1; } lobe;
 
 static float lobe_distance(const lobe *l, float x, float y)
@@ -67,6 +70,7 @@ static float smooth_min(float a, float b, float s)
   return (a < b ? a : b) - (h > 0 ? h * h / (4 * s) : 0);
 }
 
+/* make clouds of noise */
 enum { LATTICE = 128 };
 static float lattice[LATTICE][LATTICE];              /* N(0, 1), made once by prepare_lattice */
 
@@ -343,7 +347,7 @@ static void draw_white(rng *r, white_cell *w, int class, float x, float y)
   *w = (white_cell){ .class = class, .x = x, .y = y };
   recipe[class](r, w);
 }
-/* synth: scenes */
+/* mix the stains */
 const synth_style synth_styles[2] = {
   { "dataset1", "Wright", "w", 1, 0, 0, 70, 3.4f, { 1412, 83, 10, 517, 142 },
     { { 1.12f, 1.72f, 0.58f }, { 0.15f, 0.71f, 0.75f }, { 0.80f, 0.58f, 0.14f }, { 0.19f, 0.285f, 0.235f } },
@@ -370,6 +374,7 @@ static rng open_stream(const synth_style *s, uint64_t seed, int of, uint32_t num
   return rng_open(seed, RNG_SYNTH, (uint32_t)(s->code * STREAMS + of), number);
 }
 
+/* throw red cells like darts */
 static bool red_fits(const smear *m, const red_cell *c, float overlap)
 {
   for (int i = 0; i < m->whites; i++) {
@@ -405,6 +410,7 @@ static void draw_reds(rng *r, smear *m)
   }
 }
 
+/* strew platelets */
 static void draw_platelets(rng *r, smear *m)
 {
   float mean = 0.0016f * (m->width + 4) * (m->height + 4) * between(r, 0.2f, 1.8f);
@@ -421,6 +427,7 @@ static void draw_platelets(rng *r, smear *m)
   }
 }
 
+/* place the white cells */
 static bool too_near(const smear *m, float x, float y)
 {
   for (int i = 0; i < m->whites; i++)
@@ -445,6 +452,7 @@ static void place_whites(rng *r, smear *m, const int *class, int n, bool field)
              m->white[0].x + away * cosine(a), m->white[0].y + away * sine(a));
 }
 
+/* compose the scene */
 smear *synth_scene(const synth_style *s, uint64_t seed, uint32_t scene, const int *class, int n, int height,
                    int width)
 {
@@ -638,7 +646,7 @@ static void paint(const smear *m, canvas *c)
   for (int i = 0; i < m->platelets; i++) paint_platelet(&m->platelet[i], m, c);
 }
 
-/* synth: light and camera */
+/* set lamp and focus */
 typedef struct { int dy, dx; float blur, light[3], slope_y, slope_x, vignette; } shot_settings;
 
 static shot_settings set_up_shot(const synth_style *s, uint64_t seed, uint32_t shot)
@@ -661,6 +669,7 @@ void synth_place(const smear *m, const synth_style *s, uint64_t seed, uint32_t s
   *x = (int)floorf(m->white[i].x * s->scale) - t.dx;
 }
 
+/* choose the raster */
 static void open_canvas(canvas *c, int y, int x, int h, int w, int fine, int margin, float scale)
 {
   *c = (canvas){ .y = y * fine - margin, .x = x * fine - margin, .pitch = 1 / (scale * (float)fine) };
@@ -688,6 +697,7 @@ static void shine(const canvas *c, const smear *m, const synth_style *s, const s
     }
 }
 
+/* blur, and average over pixels */
 enum { LONGEST = 129 };
 
 /* Gaussian of sigma samples, convolved with a box of `fine` samples: taps[0..n-1]; a pixel's first sample is at
@@ -731,6 +741,7 @@ static void focus(const float *light, int h, int w, int fine, const float *taps,
   free(half);
 }
 
+/* add the sensor's noise */
 static void pixel_noise(const synth_style *s, uint64_t seed, uint32_t shot, int y, int x, float z[3])
 {
   uint32_t word[4];
@@ -758,6 +769,7 @@ static void expose(const float *picture, const synth_style *s, uint64_t seed, ui
     }
 }
 
+/* write the mask */
 static void write_mask(const canvas *c, int fine, int margin, int h, int w, uint8_t *mask)
 {
   for (int i = 0; i < h; i++)

@@ -402,7 +402,7 @@ static bool run_peer(bench *b, int threads, int repeat, rivalry *r)
   return answered;
 }
 
-/* bench: print */
+/* say which step swallowed which */
 /* seconds of a step */
 typedef struct { double train, infer, *forward, *backward; bool rival; rivalry peer; } figures;
 
@@ -432,6 +432,7 @@ static void print_swallowed(const plan *p, int i)
   printf(" %8s %-22s |", "-", j < 0 ? "" : say("with %s", p->tensor[p->step[j].y].name));
 }
 
+/* count what a step needs at the least */
 
 /* What step i does at the least: operations by the equation and as the engine is left with them, bytes; with the step that it computes too.
    seconds: its floor. */
@@ -448,6 +449,7 @@ static need need_of(const engine *e, int i, bool backward, const double *time, c
   return n;
 }
 
+/* print half of a step's row */
 /* Milliseconds, GFLOP/s (on a device TFLOP/s), the floor's share of the time and which bound it is, GB/s. time: of all steps. */
 static void print_half(const engine *e, int i, bool backward, const double *time, const limits *m)
 {
@@ -481,6 +483,7 @@ static void print_totals(const bench *b, const figures *f)
              f->peer.version, f->peer.settings, k ? "inference" : "training", f->peer.ours[k], f->peer.theirs[k], f->peer.ratio[k]);
 }
 
+/* print a net's table */
 static void print_net(const bench *b, const figures *f, const limits *m)
 {
   const plan *p = b->plan;
@@ -509,6 +512,7 @@ static void print_net(const bench *b, const figures *f, const limits *m)
          100 * least[0] / f->infer);
 }
 
+/* print a net as JSON */
 static void print_json(const bench *b, const figures *f, const limits *m)
 {
   const plan *p = b->plan;

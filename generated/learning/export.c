@@ -157,7 +157,7 @@ static const char *add_param(onnx *x, int k)
   return p->rank == 4 ? add_kernels(x, p) : add_floats(x, p->name, p->rank, p->dim, x->m->state.param + p->offset);
 }
 
-/* export: layers */
+/* turn axes as ONNX wants them */
 static char *transposed(onnx *x, const char *from, const char *name, const int order[4])
 {
   bytes node;
@@ -178,6 +178,7 @@ static char *image_of(onnx *x, const layer *l)
   return reshaped(x, x->value[l->from], say("%s.pixel", l->name), 4, (int64_t[]){ 0, l->in.c, 1, 1 });
 }
 
+/* export what looks through a window */
 /* factor * value */
 static char *multiplied(onnx *x, const char *from, const char *name, double factor)
 {
@@ -206,6 +207,7 @@ static char *export_window(onnx *x, const layer *l, const char *op)
   return made;
 }
 
+/* export the norms */
 static char *export_norm(onnx *x, const layer *l)
 {
   bytes node;
@@ -247,6 +249,7 @@ static char *export_response(onnx *x, const layer *l)
   return made;
 }
 
+/* export a curve, or a product */
 static char *export_curve(onnx *x, const layer *l)
 {
   char *in = multiplied(x, x->value[l->from], say("%s.in", l->name), l->slope);
@@ -268,6 +271,7 @@ static char *export_fc(onnx *x, const layer *l)
   return made;
 }
 
+/* export an addition */
 static char *export_add(onnx *x, const layer *l, bool flat)
 {
   const layer other = { .from = l->with, .in = l->in };
@@ -279,6 +283,7 @@ static char *export_add(onnx *x, const layer *l, bool flat)
   return made;
 }
 
+/* export a layer by its kind */
 /* The value of layer i, and whether it is flat. */
 static char *export_layer(onnx *x, int i)
 {

@@ -69,7 +69,7 @@ static void choose_cells(job *j)
         "give more --folds or more cells");
 }
 
-/* train: order, mean image, class weights */
+/* put the cells in order */
 static void need_square(const job *j)
 {
   const shape in = j->net->layer[0].out;
@@ -104,6 +104,7 @@ static void order_epoch(job *j, int epoch)
   j->order_epoch = epoch;
 }
 
+/* take the mean image */
 static void find_mean(job *j)
 {
   size_t n = (size_t)j->ds->h * (size_t)j->ds->w * (size_t)j->ds->c;
@@ -119,6 +120,7 @@ static void find_mean(job *j)
   free(sum);
 }
 
+/* take the colours, or shake them */
 static void find_colours(job *j)
 {
   const dataset *ds = j->ds;
@@ -143,6 +145,7 @@ static void shake_cells(job *j, int epoch)
   j->engine->kind->set_cells(j->engine, j->shaken, j->ds->label, j->ds->n, j->mean);
 }
 
+/* weigh the classes */
 static void find_class_weights(job *j)
 {
   if (j->r.class_weights == WEIGHTS_NONE) return;
@@ -161,7 +164,7 @@ static void find_class_weights(job *j)
   free(count), free(weight);
 }
 
-/* train: the first weights */
+/* draw the first weights */
 static void draw_tensor(const job *j, int index, float *w)
 {
   const param *p = &j->net->param[index];
@@ -191,6 +194,7 @@ static void draw_first_weights(job *j)
   }
 }
 
+/* take weights that fit */
 static const param *same_tensor(const net *other, const param *p)
 {
   for (int i = 0; i < other->params; i++) {
@@ -232,6 +236,7 @@ static void take_pretrained(job *j, bool *taken)
   st_free(file);
 }
 
+/* say what was drawn anew */
 static void load_first_weights(job *j)
 {
   const net *n = j->net;
@@ -386,7 +391,7 @@ static void settle(job *j, int left)
   }
 }
 
-/* train: the loop */
+/* show how it goes */
 static void epoch_means(const job *j, int epoch, double *loss, double *accuracy)
 {
   int first = epoch * j->per_epoch, end = first + j->per_epoch < j->known ? first + j->per_epoch : j->known;
@@ -409,6 +414,7 @@ static void show(job *j, progress *bar, double images_a_second)
   fprintf(stderr, "%s: %s  %s left\n", j->title, text, time_left(left));
 }
 
+/* say when to save */
 static bool time_to_save(const job *j, double now)
 {
   double since = now - j->saved;
@@ -425,6 +431,7 @@ static void stop_in_order(job *j)
   exit(EXIT_STOPPED);
 }
 
+/* learn */
 static void learn(job *j)
 {
   progress bar;
@@ -452,6 +459,7 @@ static void learn(job *j)
   }
   progress_end(&bar);
 }
+/* take batch norm's statistics */
 static void finish_statistics(job *j)
 {
   double start = seconds();

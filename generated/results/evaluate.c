@@ -243,7 +243,7 @@ static void match_classes(evaluation *e)
   }
 }
 
-/* evaluate: ask the nets */
+/* ask a net */
 static size_t cells_bytes(const dataset *ds) { return (size_t)ds->n * (size_t)ds->h * (size_t)ds->w * (size_t)ds->c; }
 
 /* take the statistics anew */
@@ -285,6 +285,7 @@ static void ask_net(const evaluation *e, const witness *w, double *sum)
   e->kind->close(g), plan_free(p), free(label), free(prob), free(own);
 }
 
+/* ask the pipeline */
 static void ask_pipeline(const evaluation *e, const witness *w, double *sum)
 {
   const int k = e->seen.classes;
@@ -300,6 +301,7 @@ static void ask_pipeline(const evaluation *e, const witness *w, double *sum)
   }
 }
 
+/* ask a table */
 typedef struct { const char *end; int row; } answer_row;
 
 /* The last two parts of a path. */
@@ -364,6 +366,7 @@ static void ask_table(const evaluation *e, const witness *w, double *sum)
   free(r);
 }
 
+/* ask a witness of any kind */
 static void ask(const evaluation *e, const witness *w, double *sum)
 {
   if (w->m) ask_net(e, w, sum);
