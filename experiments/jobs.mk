@@ -303,7 +303,7 @@ $(CELLS_IN)/elsewhere/maygrunwald/dataset.json: | $(WBCSNET)
 	$(call far,--stain may-grunwald)
 $(if $(DATA3),$(if $(filter $(DATA1) $(DATA2),$(DATA3)),,$(eval $(call own_cells,DATA3,$(patsubst %/,%,$(DATA3))))))
 
-## elsewhere: train on each set, test on every other, and what helps (quick: 40 min; DATA1=, DATA2=, DATA3=, else drawn stains; the report shows it)
+## elsewhere: train on each set, test on every other, and what helps (quick: 10 min; DATA1=, DATA2=, DATA3=, else drawn stains; the report shows it)
 .PHONY: elsewhere
 elsewhere: $(foreach s,$(ELSEWHERE_SETS),$(lastword $(subst =, ,$(s)))/dataset.json) | $(WBCSNET) $(ENGINE)
 	$(Q)mkdir -p $(ELSEWHERE) $(RESULTS)/elsewhere
