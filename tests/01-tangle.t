@@ -68,6 +68,21 @@ sed -n 's/.*\\from{[^}]*}{\([^}]*\)}.*/\1/p' paper/paper.tex experiments/fig9 | 
 # Each chapter is named once, in the order of its number, which is that of the folder's listing.
 tools/book -l src.nw | sed 1d >"$tmp/named"; ls book/*.nw | cmp -s - "$tmp/named"; ok $? 'src.nw names every chapter of book/, in the order of their numbers'
 
+# Every chapter shows something: a figure, a picture or plot that was made for it, a printed result; and says why before each piece of code.
+bare=$(grep -L -e '\\begin{figure}' -e '\\made{' -e '\\listing{' -e '{made/' book/*.nw)
+[ -z "$bare" ]; ok $? "every chapter has a picture or a printed result ($bare)"
+cat >"$tmp/said.awk" <<'AWK'
+FNR == 1    { code = 0; said = 1 }
+/^<<.*>>=$/ { if (!said) print FILENAME ":" FNR ": no sentence before " $0; code = 1; said = 0; next }
+/^@( |$)/   { if (code) said = 0; code = 0; if (/^@ +[^ ]/) said = 1; next }
+!code && NF && !/^\\(section|chapter|label)/ { said = 1 }
+AWK
+awk -f "$tmp/said.awk" book/*.nw >"$tmp/unsaid"
+! [ -s "$tmp/unsaid" ]; ok $? "each chunk has a sentence before it, or more"
+sed 's/^/# /' "$tmp/unsaid"
+printf '\\chapter{x}\nSaid.\n<<a>>=\nint a;\n@\n<<b>>=\nint b;\n@\n' >"$tmp/bad.nw"
+[ "$(awk -f "$tmp/said.awk" "$tmp/bad.nw" | grep -c 'before <<b>>=')" = 1 ]; ok $? "a chunk without one would be found"
+
 # A chunk is read in one look: 45 lines at most, and nothing wider than 150 columns.
 cat >"$tmp/chunks.awk" <<'AWK'
 FNR == 1    { code = 0 }
