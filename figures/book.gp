@@ -112,6 +112,10 @@ eval start('tanh', 13, 5.8)
 set logscale y; set format y '$10^{%T}$'; set xlabel '$u$'; set ylabel 'relative error'; set yrange [1e-9:1e-4]; set key top left
 plot made.'/tanh.dat' u 1:2 w l ls 1 t "Taylor's polynomial", made.'/tanh.dat' u 1:3 w l ls 2 t '$(1-e)/(1+e)$', 6e-8 w l ls 8 t 'half a unit of the last place'
 
+eval start('alike', 13, 5.4)
+set border 1; set xrange [0:1]; set yrange [0:*]; set grid noytics; set style fill solid 0.6; set boxwidth 0.046; set xlabel 'correlation $r$'; set ylabel 'pairs (\%)'; set border 3; set key top left
+plot made.'/alike.dat' u 1:2 w boxes lc rgb blue t 'two cells of one class', made.'/alike.dat' u 1:3 w boxes lc rgb orange t 'one cell, photographed twice'
+
 eval start('transforms', 13, 5.6)
 set xrange [0.5:8.5]; set yrange [0:26]; set xlabel 'outputs of a tile along a side, $m$'; set ylabel 'multiplications an output'; set samples 8; set key top right
 cost(m, r) = ((m + r - 1) / m)**2
