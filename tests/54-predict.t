@@ -102,6 +102,16 @@ for my $type ('F16', 'BF16') {
     ($code, $out, $err) = run(job(out => "from$type", init => tmp('half.safetensors'), 'init-all' => 1, with => 'epochs=1,learning_rate=0'));
     my ($from, $wide) = map { weights($_) } tmp("from$type/weights.safetensors"), tmp('wide.safetensors');
     ok($code == 0 && "@{$from->{'conv1.weight'}}" eq "@{$wide->{'conv1.weight'}}", '... and train --init') or print "# $err";
+    # as torch saves a dictionary of tensors: no notes
+    my $half = read_file(tmp('half.safetensors'));
+    my $m = unpack 'Q<', $half;
+    my $bare = substr($half, 8, $m) =~ s/"__metadata__":\{(?:"(?:[^"\\]|\\.)*"[:,]?)*\},?//r;
+    write_file(tmp('bare.safetensors'), pack('Q<', length $bare) . $bare . substr $half, 8 + $m);
+    ($code, $out, $err) = run(job(out => "bare$type", init => tmp('bare.safetensors'), 'init-all' => 1, with => 'epochs=1,learning_rate=0'));
+    my $same = weights(tmp("bare$type/weights.safetensors"));
+    ok($code == 0 && !grep({ ref $from->{$_} && "@{$same->{$_}}" ne "@{$from->{$_}}" } keys %$from), '... which takes the same from a file that lost its notes') or print "# $err";
+    ($code, $out, $err) = run('predict', '--weights', tmp('bare.safetensors'), tmp("set/$held[0]"));
+    ok($code == 3 && $err =~ /no note.*lacks the net; train --init/s, '... and predict says that it lacks the net') or print "# $err";
 }
 write_file(tmp('bad.safetensors'), $unsummed =~ s/"F32"/"F99"/r);
 ($code, $out, $err) = run('predict', '--weights', tmp('bad.safetensors'), tmp("set/$held[0]"));

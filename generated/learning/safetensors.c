@@ -296,7 +296,7 @@ const char *st_need(const safetensors *s, const char *key)
   const char *value = st_note(s, key);
   if (!value)
     die(EXIT_DATA, s->path, say("no note '%s'", key), "weights that wbcsnet train wrote",
-        "another program's file lacks the net");
+        "another program's file lacks the net; train --init can begin with its tensors");
   return value;
 }
 

@@ -216,10 +216,44 @@ static void take_statistics(job *j, const model *m)
   }
 }
 
+/* Floats of that name and length, as rank and dim say, into `to`; false where there are none. */
+static bool take_floats(const safetensors *f, const char *name, int rank, const int *dim, float *to)
+{
+  const st_tensor *t = st_find(f, name);
+  size_t count = 1;
+  bool fits = t && t->rank == rank;
+  for (int i = 0; i < rank && fits; i++) fits = t->dim[i] == dim[i], count *= (size_t)dim[i];
+  if (!fits) return false;
+  st_copy(f, name, ST_F32, count, to);
+  if (!all_finite(to, count)) die(EXIT_DATA, f->path, say("a number in %s that is not finite", name), "finite weights", NULL);
+  return true;
+}
+
+static void take_tensors(job *j, const safetensors *f, bool *taken)
+{
+  for (int i = 0; i < j->net->params; i++) {
+    const param *p = &j->net->param[i];
+    if (!j->init_all && net_in_head(j->net, i)) continue;
+    taken[i] = take_floats(f, p->name, p->rank, p->dim, j->state.param + p->offset);
+  }
+  for (int i = 0; i < j->net->layers; i++) {
+    const layer *l = &j->net->layer[i];
+    const char *mean = say("%s.mean", l->name), *variance = say("%s.variance", l->name);
+    if (l->kind != LAYER_NORM || !st_find(f, variance)) continue;
+    if (take_floats(f, mean, 1, &l->out.c, j->state.stat + l->stat))
+      take_floats(f, variance, 1, &l->out.c, j->state.stat + l->stat + l->out.c);
+  }
+}
+
 /* Tensors of the same name and shape; taken (params) receives which. */
 static void take_model(job *j, bool *taken)
 {
-  model *m = model_load(j->init_path);
+  safetensors *file = st_read(j->init_path);
+  if (!st_note(file, "net") && !st_note(file, "pipeline")) {
+    take_tensors(j, file, taken), st_free(file);
+    return;
+  }
+  model *m = model_of(file);
   for (int i = 0; i < j->net->params; i++) {
     const param *p = &j->net->param[i], *q = same_tensor(m->net, p);
     taken[i] = q && (j->init_all || !net_in_head(j->net, i));
@@ -672,7 +706,7 @@ static void read_flags(job *j, int argc, char **argv)
     { "learn", OPTION_INT, &j->learn, "N", "learn from N of the training cells only; each class has at least one (0: all)" },
     { "ungrouped", OPTION_FLAG, &j->ungrouped, NULL, "deal cells into folds without regard to their groups" },
     { "seed", OPTION_SEED, &j->seed, "S", "seed of folds, first weights, order, dropout, turns (1)" },
-    { "init", OPTION_TEXT, &j->init_path, "WEIGHTS", "fine-tune: begin with these weights, the last layer drawn anew" },
+    { "init", OPTION_TEXT, &j->init_path, "WEIGHTS", "fine-tune: begin with these weights, or with tensors of this net's names; the last layer drawn anew" },
     { "pretrained", OPTION_TEXT, &j->pretrained_path, "WEIGHTS",
         "the same with weights that PyTorch wrote, for a net that names its tensors" },
     { "init-all", OPTION_FLAG, &j->init_all, NULL, "with --init or --pretrained: keep the last layer too" },
