@@ -289,7 +289,7 @@ NUMBERED := 2 3 $(if $(call have,scratch)$(RECORDED),4 5) $(if $(call have,cv),6
 # ---- other people's cells ----
 # Sets of several laboratories: DATA1, DATA2 and DATA3 where they are given, else drawn ones: three stains, two magnifications.
 ELSEWHERE := $(PLACE)/elsewhere/$(SCALE)/$(if $(DATA1)$(DATA2)$(DATA3),$(NAME)$(if $(DATA3),+$(notdir $(patsubst %/,%,$(DATA3)))),$(DRAWN))
-plain_name = $(shell echo '$(notdir $(patsubst %/,%,$(1)))' | tr A-Z a-z | tr -cd a-z0-9)
+plain_name = $(or $(shell echo '$(notdir $(patsubst %/,%,$(1)))' | tr A-Z a-z | tr -cd 'a-z0-9\n' | sed 's/^[^a-z]/set&/'),set)
 ELSEWHERE_SETS := $(if $(DATA1)$(DATA2)$(DATA3),$(foreach d,$(DATA1) $(DATA2) $(DATA3),$(call plain_name,$(d))=$(patsubst %/,%,$(d))),\
   $(foreach s,wright giemsa maygrunwald,$(s)=$(CELLS_IN)/elsewhere/$(s)))
 SYNTH_FAR := --counts 200,100,60,150,100

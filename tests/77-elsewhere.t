@@ -39,6 +39,10 @@ for my $bad (["smoke x y one=a", qr/usage/], ["smoke x y one=a One=b", qr/found 
     ($code, $said) = sh("experiments/elsewhere/rules $bad->[0]");
     ok($code != 0 && $said =~ $bad->[1], "refused: $bad->[0]") or print "# $said";
 }
+# A set is called by its folder, whatever the folder is called.
+symlink tmp('one'), tmp($_) or die for '2024-b', "\xc3\x84";
+($code, $said) = sh('make -n elsewhere SCALE=smoke NVCC= DATA1=' . tmp('2024-b') . ' DATA2=' . tmp("\xc3\x84"));
+ok($said =~ m{elsewhere/rules smoke .* set2024b=\S*/2024-b set=\S*/\xc3\x84 }, 'a folder whose name begins with a digit, or has no plain letter') or print "# $said";
 my $make = 'make --no-print-directory -s -f ' . tmp('mk') . " WBCSNET=$bin DEVICE=cpu THREADS=1 Q=@ elsewhere";
 ($code, $said) = sh($make);
 ok($code == 0 && (() = $said =~ /^  TRAIN/mg) == @rule, 'all of them are run') or print "# $said";
