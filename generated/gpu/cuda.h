@@ -71,19 +71,20 @@ void cuda_norm_dx(precision, int m, int c, const act *x, const act *dy, const ac
                   const float *doffset, bool add, act *dx, float *column, cudaStream_t);
 /* cuda.h: group normalisation */
 /* Group normalisation of n images of m pixels of c channels, in groups of c / groups channels.
-   partial (n, ceil(m / NORM_ROWS), 2, c): sums tile by tile; coef (n, 4, c), as for batch normalisation;
-   common (n, 2, c): what the elements of a channel have in common in dx. */
+   partial (n, ceil(m / NORM_ROWS), 2, c): sums tile by tile; coef (n, 4, c), as for batch
+   normalisation; common (n, 2, c): what the elements of a channel have in common in dx. */
 typedef struct { int n, m, c, groups; } group_shape;
-void cuda_group_statistics(precision, group_shape, const act *x, const float *scale, const float *offset, float *partial,
-                           float *coef, cudaStream_t);
+void cuda_group_statistics(precision, group_shape, const act *x, const float *scale,
+                           const float *offset, float *partial, float *coef, cudaStream_t);
 /* y = x a + b */
 void cuda_group_apply(precision, group_shape, const act *x, const float *coef, act *y, cudaStream_t);
 /* dscale, doffset (c), summed over all images, and common */
-void cuda_group_sums(precision, group_shape, const act *x, const act *dy, const float *scale, const float *coef,
-                     float *partial, float *dscale, float *doffset, float *common, cudaStream_t);
+void cuda_group_sums(precision, group_shape, const act *x, const act *dy, const float *scale,
+                     const float *coef, float *partial, float *dscale, float *doffset, float *common,
+                     cudaStream_t);
 /* dx (=, or += when add) */
-void cuda_group_dx(precision, group_shape, const act *x, const act *dy, const float *coef, const float *common, bool add,
-                   act *dx, cudaStream_t);
+void cuda_group_dx(precision, group_shape, const act *x, const act *dy, const float *coef,
+                   const float *common, bool add, act *dx, cudaStream_t);
 /* cuda.h: pooling */
 /* Max pooling. place (n, oh, ow, c) uint8: ky * kernel + kx of the window's first maximum; kernel <= 16. */
 typedef struct { int n, h, w, c, oh, ow, kernel, stride, pad_top, pad_left; } pool_shape;

@@ -49,8 +49,8 @@ WORD float relu_of(float v) { return v > 0 ? v : 0; }
 /* ops: walk over a tile of rows */
 enum { THREADS = 256 };
 
-/* One block walks ROWS rows and GROUPS packs of V channels: LANES rows at a time, a pack a thread. first: its first row; number: its
-   tile's. blockIdx.z: which stretch of m rows; 0 where all rows are one. */
+/* One block walks ROWS rows and GROUPS packs of V channels: LANES rows at a time, a pack a thread.
+   first: its first row; number: its tile's. blockIdx.z: which stretch of m rows; 0 where all are one. */
 template <int V, int ROWS> struct walk {
   enum { GROUPS = V == 1 ? 32 : 8, LANES = THREADS / GROUPS };
   int row, end, channel, first, number;
@@ -716,7 +716,8 @@ void cuda_norm_pool_dx(precision p, pool_shape s, const act *x, const act *dy, c
   });
 }
 /* ops: group norm */
-/* What a thread of a merging kernel is about: group `index` of all images' groups; entries: 0 beyond the last. */
+/* What a thread of a merging kernel is about: group `index` of all images' groups; entries: 0 beyond
+   the last. */
 struct group_part {
   int image, first, channels, tiles, entries;
   WORD group_part(const group_shape &s)
@@ -731,7 +732,10 @@ struct group_part {
   {
     return ((size_t)image * tiles + i / channels) * 2 * (size_t)c + first + i % channels;
   }
-  WORD double rows(int m, int i) const { return i / channels < tiles - 1 ? NORM_ROWS : m - (tiles - 1) * NORM_ROWS; }
+  WORD double rows(int m, int i) const
+  {
+    return i / channels < tiles - 1 ? NORM_ROWS : m - (tiles - 1) * NORM_ROWS;
+  }
 };
 
 static unsigned group_blocks(group_shape s) { return pieces_of((size_t)s.n * (size_t)s.groups, MERGE_COLUMNS); }
@@ -761,14 +765,15 @@ void cuda_group_statistics(precision p, group_shape s, const act *x, const float
     LAUNCH((norm_statistics<k.P, k.V>), images_grid(tile_grid<k.V>(s.m, s.c), s), THREADS,
            (lane_room<2, k.V>::BYTES), stream, s.m, s.c, x, partial);
   });
-  LAUNCH((group_finish), group_blocks(s), MERGE_THREADS, MERGE_BYTES, stream, s, partial, scale, offset, coef);
+  LAUNCH((group_finish), group_blocks(s), MERGE_THREADS, MERGE_BYTES, stream, s, partial, scale, offset,
+         coef);
 }
 
 void cuda_group_apply(precision p, group_shape s, const act *x, const float *coef, act *y, cudaStream_t stream)
 {
   by_kind(p, wide(p, s.c, at(x) | at(coef) | at(y)), [&](auto k) {
-    LAUNCH((norm_apply<k.P, k.V>), images_grid(tile_grid<k.V>(s.m, s.c), s), THREADS, 0, stream, s.m, s.c, x,
-           (const act *)NULL, false, coef, y);
+    LAUNCH((norm_apply<k.P, k.V>), images_grid(tile_grid<k.V>(s.m, s.c), s), THREADS, 0, stream, s.m, s.c,
+           x, (const act *)NULL, false, coef, y);
   });
 }
 __global__ void __launch_bounds__(MERGE_THREADS)
@@ -783,30 +788,35 @@ group_common(group_shape s, const float *partial, const float *scale, const floa
   }
   sum = merge_lanes(sum), product = merge_lanes(product);
   if (!q.entries) return;
-  const double inverse = coef[((size_t)q.image * 4 + 1) * (size_t)s.c + q.first], all = (double)s.m * q.channels;
+  const double inverse = coef[((size_t)q.image * 4 + 1) * (size_t)s.c + q.first],
+    all = (double)s.m * q.channels;
   float *to = common + (size_t)q.image * 2 * (size_t)s.c + q.first;
   for (int i = lane; i < q.channels; i += MERGE_LANES)
     to[i] = (float)(inverse * sum / all), to[s.c + i] = (float)(inverse * inverse * product / all);
 }
 
-void cuda_group_sums(precision p, group_shape s, const act *x, const act *dy, const float *scale, const float *coef,
-                     float *partial, float *dscale, float *doffset, float *common, cudaStream_t stream)
+void cuda_group_sums(precision p, group_shape s, const act *x, const act *dy, const float *scale,
+                     const float *coef, float *partial, float *dscale, float *doffset, float *common,
+                     cudaStream_t stream)
 {
   by_kind(p, wide(p, s.c, at(x) | at(dy) | at(coef)), [&](auto k) {
     LAUNCH((norm_sums<k.P, k.V, straight>), images_grid(tile_grid<k.V>(s.m, s.c), s), THREADS,
-           (lane_room<2, k.V>::BYTES), stream, s.m, s.c, x, (straight{ dy, NULL }), coef, false, (act *)NULL,
-           partial);
+           (lane_room<2, k.V>::BYTES), stream, s.m, s.c, x, (straight{ dy, NULL }), coef, false,
+           (act *)NULL, partial);
   });
   cuda_norm_sums_finish(s.n * tiles_of(s.m), s.c, partial, dscale, doffset, stream);
-  LAUNCH((group_common), group_blocks(s), MERGE_THREADS, MERGE_BYTES, stream, s, partial, scale, coef, common);
+  LAUNCH((group_common), group_blocks(s), MERGE_THREADS, MERGE_BYTES, stream, s, partial, scale, coef,
+         common);
 }
 template <precision P, int V> __global__ void __launch_bounds__(THREADS)
-group_dx(int m, int c, const act *x, const act *dy, const float *coef, const float *common, bool add, act *dx)
+group_dx(int m, int c, const act *x, const act *dy, const float *coef, const float *common, bool add,
+         act *dx)
 {
   const tile<V> w(m);
   if (w.channel >= c) return;
   coef = coef_here(coef, c), common += (size_t)blockIdx.z * 2 * (size_t)c;
-  const pack<V> mean = load_floats<V>(coef, (size_t)w.channel), a = load_floats<V>(coef, 2 * (size_t)c + w.channel),
+  const pack<V> mean = load_floats<V>(coef, (size_t)w.channel),
+    a = load_floats<V>(coef, 2 * (size_t)c + w.channel),
     k1 = load_floats<V>(common, (size_t)w.channel), k2 = load_floats<V>(common, (size_t)c + w.channel);
   for (int first = w.row; first < w.end; first += 2 * w.LANES) {
     pack<V> z[2], g[2];
@@ -825,12 +835,12 @@ group_dx(int m, int c, const act *x, const act *dy, const float *coef, const flo
   }
 }
 
-void cuda_group_dx(precision p, group_shape s, const act *x, const act *dy, const float *coef, const float *common,
-                   bool add, act *dx, cudaStream_t stream)
+void cuda_group_dx(precision p, group_shape s, const act *x, const act *dy, const float *coef,
+                   const float *common, bool add, act *dx, cudaStream_t stream)
 {
   by_kind(p, wide(p, s.c, at(x) | at(dy) | at(coef) | at(common) | at(dx)), [&](auto k) {
-    LAUNCH((group_dx<k.P, k.V>), images_grid(tile_grid<k.V>(s.m, s.c), s), THREADS, 0, stream, s.m, s.c, x, dy,
-           coef, common, add, dx);
+    LAUNCH((group_dx<k.P, k.V>), images_grid(tile_grid<k.V>(s.m, s.c), s), THREADS, 0, stream, s.m, s.c, x,
+           dy, coef, common, add, dx);
   });
 }
 /* ops: pool */
