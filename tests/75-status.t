@@ -13,6 +13,7 @@ look() { make --no-print-directory status SCALE=smoke WORK="$tmp/w" WBCSNET="$bi
 look; ok $? 'before anything was run'
 has '^scale smoke: 0 of 4 jobs done, 0 running, 0 stopped, 4 left$' 'all is left'
 has 'of computing left; 4 jobs of arms that nobody has begun are not counted$' 'and nobody can say how long it takes'
+! grep -q uninitialized "$tmp/out"; ok $? 'without a word of Perl about what is not there yet'
 r=$tmp/w/runs/smoke/synthetic/cv
 mkdir -p "$r/wbcsnet2/seed1/fold0" "$r/wbcsnet2/seed1/fold1" "$r/ramesh/seed1/fold0"
 echo '{"finished": true, "seconds": 600}' >"$r/wbcsnet2/seed1/fold0/run.json"
