@@ -335,7 +335,7 @@ endif
 # gcc 12 for 64-bit Arm breaks off in vectorising this one (an internal compiler error).
 $(B)/tests/40-cpu.t: private ALLC += -fno-tree-vectorize
 
-## test: build everything and run every test (2-3 min)
+## test: build everything and run every test (6 min)
 test: $(B)/wbcsnet $(TESTED)
 	$(Q)WBCSNET=$(B)/wbcsnet WBCSNET_B=$(B) CXX='$(CXX)' ASAN_OPTIONS=detect_leaks=0 tools/runtests -j $(JOBS) $(or $(TESTS),$(TEST_T))
 

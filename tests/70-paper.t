@@ -104,6 +104,7 @@ rm "$r/transfer/scores.dat"
 part() { make --no-print-directory paper SCALE=smoke DEVICE="${DEVICE:-cpu}" WORK="$tmp" PAPER="$tmp/part.pdf" WBCSNET="$bin" ONLY="$1" >"$tmp/part.txt" 2>&1; }
 part 'cv/wbcsnet*,scratch'; ok $? 'a report of a part ends well'
 ! grep -q TRAIN "$tmp/part.txt" && grep -q 'numbers have no run behind them' "$tmp/part.txt"; ok $? 'without training what is there, and says that numbers are missing'
+! grep -q 'Wide character' "$tmp/part.txt"; ok $? 'without a complaint about the dashes in their places'
 if command -v pdftotext >/dev/null; then pdftotext "$tmp/part.pdf" - | tr '\n' ' ' | grep -q 'Only a part was run: cv/wbcsnet\*, scratch'; ok $? 'so does its first page'; fi
 part nothing; [ $? = 2 ] && grep -q 'ONLY=nothing: found no such experiment or arm' "$tmp/part.txt"; ok $? 'a part that there is not: one message'
 [ "$(ONLY='curve/one-25 begin/wbcsnet' experiments/jobs smoke | sed -n 's/^EXPERIMENTS_HERE := //p')" = 'begin scratch curve' ]; ok $? 'what an arm begins from comes along'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The kit for a bare machine with a GPU: what is packed, what its script says and keeps, whatever happens. The emulated plugin and the cpu engine
+# slow: the kit for a bare machine with a GPU: what is packed, what its script says and keeps, whatever happens. The emulated plugin and the cpu engine
 # stand for a device; make gpu-kit REHEARSAL=1 makes such a kit to be looked at.
 set -u
 for tool in make perl tar gzip timeout xargs; do command -v $tool >/dev/null || { echo "1..0 # SKIP $tool is not installed"; exit 0; }; done
