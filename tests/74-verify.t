@@ -12,7 +12,7 @@ has() { grep -q "$1" "$tmp/out"; ok $? "$2"; }
 "$bin" synth --counts 30,15,10,20,15 --size 40 --seed 11 "$tmp/mine" >/dev/null
 knobs="SCALE=smoke WBCSNET=$bin NVCC= DATA1=$tmp/mine DATA2=$tmp/mine"
 go() { make --no-print-directory $knobs WORK="$tmp/w" "$@" >"$tmp/out" 2>&1; }
-go cv ONLY='cv/wbcsnet2 cv/ramesh'; ok $? 'some runs'
+go runs ONLY='cv/wbcsnet2 cv/ramesh'; ok $? 'some runs'
 go pack-runs ONLY='cv/wbcsnet2 cv/ramesh' ARCHIVE="$tmp/a.tar.gz"; ok $? 'in an archive'
 
 go verify RECORD="$tmp/a.tar.gz" N=9; ok $? 'trained again they are the same'
