@@ -86,14 +86,15 @@ eval start('penalty', 13, 5.6)
 set logscale x; set xlabel 'penalty $\lambda$'; set ylabel 'held-out cells right (\%)'; set format x '$10^{%T}$'; set yrange [45:95]; unset key; set xrange [5e-4:200]
 plot made.'/penalty.dat' u 1:2:3:4 w yerrorbars ls 1, made.'/penalty.dat' u 1:2 w l ls 1
 
-eval start('away', 13, 6.6)
-set multiplot layout 1,2
-set border 0; unset grid; set xrange [-0.5:4.5]; set yrange [4.5:-0.5]; set cbrange [0:1]; set palette defined (0 'white', 1 '#0072B2'); unset colorbox; set tics scale 0; unset key
-set xlabel 'taken for'; set style fill solid
+# What a net said of cells, from a folder's confusion.dat and reliability.dat: whom it takes for whom, and how often it is right over how sure it is.
 short(s) = s[1:1] eq 'n' ? 'Neu' : s[1:1] eq 'e' ? 'Eos' : s[1:1] eq 'b' ? 'Bas' : s[1:1] eq 'l' ? 'Lym' : 'Mon'
-plot results.'/elsewhere/confusion.dat' u 2:1:(0.49):(0.49):4:xticlabel(short(strcol(6))):yticlabel(short(strcol(5))) w boxxyerror lc palette, '' u 2:1:3:($4 > 0.6 ? 0xffffff : 0x000000) w labels tc rgb variable
-set border 3; set grid ls 9; set xrange [0:1]; set yrange [0:1]; set xtics autofreq scale 0.6; set ytics autofreq scale 0.6; set xlabel 'how sure'; set ylabel 'share that is right'
-plot x w l lc rgb '#777777' dt 2 lw 1, results.'/elsewhere/reliability.dat' u 4:5:6:7 w yerrorbars lc rgb '#0072B2' lw 2 pt 7 ps 0.8
+answers = "set multiplot layout 1,2; unset key; set border 0; unset grid; set xrange [-0.5:4.5]; set yrange [4.5:-0.5]; set cbrange [0:1]; \
+  set palette defined (0 'white', 1 '#0072B2'); unset colorbox; set tics scale 0; set xlabel 'taken for'; set style fill solid; \
+  plot folder.'/confusion.dat' u 2:1:(0.49):(0.49):4:xticlabel(short(strcol(6))):yticlabel(short(strcol(5))) w boxxyerror lc palette, '' u 2:1:3:($4 > 0.6 ? 0xffffff : 0x000000) w labels tc rgb variable; \
+  set border 3; set grid ls 9; set xrange [0:1]; set yrange [0:1]; set xtics autofreq scale 0.6; set ytics autofreq scale 0.6; set xlabel 'how sure'; set ylabel 'share that is right'; \
+  plot x w l lc rgb '#777777' dt 2 lw 1, folder.'/reliability.dat' u 4:5:6:7 w yerrorbars lc rgb '#0072B2' lw 2 pt 7 ps 0.8"
+eval start('confusion', 13, 6.6); folder = made; eval answers
+eval start('away', 13, 6.6); folder = results.'/elsewhere'; eval answers
 
 eval start('roofline', 13, 6.4)
 set logscale xy; set xrange [0.1:1500]; set yrange [1:250]; set xlabel 'operations a byte'; set ylabel 'GFLOP/s'; set key bottom right

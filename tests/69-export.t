@@ -42,12 +42,6 @@ sub trained {
     print "# $err" if $code;
     return tmp("$name/weights.safetensors");
 }
-# A Windows bitmap: rows from the bottom up, blue first; a row's bytes are a multiple of 4 here.
-sub bmp {
-    my ($w, $h, $rgb) = @_;
-    my $rows = join '', reverse map { join '', map { scalar reverse } unpack '(a3)*', $_ } unpack "(a@{[3 * $w]})*", $rgb;
-    return 'BM' . pack('VvvVVVVvvVVVVVV', 54 + length $rows, 0, 0, 54, 40, $w, $h, 1, 24, 0, length $rows, 0, 0, 0, 0) . $rows;
-}
 # Exports weights and compares every cell's probabilities; returns the worst difference, or undef without ONNX Runtime.
 sub compared {
     my ($name, $w, $h, $width, $c, @more) = @_;           # more: pixels of further cells
@@ -59,7 +53,7 @@ sub compared {
     my @files = map { tmp("sized$h/$_->[0]") } log_rows(tmp("sized$h/labels.csv"));
     my $pixels = '';
     for (@files) { $pixels .= substr read_file($_), 180, 3 * $h * $width }    # behind the frame of our TIFF
-    for (0 .. $#more) { push @files, tmp("more$_.bmp"); write_file($files[-1], bmp($width, $h, $more[$_])); $pixels .= $more[$_] }
+    for (0 .. $#more) { push @files, tmp("more$_.tif"); write_file($files[-1], Job::tiff($width, $h, $more[$_])); $pixels .= $more[$_] }
     if ($c == 1) { my @p = unpack 'C*', $pixels; $pixels = join '', map { chr int((299 * $p[3 * $_] + 587 * $p[3 * $_ + 1] + 114 * $p[3 * $_ + 2] + 500) / 1000) } 0 .. $#p / 3 }
     write_file(tmp('pixels'), $pixels);
     my ($first, @theirs) = split /\n/, qx($python @{[map { "'$_'" } tmp('ask.py'), tmp("$name.onnx"), $h, $width, $c, tmp('pixels')]});

@@ -4,7 +4,7 @@ use strict; use warnings;
 use Compress::Zlib qw(compress uncompress crc32);
 use Exporter 'import';
 use JSON::PP;
-our @EXPORT = qw(slurp spill table read_weights read_cell read_mask write_png mosaic wilson fair);
+our @EXPORT = qw(slurp spill table read_weights read_cell read_mask write_png mosaic sum wilson fair);
 
 sub slurp { my $f = shift; open my $h, '<:raw', $f or die "$0: $f: $!\n"; local $/; <$h> }
 sub spill { my ($f, $text) = @_; open my $h, '>:raw', $f or die "$0: $f: $!\n"; print $h $text; close $h or die "$0: $f: $!\n" }
@@ -72,6 +72,7 @@ sub mosaic {
     write_png($file, $w, $h, 3, $enlarge, \@v);
 }
 
+sub sum { my $s = 0; $s += $_ for @_; $s }
 # Wilson's 95 % interval of k of n.
 sub wilson { my ($k, $n) = @_; my ($z, $p) = (1.959963984540054, $k / $n); my $m = ($p + $z * $z / 2 / $n) / (1 + $z * $z / $n); my $r = $z / (1 + $z * $z / $n) * sqrt($p * (1 - $p) / $n + $z * $z / 4 / $n / $n); ($m - $r, $m + $r) }
 

@@ -107,35 +107,32 @@ static void begin_tensor(bytes *t, const char *name, int type, int rank, const i
   put_number(t, TENSOR_TYPE, type), put_text(t, TENSOR_NAME, name);
 }
 
-static const char *add_floats(onnx *x, const char *name, int rank, const int *dim, const float *data)
+/* A tensor of numbers of `each` bytes */
+static const char *add_tensor(onnx *x, const char *name, int type, size_t each, int rank, const int *dim, const void *data)
 {
   bytes t;
-  size_t n = 1;
+  size_t n = each;
   for (int i = 0; i < rank; i++) n *= (size_t)dim[i];
-  begin_tensor(&t, name, TYPE_FLOAT, rank, dim);
-  put_field(&t, TENSOR_RAW, LENGTH), put_whole(&t, 4 * n), put_raw(&t, data, 4 * n);
+  begin_tensor(&t, name, type, rank, dim);
+  put_field(&t, TENSOR_RAW, LENGTH), put_whole(&t, n), put_raw(&t, data, n);
   put_message(&x->tensor, GRAPH_TENSOR, &t);
   return name;
+}
+
+static const char *add_floats(onnx *x, const char *name, int rank, const int *dim, const float *data)
+{
+  return add_tensor(x, name, TYPE_FLOAT, sizeof *data, rank, dim, data);
+}
+
+/* Colours are reckoned in double. */
+static const char *add_doubles(onnx *x, const char *name, int rank, const int *dim, const double *data)
+{
+  return add_tensor(x, name, TYPE_DOUBLE, sizeof *data, rank, dim, data);
 }
 
 static const char *add_wholes(onnx *x, const char *name, int n, const int64_t *data)
 {
-  bytes t;
-  begin_tensor(&t, name, TYPE_INT64, 1, &n);
-  put_field(&t, TENSOR_RAW, LENGTH), put_whole(&t, 8 * (uint64_t)n), put_raw(&t, data, 8 * (size_t)n);
-  put_message(&x->tensor, GRAPH_TENSOR, &t);
-  return name;
-}
-
-static const char *add_doubles(onnx *x, const char *name, int rank, const int *dim, const double *data)
-{
-  bytes t;
-  size_t n = 1;
-  for (int i = 0; i < rank; i++) n *= (size_t)dim[i];
-  begin_tensor(&t, name, TYPE_DOUBLE, rank, dim);
-  put_field(&t, TENSOR_RAW, LENGTH), put_whole(&t, 8 * n), put_raw(&t, data, 8 * n);
-  put_message(&x->tensor, GRAPH_TENSOR, &t);
-  return name;
+  return add_tensor(x, name, TYPE_INT64, sizeof *data, 1, &n, data);
 }
 
 static const char *add_kernels(onnx *x, const param *p)
