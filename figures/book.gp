@@ -91,7 +91,7 @@ short(s) = s[1:1] eq 'n' ? 'Neu' : s[1:1] eq 'e' ? 'Eos' : s[1:1] eq 'b' ? 'Bas'
 answers = "set multiplot layout 1,2; unset key; set border 0; unset grid; set xrange [-0.5:4.5]; set yrange [4.5:-0.5]; set cbrange [0:1]; \
   set palette defined (0 'white', 1 '#0072B2'); unset colorbox; set tics scale 0; set xlabel 'taken for'; set style fill solid; \
   plot folder.'/confusion.dat' u 2:1:(0.49):(0.49):4:xticlabel(short(strcol(6))):yticlabel(short(strcol(5))) w boxxyerror lc palette, '' u 2:1:3:($4 > 0.6 ? 0xffffff : 0x000000) w labels tc rgb variable; \
-  set border 3; set grid ls 9; set xrange [0:1]; set yrange [0:1]; set xtics autofreq scale 0.6; set ytics autofreq scale 0.6; set xlabel 'how sure'; set ylabel 'share that is right'; \
+  set border 3; set grid ls 9; set xrange [0:1]; set yrange [0:1]; set xtics autofreq scale 0.6; set ytics autofreq scale 0.6; set xlabel 'how sure'; set ylabel 'share that is right' offset -1,0; \
   plot x w l lc rgb '#777777' dt 2 lw 1, folder.'/reliability.dat' u 4:5:6:7 w yerrorbars lc rgb '#0072B2' lw 2 pt 7 ps 0.8"
 eval start('confusion', 13, 6.6); folder = made; eval answers
 eval start('away', 13, 6.6); folder = results.'/elsewhere'; eval answers
