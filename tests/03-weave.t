@@ -146,6 +146,58 @@ fi
 weave pdf five && pdftotext -layout "$tmp/five/b.pdf" - | perl -0777 -ne '$bad = grep { my @l = grep { /\S/ } split /\n/; @l > 9 && ($l[0] =~ /^\s*[{}]\s*$/ || $l[1] =~ /^\s*\}\s*$/ || $l[-2] =~ /^\s*\{\s*$/) } split /\f/; exit !!$bad'
 ok $? "no page is broken at a lone brace"
 
+# A picture for which a page has no room waits, and the text goes on; it stands between two paragraphs, and in its chapter.
+{ printf '\\chapter{One}\n\\label{ch:one}\n\\vspace*{150mm}Before.\n\\begin{figure}[h]\\rule{10mm}{100mm}\\caption{Tall.}\\end{figure}\n\n'
+  for i in $(seq 12); do printf 'Paragraph %d. It is long enough for two lines of the page, which hold about a hundred letters each, and ends here with no more to say.\n\n' "$i"; done
+  printf '<<[[a.c]]>>=\nint a(void);\n@\n\\begin{figure}[h]\\rule{10mm}{200mm}\\caption{Taller.}\\end{figure}\n\n\\chapter{Two}\nEnd.\n'; } >"$tmp/b.nw"
+weave pdf six && pdftotext -layout "$tmp/six/b.pdf" - | perl -0777 -ne '@p = grep { /Paragraph|Taller|End\./ } split /\f/; exit !($p[0] =~ /Before.*Paragraph 1\./s && $p[0] !~ /Tall/ && $p[1] =~ /Tall\..*Paragraph 12/s && $p[2] =~ /Taller/ && $p[3] =~ /End/)'
+ok $? "a picture without room waits while the text goes on"
+
+# Names are looked up as C does it: a static one of another file is none of this one, a header counts where it is included, and a kernel is a function.
+cat >"$tmp/b.nw" <<'NW'
+\chapter{One}
+<<[[a.h]]>>=
+typedef struct { int of_header; } seen_type;
+@ A.
+<<[[a.c]]>>=
+#include "a.h"
+static int room_here(int n)
+{
+  return n;
+}
+int everybody(void)
+{
+  return 1;
+}
+@ B.
+<<[[b.c]]>>=
+static int b(int room_here, seen_type *q, int n)
+{
+  return n * room_here + everybody();
+}
+@ C.
+<<[[c.cu]]>>=
+#include "a.h"
+template <int P> __global__ void __launch_bounds__(256, 2)
+kernel_of(int n, seen_type *q)
+{
+  call(n * room_here);
+}
+@
+NW
+weave pdf seven && pdftotext -layout "$tmp/seven/b.pdf" - | tr -d "\f" | sed -n '/Index of identifiers$/,$p' >"$tmp/b.txt"
+grep -qE 'room_here: *1b( |$)' "$tmp/b.txt" && grep -qE 'seen_type: *1a, *1d( |$)' "$tmp/b.txt" && grep -qE 'everybody: *1b, *1c( |$)' "$tmp/b.txt" && grep -qE 'kernel_of: *1d' "$tmp/b.txt" && ! grep -q launch_bounds "$tmp/b.txt"
+ok $? "the index knows which names a file sees"
+sed 's/^/# /' "$tmp/b.txt" | head -12
+
+# A line that the page does not hold is broken behind a comma, and what is left of a comment's goes to its next line.
+{ printf '\\chapter{One}\n<<[[a.c]]>>=\n'
+  echo '/* A comment whose first line has a few more columns than the page, which holds a hundred and eight of them, and a'
+  echo '   second one. */'
+  echo 'static void a_function(const float *first, const float *second, const float *third, const float *fourth, float *fifth);'; echo '@'; } >"$tmp/b.nw"
+weave pdf eight && pdftotext -layout "$tmp/eight/b.pdf" "$tmp/b.txt" && grep -qE '^ *(and )?a second one\. \*/$' "$tmp/b.txt" && grep -qE '^ *const float \*fourth, float \*fifth\);$' "$tmp/b.txt"
+ok $? "long lines are broken where a reader would"
+
 book '\ref{nowhere}'
 ! weave pdf three && grep -q "nowhere" "$tmp/log"; ok $? "an undefined reference stops the weaver, which names it"
 [ ! -e "$tmp/three/b.pdf" ]; ok $? "and leaves no PDF"
