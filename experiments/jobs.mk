@@ -378,12 +378,12 @@ runs: $(JOBS_ALL) $(if $(filter 9,$(NUMBERED)),$(FIGURES)/fig9/done)
 PAPER_PARTS := $(if $(RUN_ELSEWHERE),$(FIGURES)/elsewhere.tex) $(CELL_FIGURES) $(foreach n,$(NUMBERED),$(FIGURES)/fig$(n).tex) $(CLAIM_FIGURES) \
   $(patsubst %,$(RESULTS)/%/arms.tex,$(filter $(EXPERIMENTS),$(CLAIMS) begin cv)) $(EXPERIMENTS:%=$(RESULTS)/%/results.tex) $(RESULTS)/places/results.tex $(RESULTS)/verdict/verdict.tex
 $(SHEETS)/paper.pdf: paper/paper.tex paper/refs.bib paper/diagram.sty experiments/typeset tools/report $(PAPER_PARTS)
-	$(call say,LATEX,$@) $(begin) ONLY='$(ONLY)' SOME='$(SOME)' WHOSE='$(WHOSE)' PROGRAM=$(WBCSNET) experiments/typeset $(new) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2) $(keep)
+	$(call say,LATEX,$@) $(begin) ONLY='$(ONLY)' SOME='$(SOME)' WHOSE='$(WHOSE)' $(if $(RUNS),REVISED='$(or $(call archived,DATE),unknown)') PROGRAM=$(WBCSNET) experiments/typeset $(new) $(RESULTS) $(FIGURES) $(SCALE) $(call kind,1) $(call kind,2) $(keep)
 $(PAPER): $(SHEETS)/paper.pdf always
 	@$(begin) cp $< $(new)/$(@F) $(update)
 $(call broken,$(RESULTS)/* $(FIGURES) $(FIGURES)/fig9 $(SHEETS)): always
 
-## paper: everything, and paper/paper.pdf (smoke 40 s, quick 15 min, full 3 days without a GPU; a second time seconds)
+## paper: everything, and paper/paper.pdf (smoke 40 s, quick 15 min, full: make plan says how long; a second time seconds)
 paper: $(PAPER)
 	@cat $(RESULTS)/verdict/findings.txt
 	@echo "the report: $(PAPER) (scale $(SCALE), cells: $(NAME)$(if $(ONLY),; only $(ONLY))$(if $(SOME),; $(subst /, of ,$(SOME)) runs))"

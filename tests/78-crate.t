@@ -21,6 +21,36 @@ like $environment, qr/^libraries +OpenBLAS +\S/m, 'a library';
 like $environment, qr/^system +C library +\S/m, 'the C library';
 unlike $environment, qr/\Q$tmp\E/, 'and no path of this machine';
 
+like slurp("$x/manifest"), qr/^date \d{9,}$/m, 'the manifest has the date of the sources';
+# What an archive of older tools lacks: by the checkout that made its runs, and by no other.
+{
+    mkdir "$tmp/old"; system("cp -R $x $tmp/old && rm $tmp/old/wbcsnet-runs/environment.txt $tmp/old/wbcsnet-runs/ro-crate-metadata.json && sed -i '/^date/d' $tmp/old/wbcsnet-runs/manifest");
+    my $pack = sub { system("cd $tmp/old && find wbcsnet-runs -type f | LC_ALL=C sort | tar czf $tmp/old.tar.gz -T -") };
+    my $complete = sub { my $said = qx(experiments/archive complete $tmp/old.tar.gz @_ 2>&1); return ($? >> 8, $said) };
+    mkdir "$tmp/there"; mkdir "$tmp/there/build"; system("ln -s \$(realpath $bin) $tmp/there/build/wbcsnet; git init -q $tmp/there && git -C $tmp/there -c user.name=x -c user.email=x\@y commit -q --allow-empty -m x --date=1999-01-02T00:00:00Z");
+    my $date = qx(git -C $tmp/there log -1 --format=%ct);
+    $pack->();
+    my ($code, $said) = $complete->("$tmp/there");
+    is $code, 0, 'an archive is completed' or diag $said;
+    mkdir "$tmp/new"; system("tar xzf $tmp/old.tar.gz -C $tmp/new");
+    like slurp("$tmp/new/wbcsnet-runs/environment.txt"), qr/^\Q$environment\Ecollected +when +after the runs, /, 'with the environment, and when that was asked for';
+    like slurp("$tmp/new/wbcsnet-runs/manifest"), qr/^date $date/m, 'the date of that checkout';
+    like slurp("$tmp/new/wbcsnet-runs/ro-crate-metadata.json"), qr/"environment.txt"/, 'and an RO-Crate of it';
+    $pack->();
+    ($code, $said) = $complete->();
+    ok $code == 0 && $said =~ /it has no environment.txt/, 'without a checkout no environment is made up, and that is said';
+    my ($run) = glob "$tmp/old/wbcsnet-runs/1/cv/wbcsnet2/seed1/*/run.json";
+    my $text = slurp($run);
+    for (['machine', 'a run made on another; expected all of them on this machine'], ['version', 'runs of version another; expected some of']) {
+        my ($key, $message) = @$_;
+        system("sed -i 's/\"$key\": \"[^\"]*\"/\"$key\": \"another\"/' " . ($key eq 'machine' ? $run : join ' ', glob "$tmp/old/wbcsnet-runs/1/cv/*/seed1/*/run.json"));
+        $pack->();
+        ($code, $said) = $complete->("$tmp/there");
+        ok $code == 3 && $said =~ /$message/, "runs of another $key are refused" or diag $said;
+        open my $f, '>', $run or die; print $f $text; close $f;
+    }
+}
+
 my $crate = eval { decode_json(slurp("$x/ro-crate-metadata.json")) };
 ok $crate, 'ro-crate-metadata.json is JSON' or BAIL_OUT("$@");
 is $crate->{'@context'}, 'https://w3id.org/ro/crate/1.1/context', 'of RO-Crate 1.1';

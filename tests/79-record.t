@@ -22,6 +22,28 @@ delete @ENV{qw(MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES RUNS SCALE DEVICE RECORD
 my ($code, $said) = sh("PROGRAM='$bin' $full/report --check");
 ok($code == 0, "README.md, the record's page and its chart are what the committed runs give") or print $said =~ s/^/# /gmr;
 
+# One count: README's sentence is that of the record's page, whose rows are counted here; every row has a verdict, and all that is decided stands first.
+my $front = slurp('README.md');
+my @words = ('reproduced', 'not reproduced', 'undecided', 'waiting for runs', 'not comparable');
+my $a_word = join '|', map { quotemeta } @words;
+my ($block) = $front =~ /<!-- record: from here(.*?)<!-- record: end -->/s;
+my @rows = grep { !/^\| claim \|/ } $block =~ /^(\| .* \|)$/mg;
+my @all = slurp("$full/README.md") =~ /^(\| .* \| [^|]* \| [^|]* \| (?:\*\*)?(?:$a_word)(?:\*\*)?: [^|]+ \|)$/mg;
+ok(@rows > 4 && !(grep { !/\| (?:\*\*)?(?:$a_word)(?:\*\*)?: [^|]+ \|$/ } @rows), 'each row of the first screen has a verdict of the known words, and why');
+my %count = map { my $word = $_; ($_ => scalar grep { /\| (?:\*\*)?\Q$word\E(?:\*\*)?: [^|]+ \|$/ } @all) } @words;
+my ($tally) = $block =~ /^(Of the paper's \d+ claims: .*? not comparable \d+)\./m;
+my $said_count = ($tally // '') =~ s/^.*?: //r =~ s/ \([^)]*\)//gr;
+my $counted_here = join ', ', map { "$_ $count{$_}" } @words;
+ok($said_count eq $counted_here && $tally =~ /^Of the paper's @{[scalar @all]} claims/, "its sentence counts the record's rows ($counted_here)") or print "# $said_count\n";
+my $without = grep { /counted without a run/ } @all;
+ok($count{reproduced} == 0 || $without == 0 || $tally =~ /reproduced \d+ \((?:$without )?counted without a run\)/, 'what needed no run is told');
+my %row = map { $_ => 1 } @rows;
+ok(!(grep { /\*\*/ && !$row{$_} } @all), 'every claim that is decided is on the first screen');
+my @held = qx(tar tzf $full/runs.tar.gz);
+ok((grep { m{^wbcsnet-runs/environment\.txt$} } @held) && (grep { m{^wbcsnet-runs/ro-crate-metadata\.json$} } @held), "the record's archive has its environment and its RO-Crate");
+my $environment = qx(tar xzOf $full/runs.tar.gz wbcsnet-runs/environment.txt);
+ok($environment =~ /^build +compiler +\S/m && $environment =~ /^system +C library +\S/m && $environment =~ /^machine +processor +\S/m, 'which names compiler, C library and processor');
+
 # A checkout to change.
 system("mkdir '$tmp/x' && cp -R README.md Makefile DATA.md src.nw book experiments figures generated paper tools '$tmp/x'") == 0 or die;
 sub report { my @words = @_; return sh("cd '$tmp/x' && PROGRAM='$bin' $full/report @words") }
@@ -98,6 +120,13 @@ else {
         my ($archive, $column) = @$case;
         ($code, $said) = sh("make --no-print-directory paper RUNS='$archive' $others WORK='$tmp/w' PAPER='$tmp/paper.pdf' WBCSNET='$program' NVCC=");
         my $text = qx(pdftotext -layout -l 1 '$tmp/paper.pdf' -);
+        my $flat = qx(pdftotext -l 2 '$tmp/paper.pdf' -) =~ s/\s+/ /gr =~ s/\xe2\x80\x99/'/gr;
+        my ($told) = $said =~ /^(Of the paper's \d+ claims: .* not comparable \d+)/m;
+        my $times = () = $flat =~ /\Q$told\E/g if $told;
+        ok($told && $times == 2 && ($column ne 'the record' || $told eq $tally), 'the terminal, the first page, the abstract' . ($column eq 'the record' ? ' and README' : '') . ' count alike') or print "# $told: $times; $tally\n";
+        my ($seconds) = qx(experiments/archive show '$archive') =~ / DATE=(\d+)/;
+        my $day = $seconds ? qx(date -u -d '\@$seconds' '+%-d %B %Y') =~ s/\n//r : '?';
+        ok($flat =~ /runs by wbcsnet version \S+, of \Q$day\E; set by version \S+/, "the day is that of the runs' version ($day)");
         my ($some) = $said =~ /\((?:.*; )?(\d+ of \d+) runs\)$/m;
         ok($code == 0 && defined $some && $said !~ /TRAIN/, "make paper RUNS= of $archive" =~ s/\Q$tmp\E\///r) or print $said =~ s/^/# /gmr;
         ok($text =~ /real cells/ && $text =~ /\Q$some\E\s+runs\s+are finished/, 'its first page says how much it holds, and of which cells');

@@ -6,19 +6,19 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef enum { REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_COMPARABLE, NOT_CLAIMED, VERDICTS } verdict;
-static const char *const verdict_key[VERDICTS] =
-  { "reproduced", "not-reproduced", "undecided", "not-comparable", "not-claimed" };
-static const char *const verdict_macro[VERDICTS] =
-  { "\\reproduced", "\\notreproduced", "\\undecided", "\\notcomparable", "\\notclaimed" };
-/* In words; below the scale full the first two say what they are worth. */
-static const char *verdict_word(verdict v, bool full)
-{
-  static const char *const word[VERDICTS] =
-    { "reproduced", "not reproduced", "undecided", "not comparable", "not claimed" };
-  return full || v > NOT_REPRODUCED ? word[v] : v == REPRODUCED ? "seen here" : "not seen here";
-}
-static const char *const waiting = "no verdict yet";  /* not all folds are there */
+/* Below the scale full the first two are called the next two, which say what they are worth. What waits, more runs can judge; what is
+ * not comparable, none can. */
+typedef enum { REPRODUCED, NOT_REPRODUCED, SEEN, NOT_SEEN, UNDECIDED, WAITING, NOT_COMPARABLE, NOT_CLAIMED, VERDICTS } verdict;
+static const struct { const char *key, *macro, *word, *colour; } known[VERDICTS] = {
+  { "reproduced", "\\reproduced", "reproduced", "good" },
+  { "not-reproduced", "\\notreproduced", "not reproduced", "bad" },
+  { "seen", "\\seen", "seen here", "good" },
+  { "not-seen", "\\notseen", "not seen here", "bad" },
+  { "undecided", "\\undecided", "undecided", "open" },
+  { "waiting", "\\waiting", "waiting for runs", "open" },
+  { "not-comparable", "\\notcomparable", "not comparable", "open" },
+  { "not-claimed", "\\notclaimed", "not claimed", "open" },
+};
 
 typedef struct {
   const char *claim, *about, *published, *rule, *ours, *limit, *reason;        /* a row of claims.csv */
@@ -33,9 +33,6 @@ typedef struct {
 /* Is it counted from the nets, without a run? Is ours a difference, which is printed with its sign? */
 static bool is_counted(const judged *c) { return !strcmp(c->rule, "count"); }
 static bool is_difference(const judged *c) { return !strcmp(c->rule, "better") || !strcmp(c->rule, "ask"); }
-
-/* Has it a value of some of its folds, and no verdict for want of the others? */
-static bool is_waiting(const judged *c) { return c->unfinished && !strcmp(c->why, c->unfinished); }
 
 /* read the published numbers */
 static void read_published(values *t, const char *path)
@@ -109,7 +106,7 @@ static void settle(judged *c, verdict v, const char *why) { c->verdict = v, c->w
 static void judge_number(judged *c, const char *scale)
 {
   const value *v = c->mine;
-  if (strcmp(scale, "full")) { settle(c, NOT_COMPARABLE, say("scale %s", scale)); return; }
+  if (strcmp(scale, "full")) { settle(c, WAITING, say("only scale %s here", scale)); return; }
   bool inside = v->bounded && v->low <= c->theirs->value && c->theirs->value <= v->high;
   settle(c, inside ? REPRODUCED : NOT_REPRODUCED,
          say("published value %s our interval", inside ? "inside" : "outside"));
@@ -133,8 +130,8 @@ static void judge_limit(judged *c, bool least, const char *scale)
   const value *v = c->mine;
   double limit = atof(c->limit), reached = !v->bounded ? v->value : least ? v->low : v->high;
   bool good = least ? reached >= limit : reached <= limit;
-  const char *asked = say("limit: at %s %s", least ? "least" : "most", c->limit);
-  if (scale && strcmp(scale, "full")) settle(c, NOT_COMPARABLE, say("scale %s; %s", scale, asked));
+  const char *asked = say(scale ? "limit: at %s %s" : "counted without a run (at %s %s)", least ? "least" : "most", c->limit);
+  if (scale && strcmp(scale, "full")) settle(c, WAITING, say("only scale %s here; %s", scale, asked));
   else settle(c, good ? REPRODUCED : NOT_REPRODUCED, asked);
 }
 
@@ -145,7 +142,6 @@ static void judge_start(judged *c)
   bool wide = v->high - v->low > c->theirs->value / 2;
   const char *why = say("%s one more run's interval", inside ? "inside" : "outside");
   if (!v->bounded) settle(c, UNDECIDED, "one run gives no interval");
-  else if (!strcmp(c->limit, "fitted")) settle(c, NOT_COMPARABLE, "our initialiser came from it");
   else if (inside && wide) settle(c, UNDECIDED, say("%s, which is wide", why));
   else settle(c, inside ? REPRODUCED : NOT_REPRODUCED, why);
 }
@@ -162,26 +158,51 @@ static void answer_question(judged *c)
 }
 
 /* judge a claim by its rule */
-static void judge(judged *c, const char *scale)
+/* Why no run can ever judge it, or NULL. */
+static const char *find_obstacle(const judged *c)
 {
+  const bool tuned = !strcmp(c->rule, "better") && *c->limit, absolute = !strcmp(c->rule, "number") || !strcmp(c->rule, "start");
+  if (!strcmp(c->rule, "none")) return c->reason;
+  if (!strcmp(c->limit, "fitted")) return "our initialiser came from it";
+  if (absolute && (!c->theirs || c->theirs->text)) return "no number is printed";
+  if (tuned && !c->limit_begun) return "needs ImageNet's weights";
+  if (tuned && strcmp(c->limit_begun, "given"))
+    return c->mine && c->mine->tested ? say("fine-tuned from drawn cells; $p %s$", p_text(c->mine->p)) : "fine-tuned from drawn cells";
+  return NULL;
+}
+
+/* What it waits for, or NULL. */
+static const char *find_wait(const judged *c, const char *scale)
+{
+  if (!strcmp(scale, "smoke")) return "smoke judges nothing";
+  if (!c->mine) return "no such run yet";
+  if (c->unfinished) return c->unfinished;
+  if (!strcmp(c->kind, "real") || !strcmp(c->about, "training")) return NULL;
+  return c->mine->tested ? say("only drawn cells here; $p %s$", p_text(c->mine->p)) : "only drawn cells here";
+}
+
+static void judge_by_rule(judged *c, const char *scale)
+{
+  const char *obstacle = find_obstacle(c), *wait = find_wait(c, scale);
   if (!strcmp(c->rule, "ask")) answer_question(c);
-  else if (!strcmp(c->rule, "none")) settle(c, NOT_COMPARABLE, c->reason);
   else if (is_counted(c) && c->mine) judge_limit(c, true, NULL);
-  else if (!strcmp(scale, "smoke")) settle(c, NOT_COMPARABLE, "smoke judges nothing");
-  else if (!c->mine) settle(c, NOT_COMPARABLE, "no such run here");
-  else if (c->unfinished) settle(c, NOT_COMPARABLE, c->unfinished);
-  else if (strcmp(c->kind, "real") && strcmp(c->about, "training"))
-    settle(c, NOT_COMPARABLE, c->mine->tested ? say("drawn cells; $p %s$", p_text(c->mine->p)) : "drawn cells");
+  else if (obstacle) settle(c, NOT_COMPARABLE, obstacle);
+  else if (wait) settle(c, WAITING, wait);
   else if (c->mine->text) settle(c, NOT_REPRODUCED, "the run diverged");
-  else if (!strcmp(c->rule, "better") && c->limit_begun && strcmp(c->limit_begun, "given"))
-    settle(c, NOT_COMPARABLE, say("fine-tuned from drawn cells; $p %s$", p_text(c->mine->p)));
   else if (!strcmp(c->rule, "better")) judge_better(c, !strcmp(scale, "full"));
   else if (!strcmp(c->rule, "least") || !strcmp(c->rule, "most")) judge_limit(c, c->rule[0] == 'l', scale);
-  else if (!c->theirs || c->theirs->text) settle(c, NOT_COMPARABLE, "no number is printed");
   else if (!strcmp(c->rule, "number")) judge_number(c, scale);
   else if (!strcmp(c->rule, "start")) judge_start(c);
   else die(EXIT_DATA, "claims.csv", say("the rule '%s'", c->rule),
            "number, better, least, most, start, count, ask or none", NULL);
+}
+
+static void judge(judged *c, const char *scale)
+{
+  judge_by_rule(c, scale);
+  if (is_counted(c) || !strcmp(scale, "full")) return;
+  if (c->verdict == REPRODUCED) c->verdict = SEEN;
+  else if (c->verdict == NOT_REPRODUCED) c->verdict = NOT_SEEN;
 }
 
 /* write the claims table */
@@ -207,65 +228,11 @@ static void write_claim(FILE *f, const judged *c, const values *t)
   char *ours = copy_text(c->mine ? signed_text(c->mine, sign) : "--");
   fprintf(f, "\\claim{%s}{%s}{%s}{%s}{%s}{%s}{%s}\n", tex_text(c->claim), place ? tex_text(place->text) : "",
           printed, ours,
-          signed_text(&gap, true), is_waiting(c) ? waiting : !is_counted(c) ? verdict_macro[c->verdict]
-          : c->verdict == REPRODUCED ? "\\counted" : "\\notcounted", c->why);
+          signed_text(&gap, true), known[c->verdict].macro, c->why);
   free(printed), free(ours);
 }
 
-/* write the findings */
-static void write_claim_text(FILE *f, const judged *c, bool full)
-{
-  const bool sign = is_difference(c);
-  const value *v = c->mine, *t = c->theirs;
-  fprintf(f, "%-14s %s:", is_waiting(c) ? waiting : verdict_word(c->verdict, full || is_counted(c)), c->claim);
-  if (t && !t->text) fprintf(f, " published %s%.*f,", sign && t->value > 0 ? "+" : "", t->digits, t->value);
-  if (!v) fputs(" ours -", f);
-  else if (v->text) fprintf(f, " ours %s", v->text);
-  else fprintf(f, " ours %s%.*f", sign && v->value > 0 ? "+" : "", v->digits, v->value);
-  if (v && v->bounded) fprintf(f, " (%.*f to %.*f)", v->digits, v->low, v->digits, v->high);
-  fputs("; ", f);
-  for (const char *s = c->why; *s; s++) if (*s != '$') fputc(*s, f);
-  fputc('\n', f);
-}
-
-static void find_accuracy(FILE *f, const values *t, const char *what, const char *key)
-{
-  const value *v = find_value(t, key);
-  if (!v || v->text)
-    fprintf(f, "%s: %s\n", what, v || find_value(t, say("%.*s/runs", (int)(strlen(key) - strlen("/accuracy")), key))
-            ? "no value (the runs diverged)" : "not run");
-  else fprintf(f, "%s: %.2f %% right (95 %% interval %.2f to %.2f)\n", what, v->value, v->low, v->high);
-}
-
-static void find_difference(FILE *f, const values *t, const char *what, const char *key)
-{
-  const value *v = find_value(t, say("%s/accuracy", key));
-  const value *a = find_value(t, say("%s/first", key)), *b = find_value(t, say("%s/second", key));
-  if (!v || !a || !b) { fprintf(f, "%s: no value\n", what); return; }
-  const value *cells = find_value(t, say("%s/cells", key)), *groups = find_value(t, say("%s/groups", key));
-  const bool grouped = cells && groups && groups->value < cells->value;
-  fprintf(f, "%s: %+.2f points, %.0f cells against %.0f, exact %s p %s\n", what, v->value, a->value, b->value,
-          grouped ? "paired (by groups)" : "McNemar", p_text(v->p));
-}
-
-static void write_findings(FILE *f, const values *t, bool full)
-{
-  find_accuracy(f, t, "Dataset1, WBCsNet-2", "cv/wbcsnet2/accuracy");
-  find_accuracy(f, t, "Dataset1, WBCsNet  ", "cv/wbcsnet/accuracy");
-  find_difference(f, t, "Dataset1, WBCsNet-2 against WBCsNet", "cv/wbcsnet2-vs-wbcsnet");
-  find_difference(f, t, "Dataset2, WBCsNet-2 pre-trained against from scratch",
-                  "transfer/wbcsnet2-tuned-vs-wbcsnet2-scratch");
-  const value *kind = find_value(t, "cv/kind");
-  bool drawn = kind && strcmp(kind->text, "real");
-  fputs("claims:", f);
-  for (int v = 0; v < NOT_CLAIMED; v++)
-    fprintf(f, "%s %.0f %s", v ? "," : "", find_value(t, say("verdict/%s", verdict_key[v]))->value, verdict_word(v, full));
-  fprintf(f, ", %.0f counted without runs", find_value(t, "verdict/counted")->value);
-  fputs(drawn ? " (on drawn cells recognition is not judged)\n" : "\n", f);
-}
-
-/* the verdict subcommand */
-/* judge all claims */
+/* count the verdicts */
 /* read a claim */
 /* key: EXPERIMENT/ARM/... or EXPERIMENT/ARM-vs-ARM/... What an arm's folds give is judged when all of them are there;
  * an arm without held-out cells has none. */
@@ -307,6 +274,114 @@ static judged read_claim(const csv *c, int row, const values *t)
   return j;
 }
 
+typedef struct {
+  int n, count[VERDICTS], counted[VERDICTS];         /* counted: those of them that needed no run */
+  judged *record, *here;                             /* of each row of claims.csv */
+  const judged **last;                               /* that of the two whose verdict is the claim's */
+} judgement;
+
+static const judged *choose(const judged *record, const judged *here)
+{
+  if (!record->mine) return here;
+  return record->verdict == WAITING && here->verdict != WAITING ? here : record;
+}
+
+static judgement judge_claims(const csv *c, const values *record, const values *here, const char *scale)
+{
+  judgement j = { .n = c->rows, .record = NEW(judged, c->rows), .here = NEW(judged, c->rows), .last = NEW(const judged *, c->rows) };
+  for (int i = 0; i < j.n; i++) {
+    j.record[i] = read_claim(c, i, record), judge(&j.record[i], "full");
+    j.here[i] = read_claim(c, i, here), judge(&j.here[i], scale);
+    const judged *last = j.last[i] = choose(&j.record[i], &j.here[i]);
+    j.count[last->verdict]++;
+    if (is_counted(last)) j.counted[last->verdict]++;
+  }
+  return j;
+}
+
+static char *write_tally(const judgement *j)
+{
+  builder b = {0};
+  const bool small = j->count[SEEN] || j->count[NOT_SEEN];
+  build(&b, "Of the paper's %d claims", j->n - j->count[NOT_CLAIMED]);
+  for (int v = 0; v < NOT_CLAIMED; v++) {
+    if ((v == SEEN || v == NOT_SEEN) && !small) continue;
+    build(&b, "%s %s %d", v ? "," : ":", known[v].word, j->count[v]);
+    if (v > NOT_SEEN || !j->counted[v]) continue;
+    if (j->counted[v] == j->count[v]) build(&b, " (counted without a run)");
+    else build(&b, " (%d counted without a run)", j->counted[v]);
+  }
+  return built(&b, NULL);
+}
+
+static void put_counts(values *t, const judgement *j)
+{
+  char *tally = write_tally(j);
+  int tests = 0;
+  for (int i = 0; i < j->n; i++) tests += j->last[i]->verdict <= UNDECIDED && !strcmp(j->last[i]->rule, "better");
+  for (int v = 0; v < VERDICTS; v++) put_number(t, j->count[v], 0, "verdict/%s", known[v].key);
+  put_number(t, j->n - j->count[NOT_CLAIMED], 0, "verdict/all");
+  put_number(t, tests, 0, "verdict/tests"), put_text(t, tally, "verdict/tally");
+  free(tally);
+}
+
+/* write the findings */
+static void write_value_text(FILE *f, const value *v, bool sign)
+{
+  if (v->text) fputs(v->text, f);
+  else fprintf(f, "%s%.*f", sign && v->value > 0 ? "+" : "", v->digits, v->value);
+  if (v->bounded) fprintf(f, " (%.*f to %.*f)", v->digits, v->low, v->digits, v->high);
+}
+
+static void write_claim_text(FILE *f, const judged *record, const judged *here, const judged *last)
+{
+  const bool sign = is_difference(here);
+  const value *t = here->theirs;
+  fprintf(f, "%-16s %s:", known[last->verdict].word, here->claim);
+  if (t && !t->text) fprintf(f, " published %s%.*f,", sign && t->value > 0 ? "+" : "", t->digits, t->value);
+  if (record->mine) fputs(" record ", f), write_value_text(f, record->mine, sign), fputc(',', f);
+  fputs(" ours ", f);
+  if (here->mine) write_value_text(f, here->mine, sign);
+  else fputc('-', f);
+  fputs("; ", f);
+  for (const char *s = last->why; *s; s++) if (*s != '$') fputc(*s, f);
+  fputc('\n', f);
+}
+
+static void find_accuracy(FILE *f, const values *t, const char *what, const char *key)
+{
+  const value *v = find_value(t, key);
+  if (!v || v->text)
+    fprintf(f, "%s: %s\n", what, v || find_value(t, say("%.*s/runs", (int)(strlen(key) - strlen("/accuracy")), key))
+            ? "no value (the runs diverged)" : "not run");
+  else fprintf(f, "%s: %.2f %% right (95 %% interval %.2f to %.2f)\n", what, v->value, v->low, v->high);
+}
+
+static void find_difference(FILE *f, const values *t, const char *what, const char *key)
+{
+  const value *v = find_value(t, say("%s/accuracy", key));
+  const value *a = find_value(t, say("%s/first", key)), *b = find_value(t, say("%s/second", key));
+  if (!v || !a || !b) { fprintf(f, "%s: no value\n", what); return; }
+  const value *cells = find_value(t, say("%s/cells", key)), *groups = find_value(t, say("%s/groups", key));
+  const bool grouped = cells && groups && groups->value < cells->value;
+  fprintf(f, "%s: %+.2f points, %.0f cells against %.0f, exact %s p %s\n", what, v->value, a->value, b->value,
+          grouped ? "paired (by groups)" : "McNemar", p_text(v->p));
+}
+
+static void write_findings(FILE *f, const values *t)
+{
+  find_accuracy(f, t, "Dataset1, WBCsNet-2", "cv/wbcsnet2/accuracy");
+  find_accuracy(f, t, "Dataset1, WBCsNet  ", "cv/wbcsnet/accuracy");
+  find_difference(f, t, "Dataset1, WBCsNet-2 against WBCsNet", "cv/wbcsnet2-vs-wbcsnet");
+  find_difference(f, t, "Dataset2, WBCsNet-2 pre-trained against from scratch",
+                  "transfer/wbcsnet2-tuned-vs-wbcsnet2-scratch");
+  const value *kind = find_value(t, "cv/kind");
+  bool drawn = kind && strcmp(kind->text, "real");
+  fprintf(f, "%s%s\n", find_value(t, "verdict/tally")->text, drawn ? " (on drawn cells recognition is not judged)" : "");
+}
+
+/* the verdict subcommand */
+/* judge all claims */
 /* add up over the experiments */
 static double over_experiments(const values *t, const char *name)
 {
@@ -347,46 +422,7 @@ static void write_published(const values *t, const char *out)
   file_commit(a);
 }
 
-static void judge_all(values *t, int own, const char *claims, const char *scale, const char *out)
-{
-  csv *c = csv_read(claims, "experiments/claims.csv");
-  judged *all = NEW(judged, c->rows);
-  int count[VERDICTS] = {0}, counted = 0;
-  for (int i = 0; i < c->rows; i++) {
-    all[i] = read_claim(c, i, t);
-    judge(&all[i], scale);
-    if (is_counted(&all[i])) counted++; else count[all[i].verdict]++;
-  }
-  unlink(say("%s/verdict.tex", out));                /* it comes last again */
-  atomic_file *a = file_create(say("%s/claims.tex", out));
-  for (int i = 0, asked = 0; i < c->rows; i++) {
-    if (all[i].verdict == NOT_CLAIMED && !asked++) fputs("\\questions\n", a->f);
-    write_claim(a->f, &all[i], t);
-  }
-  file_commit(a);
-  a = file_create(say("%s/claims.txt", out));
-  for (int i = 0; i < c->rows; i++) write_claim_text(a->f, &all[i], !strcmp(scale, "full"));
-  file_commit(a);
-  int first = t->n;
-  for (int v = 0; v < VERDICTS; v++) put_number(t, count[v], 0, "verdict/%s", verdict_key[v]);
-  put_number(t, c->rows - count[NOT_CLAIMED], 0, "verdict/all");
-  int tests = 0;
-  for (int i = 0; i < c->rows; i++) tests += all[i].verdict <= UNDECIDED && !strcmp(all[i].rule, "better");
-  put_number(t, tests, 0, "verdict/tests"), put_number(t, counted, 0, "verdict/counted");
-  put_cells_needed(t);
-  const char *sums[3] = { "runs", "diverged", "minutes" };
-  for (int i = 0; i < 3; i++) put_number(t, over_experiments(t, sums[i]), i == 2, "all/%s", sums[i]);
-  a = file_create(say("%s/findings.txt", out));
-  write_findings(a->f, t, !strcmp(scale, "full")), file_commit(a);
-  /* write the values that verdict made */
-  values mine = { .v = t->v, .n = own }, counts = { .v = t->v + first, .n = t->n - first };
-  write_published(&mine, out);
-  a = file_create(say("%s/verdict.tex", out));
-  write_values_tex(a->f, &mine), write_values_tex(a->f, &counts), file_commit(a);
-  free(all), csv_free(c);
-}
-
-/* judge the record */
+/* write the record beside this machine */
 /* The results of every experiment of the record; none when folder is NULL. */
 static void read_record(values *t, const char *folder)
 {
@@ -396,26 +432,23 @@ static void read_record(values *t, const char *folder)
   globfree(&found);
 }
 
-/* A row of the first table, judged by the record or by this machine's runs. */
-static void write_recorded(FILE *f, const judged *record, const judged *here, bool full)
+/* A row of the first table, recorded.tex. */
+static void write_recorded(FILE *f, const judged *record, const judged *here, const judged *last)
 {
-  static const char *const colour[VERDICTS] = { "good", "bad", "open", "open", "open" };
   const bool sign = is_difference(here);
-  const judged *c = record->mine ? record : here;
-  const char *word = is_waiting(record) ? waiting : verdict_word(c->verdict, record->mine || full || is_counted(c));
   value theirs = here->theirs ? *here->theirs : (value){0};
   theirs.bounded = false;
   char *printed = copy_text(here->theirs ? signed_text(&theirs, sign) : "--");
   char *kept = copy_text(record->mine ? signed_text(record->mine, sign) : "--");
   char *ours = copy_text(here->mine ? signed_text(here->mine, sign) : "--");
-  fprintf(f, "\\recorded{%s}{%s}{%s}{%s}{%s}{%s}{%s}\n", tex_text(here->claim), printed, kept, ours, colour[c->verdict],
-          word, c->why);
+  fprintf(f, "\\recorded{%s}{%s}{%s}{%s}{%s}{%s}{%s}\n", tex_text(here->claim), printed, kept, ours, known[last->verdict].colour,
+          known[last->verdict].word, last->why);
   free(printed), free(kept), free(ours);
 }
 
-static void write_record_values(const values *record, int own, const int *count, const char *out)
+/* record.tex; the first own of the values are the paper's. */
+static void write_record_values(const values *record, int own, const char *out)
 {
-  atomic_file *a = file_create(say("%s/record.tex", out));
   values kept = {0};
   for (int i = own; i < record->n; i++) {
     const value v = record->v[i];
@@ -423,35 +456,42 @@ static void write_record_values(const values *record, int own, const int *count,
     char *key = copy->key;
     *copy = v, copy->key = key;
   }
-  for (int v = 0; v < VERDICTS; v++) put_number(&kept, count[v], 0, "record/verdict/%s", verdict_key[v]);
-  put_number(&kept, count[VERDICTS], 0, "record/judged"), put_number(&kept, count[VERDICTS + 1], 0, "record/waiting");
+  atomic_file *a = file_create(say("%s/record.tex", out));
   write_values_tex(a->f, &kept), file_commit(a);
 }
 
-/* here: this machine's values. Writes recorded.tex, the rows of the first table, and record.tex, the record's values. */
-static void judge_record(const values *here, const char *folder, const char *published, const char *claims, const char *scale,
-                         const char *out)
+static void judge_all(values *t, const values *record, int own, const char *claims, const char *scale, const char *out)
 {
-  values record = {0};
-  int count[VERDICTS + 2] = {0};                     /* the last two: judged by the record, and waiting for its folds */
-  read_published(&record, published), derive_table(&record);
-  const int own = record.n;
-  read_record(&record, folder);
   csv *c = csv_read(claims, "experiments/claims.csv");
-  unlink(say("%s/verdict.tex", out));                /* it comes last */
-  atomic_file *a = file_create(say("%s/recorded.tex", out));
-  for (int i = 0; i < c->rows; i++) {
-    judged kept = read_claim(c, i, &record), now = read_claim(c, i, here);
-    judge(&kept, "full"), judge(&now, scale);
-    if (now.verdict == NOT_CLAIMED) continue;
-    write_recorded(a->f, &kept, &now, !strcmp(scale, "full"));
-    count[kept.mine ? kept.verdict : now.verdict]++;
-    count[VERDICTS] += kept.mine && kept.verdict <= UNDECIDED, count[VERDICTS + 1] += is_waiting(&kept);
+  judgement j = judge_claims(c, record, t, scale);
+  unlink(say("%s/verdict.tex", out));                /* it comes last again */
+  atomic_file *a = file_create(say("%s/claims.tex", out));
+  for (int i = 0, asked = 0; i < j.n; i++) {
+    if (j.here[i].verdict == NOT_CLAIMED && !asked++) fputs("\\questions\n", a->f);
+    write_claim(a->f, &j.here[i], t);
   }
   file_commit(a);
-  write_record_values(&record, own, count, out);
-  csv_free(c);
+  a = file_create(say("%s/claims.txt", out));
+  for (int i = 0; i < j.n; i++) write_claim_text(a->f, &j.record[i], &j.here[i], j.last[i]);
+  file_commit(a);
+  a = file_create(say("%s/recorded.tex", out));
+  for (int i = 0; i < j.n; i++)
+    if (j.last[i]->verdict != NOT_CLAIMED) write_recorded(a->f, &j.record[i], &j.here[i], j.last[i]);
+  file_commit(a);
+  int first = t->n;
+  put_counts(t, &j), put_cells_needed(t);
+  const char *sums[3] = { "runs", "diverged", "minutes" };
+  for (int i = 0; i < 3; i++) put_number(t, over_experiments(t, sums[i]), i == 2, "all/%s", sums[i]);
+  a = file_create(say("%s/findings.txt", out));
+  write_findings(a->f, t), file_commit(a);
+  /* write the values that verdict made */
+  values mine = { .v = t->v, .n = own }, counts = { .v = t->v + first, .n = t->n - first };
+  write_published(&mine, out);
+  a = file_create(say("%s/verdict.tex", out));
+  write_values_tex(a->f, &mine), write_values_tex(a->f, &counts), file_commit(a);
+  free(j.here), free(j.record), free(j.last), csv_free(c);
 }
+
 /* wbcsnet verdict: hold the results against the published numbers by the rule written before the runs. */
 int cmd_verdict(int argc, char **argv)
 {
@@ -476,7 +516,10 @@ int cmd_verdict(int argc, char **argv)
   int own = t.n;
   for (int i = 0; i < n; i++) read_results(&t, path[i]);
   make_folders(out);
-  judge_record(&t, record, published, claims, scale, out);
-  judge_all(&t, own, claims, scale, out);
+  values kept = {0};
+  read_published(&kept, published), derive_table(&kept);
+  read_record(&kept, record);
+  write_record_values(&kept, own, out);
+  judge_all(&t, &kept, own, claims, scale, out);
   return 0;
 }
