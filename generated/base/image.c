@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <stdarg.h>
 
-/* image: memory */
+/* make room for an image */
 image image_new(int h, int w)
 {
   return (image){ h, w, new_bytes((size_t)h * (size_t)w * 3) };
@@ -42,7 +42,7 @@ static bool start_image(uint64_t h, uint64_t w, image *out, char why[256])
   return true;
 }
 
-/* image: read bytes in either order */
+/* read bytes in either order */
 /* Unsigned integers from a file, in little or big byte order. */
 static uint32_t get16(const uint8_t *p, bool big)
 {
@@ -55,7 +55,7 @@ static uint32_t get32(const uint8_t *p, bool big)
 static void put16(uint8_t *p, uint32_t v) { p[0] = (uint8_t)v, p[1] = (uint8_t)(v >> 8); }
 static void put32(uint8_t *p, uint32_t v) { put16(p, v), put16(p + 2, v >> 16); }
 
-/* image: write TIFF */
+/* write a TIFF by hand */
 enum { TIFF_FRAME = 180, TAG_SHORT = 3, TAG_LONG = 4, TAG_RATIONAL = 5 };
 
 uint8_t *image_tiff_bytes(const image *m, size_t *n)
@@ -90,7 +90,7 @@ void image_write_tiff(const char *path, const image *m)
   free(bytes);
 }
 
-/* image: read our own TIFF */
+/* find a tag of a TIFF */
 typedef struct { const uint8_t *p; size_t n; bool big; } tiff_file;
 typedef struct { uint32_t type, count; const uint8_t *value; } tiff_tag;
 
@@ -120,6 +120,7 @@ static bool find_tag(const tiff_file *t, uint32_t tag, tiff_tag *out)
   return false;
 }
 
+/* read a tag's value */
 static uint32_t tag_value(const tiff_file *t, const tiff_tag *g, uint32_t i)
 {
   return g->type == TAG_SHORT ? get16(g->value + 2 * i, t->big) : get32(g->value + 4 * i, t->big);
@@ -140,6 +141,7 @@ static bool has_next_page(const tiff_file *t)
   return t->n - at < 4 || get32(t->p + at, t->big);
 }
 
+/* read a baseline TIFF */
 /* Returns false when the file is not a baseline RGB image in strips; why is then left empty, or says
    that it is huge. */
 static bool read_baseline_tiff(const uint8_t *p, size_t n, image *out, char why[256])
@@ -167,7 +169,7 @@ static bool read_baseline_tiff(const uint8_t *p, size_t n, image *out, char why[
   return true;
 }
 
-/* image: readers */
+/* read each format */
 #ifndef HAVE_TIFF
 #define HAVE_TIFF 1
 #endif
@@ -977,7 +979,7 @@ static bool read_bmp(const uint8_t *p, size_t n, image *out, char why[256])
   }
   return true;
 }
-/* image: tell the format and read */
+/* tell the format by its first bytes */
 static const struct { const char *what; int at; const char *bytes; int n; bool ours; } kinds[] = {
   { "TIFF", 0, "II*\0", 4, true }, { "TIFF", 0, "MM\0*", 4, true }, { "TIFF", 0, "II+\0", 4, true }, { "TIFF", 0, "MM\0+", 4, true },
   { "PNG", 0, "\x89PNG\r\n\x1a\n", 8, true }, { "JPEG", 0, "\xff\xd8\xff", 3, true },
@@ -1001,6 +1003,7 @@ const char *image_kind(const void *bytes, size_t n, bool *ours)
   return *ours ? "BMP" : NULL;
 }
 
+/* read as the format says */
 static bool refuse_kind(const uint8_t *p, size_t n, image_how *how, char why[256])
 {
   bool ours;
@@ -1027,6 +1030,7 @@ bool image_read_as(const void *bytes, size_t n, image_how *how, image *out, char
   return good;
 }
 
+/* read an image, with nothing left open */
 bool image_read_bytes(const void *bytes, size_t n, image *out, char why[256])
 {
   return image_read_as(bytes, n, &(image_how){0}, out, why);

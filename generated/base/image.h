@@ -14,7 +14,7 @@ typedef struct { int h, w; uint8_t *rgb; /* (H, W, 3) */ } image;
 #define IMAGE_MAX_PIXELS (64 * 1000 * 1000)
 #endif
 
-/* image: how files are read */
+/* declare how images are read */
 /* What a file may leave open, and what reading it found. white: the sample that becomes 255, where a sample has
    more than 8 bits (0: what the file says, else the largest that fits). page: which of a TIFF's images (from 1; 0: the
    only one). note: read, but something is odd; "" when not. hint: what helps after a refusal; NULL when nothing

@@ -3,7 +3,7 @@
 #define RNG_H
 #include <stdint.h>
 
-/* rng: let a GPU call it too */
+/* let a GPU call it too */
 #ifdef __CUDACC__
 #define DEVICE __host__ __device__
 #else
@@ -12,7 +12,7 @@
 /* What a draw is for. Values are part of the format of results: append, never renumber. */
 enum { RNG_INIT = 1, RNG_SHUFFLE, RNG_DROPOUT, RNG_AUGMENT, RNG_FOLDS, RNG_SYNTH, RNG_BOOTSTRAP, RNG_SUBSET, RNG_TEST, RNG_COLOUR };
 
-/* rng: one Philox block */
+/* draw one Philox block */
 /* One Philox block: four words from (seed; purpose, epoch, sample, block). */
 static inline DEVICE void rng_block(uint64_t seed, uint32_t purpose, uint32_t epoch, uint32_t sample,
                                     uint32_t block, uint32_t out[4])

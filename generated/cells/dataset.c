@@ -44,7 +44,7 @@ int split_of(const char *word)
   return -1;
 }
 
-/* dataset: own hash */
+/* name the description's own hash */
 static const char own_hash[] = "description_sha256";
 /* stage a folder */
 typedef struct { char *file, *group; const char *split; int label; char sha256[65]; } labelled;

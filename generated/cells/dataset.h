@@ -18,7 +18,7 @@ extern const char *const split_names[4];                           /* train val 
 /* The part that a word means, in any case (training, valid, validation, testing, ...); -1 when none. */
 int split_of(const char *word);
 
-/* dataset: interface */
+/* declare how a data set is written */
 /* Writes a data set. dataset_create dies with EXIT_USAGE when folder exists and is not empty, unless
    replace is set and it holds a data set; class_name (classes, NULL-ended or not) must outlive the
    writer. dataset_add writes class_name[label]/NAME.tif; all cells have one size; group may be NULL or
@@ -45,6 +45,7 @@ void dataset_cancel(dataset_writer *d);
 
 /* "wbcsnet synth --seed 1 ..." from argv, for dataset.json's "command"; free() it. */
 char *command_line(int argc, char **argv);
+/* declare how a data set is read */
 
 /* A data set in memory, rows in the order of labels.csv. */
 typedef struct {

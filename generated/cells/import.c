@@ -409,8 +409,8 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
       "height and width of the cells written (the layout's, above; else 70)" },
     { "crop", OPTION_INT, &o->cut.crop, "N",
       "cut N x N pixels first; 0: the largest square (the layout's window, else 0)" },
-    /* import: flags about classes and groups */
-    /* import: flags about the source's words */
+    /* flags about classes and groups */
+    /* flags about the source's words */
     { "skip-classes", OPTION_TEXT, &o->from.skip, "A,B", "leave out these class folders or names" },
     { "map", OPTION_TEXT, &o->from.map, "A=B,C=D",
       "what the source's words for classes mean, such as LYT=lymphocyte; or a file of such lines" },
@@ -427,7 +427,7 @@ static const layout *read_import_flags(int argc, char **argv, import_options *o,
     { "take", OPTION_TEXT, &o->take, "N,N,...",
       "take at most so many cells of each class, those whose names have the least sha256" },
     { "skip-bad", OPTION_FLAG, &o->skip_bad, NULL, "leave out images that cannot be read" },
-    /* import: flags about odd images */
+    /* flags about odd images */
     { "white", OPTION_INT, &o->cut.white, "V",
       "the sample that is white, in images of more than 8 bits (what the file says, else the largest number)" },
     { "pad", OPTION_TEXT, &o->cut.pad, "edge", "where a window is larger than its image, repeat the border's pixels (else an error)" },

@@ -296,7 +296,7 @@ static char *find_entry(const char *folder, const char *want)
   return found;
 }
 
-/* find cells: folders */
+/* walk below a class's folder */
 static void find_below(const cell_source *from, finding *f, const char *folder, const char *below,
                        int label, const trail *up)
 {
@@ -336,6 +336,7 @@ static void find_in_split(const cell_source *from, finding *f, const char *folde
   free_listing(&l);
 }
 
+/* find cells in a folder for each class */
 static void find_in_folders(const cell_source *from, finding *f)
 {
   char *source = copy_text(from->folder);
@@ -368,7 +369,7 @@ static void find_in_folders(const cell_source *from, finding *f)
   }
   free_listing(&l), free(source);
 }
-/* find cells: CSV */
+/* find a table's columns by their names */
 static const char *const file_words[] = { "file", "filename", "file_name", "path", "filepath", "image", "image_path", NULL };
 static const char *const class_words[] = { "class", "label", "class_name", "category", "cell_type", NULL };
 
@@ -406,6 +407,7 @@ static const char *need_split(const char *word, const char *where)
   return part < 0 ? "" : split_names[part];
 }
 
+/* find cells in a table */
 /* Is it a data set's own labels.csv? Tables of others have any columns. */
 static bool is_of_data_set(const char *path)
 {
@@ -438,7 +440,7 @@ static void find_in_csv(const cell_source *from, finding *f, const char *path, c
   csv_free(t);
 }
 
-/* find cells: arrays */
+/* open arrays of images and labels */
 static const char *const blood_words[] = { "basophil", "eosinophil", "erythroblast", "ig", "lymphocyte", "monocyte", "neutrophil", "platelet" };
 
 npz_array *open_images(const char *path, int part, char why[256])
@@ -464,6 +466,7 @@ static int64_t *read_numbers(const char *path, int part, size_t n)
       : say("no %s_labels", split_names[part]), "a label for each image", NULL);
 }
 
+/* find cells in arrays */
 static void find_in_arrays(const cell_source *from, finding *f, const char *labels)
 {
   const char *slash = strrchr(from->folder, '/'), *base = slash ? slash + 1 : from->folder;
@@ -493,7 +496,7 @@ static void find_in_arrays(const cell_source *from, finding *f, const char *labe
         "an archive of pictures: unpack it first");
 }
 
-/* find cells: LISC */
+/* find the regions of a mask */
 /* pixels; specks of the brush are smaller, the smallest lymphocyte is larger */
 enum { MASK_LEAST_AREA = 400 };
 typedef struct { int y0, x0, y1, x1; } region;
@@ -523,6 +526,7 @@ static int mask_regions(const image *m, region *out, int max)
   return n;
 }
 
+/* find a field's mask */
 static char *find_mask(const char *folder, const char *stem, int *junk, const trail *up)
 {
   char *found = NULL;
@@ -541,6 +545,7 @@ static char *find_mask(const char *folder, const char *stem, int *junk, const tr
   return found;
 }
 
+/* find the cells of a field */
 static void find_in_field(finding *f, const char *field, const char *mask, const char *class,
                           const char *stem, int label)
 {
@@ -567,6 +572,7 @@ static void find_in_field(finding *f, const char *field, const char *mask, const
   image_free(&m), image_free(&picture);
 }
 
+/* find cells in LISC's folders */
 static char *lisc_folder(const char *source, const char *name)
 {
   char *outer = find_entry(source, "LISC Database"), *found = find_entry(outer ? outer : source, name);
@@ -603,7 +609,7 @@ static void find_in_lisc(const cell_source *from, finding *f)
   free_listing(&l), free(fields), free(masks);
 }
 
-/* find cells: boxes */
+/* find cells in boxes of a text file */
 /* One line: class, centre, width and height as shares of the photograph (m). stem: the photograph's name without its ending */
 static void add_box(const cell_source *from, finding *f, const char *picture, const char *stem, const char *where, const char *line,
                     const image *m, int *k)
@@ -640,6 +646,7 @@ static void find_in_boxes(const cell_source *from, finding *f, const char *pictu
   image_free(&m), free(text);
 }
 
+/* find cells in Chula's folders */
 /* Pictures in .../images/ with boxes in .../labels/, at any depth. */
 static void find_in_boxed(const cell_source *from, finding *f, const char *folder, const trail *up)
 {

@@ -42,7 +42,7 @@ typedef struct {
   int unknowns;
   int n, room, small_boxes, not_images, hidden, other_classes, no_mask, unreadable, not_taken;
 } finding;
-/* layouts: interface */
+/* declare what a layout is */
 typedef struct {
   const char *name;
   int size, crop;

@@ -10,7 +10,7 @@
 #include <zlib.h>
 #endif
 
-/* npz: find a member */
+/* read numbers at a place in the archive */
 enum { IN = 1 << 16 };
 
 typedef struct { uint64_t at, packed, size; uint32_t crc; int method; } zip_member;
@@ -38,6 +38,7 @@ bool is_zip(const char *path)
   return is;
 }
 
+/* find the archive's directory */
 /* Where the directory is and how many bytes it has. Its record ends the file, but for a comment of at most 65535 bytes. */
 static bool find_directory(FILE *f, uint64_t *at, uint64_t *size)
 {
@@ -57,6 +58,7 @@ static bool find_directory(FILE *f, uint64_t *at, uint64_t *size)
   return found && *at <= (uint64_t)end && *size <= (uint64_t)end - *at;
 }
 
+/* read sizes beyond 32 bits */
 static void widen(const uint8_t *extra, size_t n, zip_member *m)
 {
   uint64_t *value[3] = { &m->size, &m->packed, &m->at };
@@ -68,6 +70,7 @@ static void widen(const uint8_t *extra, size_t n, zip_member *m)
   }
 }
 
+/* find a member by its name */
 /* The member NAME.npy; its data begin behind a header of its own, whose name and extras may have another length. */
 static bool find_member(FILE *f, const char *name, zip_member *m, char why[256])
 {
@@ -98,7 +101,7 @@ static bool find_member(FILE *f, const char *name, zip_member *m, char why[256])
   return true;
 }
 
-/* npz: read a member */
+/* unpack, and sum up */
 /* CRC-32 of more bytes, 0 at first */
 static uint32_t crc_more(uint32_t c, const uint8_t *p, size_t n)
 {
@@ -135,6 +138,7 @@ static bool read_packed(npz_array *a, uint8_t *to, size_t n)
   return true;
 }
 
+/* read an array's bytes, and numbers */
 bool npz_read(npz_array *a, void *to, size_t n, char why[256])
 {
   if (n > a->left || !read_packed(a, to, n)) return snprintf(why, 256, "an array cut short, or damaged"), false;
@@ -156,7 +160,7 @@ bool npz_numbers(npz_array *a, int64_t *to, char why[256])
   return true;
 }
 
-/* npz: numpy's header */
+/* read numpy's header */
 static const char *value_of(const char *header, const char *key)
 {
   const char *at = strstr(header, key);
@@ -197,7 +201,7 @@ static bool read_header(npz_array *a, char why[256])
   return true;
 }
 
-/* npz: open and close */
+/* open an array, and close it */
 void npz_close(npz_array *a)
 {
 #if HAVE_ZLIB

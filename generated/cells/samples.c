@@ -168,7 +168,7 @@ static image make_mosaic(const dataset *ds, uint64_t seed, int each, int scale, 
   return sheet;
 }
 
-/* samples: the command */
+/* run the samples subcommand */
 /* wbcsnet samples D --out FILE.png: the cells of Fig. 1; prints the files it shows. */
 int cmd_samples(int argc, char **argv)
 {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* stain: l, alpha, beta */
+/* turn pixels to l, alpha, beta, and back */
 static const double cones[3][3] = { { 0.3811, 0.5783, 0.0402 }, { 0.1967, 0.7244, 0.0782 }, { 0.0241, 0.1288, 0.8444 } };
 
 static void times(const double m[3][3], const double x[3], double y[3])
@@ -43,6 +43,7 @@ static void to_rgb(const double back[3][3], const double lab[3], uint8_t *rgb)
   for (int i = 0; i < 3; i++) rgb[i] = x[i] <= 0 ? 0 : x[i] >= 255 ? 255 : (uint8_t)(x[i] + 0.5);
 }
 
+/* give the matrices to others */
 void stain_matrices(double to_cones[3][3], double axes[3][3], double back[3][3])
 {
   static const double rows[3][3] = { { 1, 1, 1 }, { 1, 1, -2 }, { 1, -1, 0 } };
@@ -52,7 +53,7 @@ void stain_matrices(double to_cones[3][3], double axes[3][3], double back[3][3])
   invert(cones, back);
 }
 
-/* stain: mean and deviation */
+/* take mean and deviation of a picture */
 typedef struct { double sum[3], square[3]; } sums;
 
 static sums sum_up(const uint8_t *rgb, size_t n)
@@ -93,7 +94,7 @@ stain stain_of_cells(const uint8_t *pixels, const int *row, int cells, size_t ea
   return of_sums(&all, (double)cells * (double)each);
 }
 
-/* stain: match */
+/* stretch each axis to another picture's */
 static void match(uint8_t *rgb, size_t n, const stain *from, const stain *to, const double back[3][3])
 {
   double gain[3];
@@ -107,6 +108,7 @@ static void match(uint8_t *rgb, size_t n, const stain *from, const stain *to, co
   }
 }
 
+/* match pictures, or sets of cells */
 
 void stain_match(uint8_t *rgb, size_t n, const stain *from, const stain *to)
 {
@@ -128,7 +130,7 @@ void stain_match_cells(uint8_t *pixels, int cells, size_t each, bool whole, cons
   }
 }
 
-/* stain: shake */
+/* shake the colours of a cell */
 void stain_shake(const uint8_t *rgb, size_t n, double strength, uint64_t seed, int epoch, int row, uint8_t *to)
 {
   uint8_t table[3][256];

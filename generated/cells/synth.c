@@ -109,7 +109,7 @@ static float clouds(float x, float y, int octaves)   /* roughly N(0, 0.5) */
   return sum;
 }
 
-/* synth: the parts of a smear */
+/* say what a smear is made of */
 enum { AZURE, EOSIN, BLUE, HAEMOGLOBIN, STAINS };
 enum { NEUTROPHIL, EOSINOPHIL, BASOPHIL, LYMPHOCYTE, MONOCYTE };
 

@@ -4,7 +4,7 @@
 #include "base/base.h"
 #include "base/image.h"
 
-/* synth: interface */
+/* declare how a smear is drawn */
 typedef struct {
   const char *name, *stain, *prefix;
   int code, field_h, field_w, crop;                  /* pixels; field 0: every crop is a scene of its own */

@@ -172,7 +172,7 @@ static void draw_fields(const plan *p, const char *folder)
   free(mask);
 }
 
-/* synth: the command */
+/* read counts and style */
 static void read_counts(const char *text, int counts[CLASSES])
 {
   const char *s = text;
@@ -205,6 +205,7 @@ static synth_style pick_style(const char *set, int size, const char *fields)
   return s;
 }
 
+/* dye, zoom, and report */
 static void dye(synth_style *s, const char *stain, double zoom, const char *fields)
 {
   const synth_style *from = stain ? synth_stain(stain) : s;
@@ -222,6 +223,7 @@ static void report(const plan *p, const char *out, double took)
   printf("), %s's stain, drawn in %.1f s\n", p->style.stain, took);
 }
 
+/* run the synth subcommand */
 /* wbcsnet synth [flags] OUT: draw a data set. Same flags, same bytes, whatever the number of threads. */
 int cmd_synth(int argc, char **argv)
 {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* classical: a study */
+/* measure every cell */
 typedef struct {
   const dataset *ds;
   const char *pool;
@@ -52,6 +52,7 @@ static void measure_all(study *s)
   s->seconds = seconds() - start;
 }
 
+/* write the measures as a table */
 static void write_measures(const study *s, const char *path)
 {
   atomic_file *a = file_create(path);
@@ -65,10 +66,11 @@ static void write_measures(const study *s, const char *path)
   fputc('\n', a->f), file_commit(a);
 }
 
-/* classical: two steps */
+/* name the ways of two steps */
 enum { STEPS_TWO, STEPS_STRICT, STEPS_ONE, STEPS };
 static const char *const step_name[STEPS + 1] = { "two", "strict", "one", NULL };
 
+/* fit the first step: how many pieces */
 static bool segmented_class(const char *name)
 {
   return !strcmp(name, class_names[0]) || !strcmp(name, class_names[1]) || !strcmp(name, class_names[2]);
@@ -87,6 +89,7 @@ static lda *fit_first(const study *s, const int *row, int n)
   return l;
 }
 
+/* fit the step of one branch */
 /* The discriminant of one branch, of the training cells that go down it; NULL where they are too few. */
 static lda *fit_branch(const study *s, const pipeline *p, int branch, const int *row, int n)
 {
@@ -103,6 +106,7 @@ static lda *fit_branch(const study *s, const pipeline *p, int branch, const int 
   return l;
 }
 
+/* fit a pipeline */
 static pipeline fit_pipeline(const study *s, const int *row, int n)
 {
   pipeline p = { .size = s->ds->h, .shapes = s->cell[0].shapes, .features = s->features, .classes = s->ds->classes };
@@ -116,7 +120,7 @@ static pipeline fit_pipeline(const study *s, const int *row, int n)
   return p;
 }
 
-/* classical: a fold */
+/* recognise all cells of a fold */
 static void name_pipeline(const study *s, fit *t, char sha[65])
 {
   static const char *const title[STEPS] = {
@@ -132,6 +136,7 @@ static void recognise_all(const study *s, const pipeline *p, const int *row, int
   for (int i = 0; i < n; i++) pipeline_posterior(p, features_of(s, row[i]), prob + (size_t)i * (size_t)s->ds->classes);
 }
 
+/* save the pipeline */
 static void save_pipeline(const study *s, const fit *t, const pipeline *p, const run_folder *r, char sha[65])
 {
   char *path = join("%s/weights.safetensors", r->out);
@@ -145,6 +150,7 @@ static void save_pipeline(const study *s, const fit *t, const pipeline *p, const
   st_free(f), free(path);
 }
 
+/* compute a fold, if nobody has */
 /* Fit on all folds but one, and recognise that one. */
 static void compute_fold(study *s, fit *t, int among, const run_folder *r)
 {
@@ -181,6 +187,7 @@ static void run_fold(study *s, const int *fold_of, int fold, int among, const ch
   free(set), free(with);
 }
 
+/* run the folds */
 static void run_folds(study *s, const char *fold_text, const char *out)
 {
   int first, last, tests, right = 0, cells = 0, *fold_of = folds_make(s->ds, s->folds, s->seed, s->subset);
@@ -197,7 +204,7 @@ static void run_folds(study *s, const char *fold_text, const char *out)
   free(fold_of);
 }
 
-/* classical: pictures */
+/* draw the edges of a segmentation */
 static void put_pixel(image *m, int y, int x, const uint8_t colour[3])
 {
   if (y >= 0 && y < m->h && x >= 0 && x < m->w)
@@ -219,6 +226,7 @@ static void draw_edges(image *m, const segmentation *s, int top, int left, int z
     }
 }
 
+/* draw the cuts between lobes */
 static void draw_cuts(image *m, const lobe_split *s, int top, int left, int zoom)
 {
   static const uint8_t ink[3] = { 255, 90, 0 };
@@ -248,6 +256,7 @@ static void draw_cell(image *m, const dataset *ds, int cell, int top, int left, 
   segmentation_free(s);
 }
 
+/* write the pictures */
 enum { PICTURE_GAP = 4 };
 
 static void write_pictures(const dataset *ds, int columns, const char *path)
@@ -271,7 +280,7 @@ static void write_pictures(const dataset *ds, int columns, const char *path)
   image_free(&m);
 }
 
-/* classical: the command */
+/* check what a study is asked for */
 static int steps_of(const char *word)
 {
   for (int i = 0; i < STEPS; i++) if (!strcmp(word, step_name[i])) return i;
@@ -293,13 +302,14 @@ static void check_study(const study *s, int size, int columns, const char *data,
   if (columns < 1 || columns > 64) die(EXIT_USAGE, "--per-class", say("%d", columns), "1 to 64", NULL);
 }
 
+/* run the classical subcommand */
 /* wbcsnet classical: segment, measure, and tell the classes by linear discriminants, over folds. */
 int cmd_classical(int argc, char **argv)
 {
   study s = { .folds = 10, .seed = 1, .ridge = 0.01 };
   const char *data = NULL, *fold = "each", *folds = "10", *steps = "two", *out = NULL, *pictures = NULL, *table_path = NULL;
   int size = 0, columns = 8;
-  /* classical: read the flags */
+  /* read the flags of classical */
   const option table[] = {
     { "data", OPTION_TEXT, &data, "FOLDER", "data set, as import or synth wrote it" },
     { "out", OPTION_TEXT, &out, "FOLDER", "run folder of one fold; with each, of folders fold0, fold1, ..." },

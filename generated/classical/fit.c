@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* fit: rows and loss */
+/* pick a fold's rows, and sum their loss */
 int fold_rows(const dataset *ds, const int *fold_of, int fold, bool held_out, int *row)
 {
   int n = 0;
@@ -26,7 +26,7 @@ void fit_loss(const dataset *ds, const int *row, int n, const double *prob, doub
   *accuracy = (double)right / n;
 }
 
-/* fit: write the folder */
+/* open the folder of a fit */
 run_state fit_open(run_folder *r, const char *folder, const fit *t, const char *pool)
 {
   builder b = {0};
@@ -42,6 +42,7 @@ run_state fit_open(run_folder *r, const char *folder, const fit *t, const char *
   return run_look(r, true);
 }
 
+/* write a fit into its folder */
 static void fill_shares(const dataset *ds, const int *train, int trains, float *p, int tests)
 {
   const size_t k = (size_t)ds->classes;
@@ -80,7 +81,7 @@ int fit_right(const char *folder, int *tests)
   return right;
 }
 
-/* fit: which folds */
+/* read which folds are asked for */
 void fit_folds(const char *text, int folds, int *first, int *last)
 {
   char *end;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* frozen: read the activations */
+/* find the layer to read */
 typedef struct {
   const dataset *ds;
   const model *m;
@@ -28,6 +28,7 @@ static const char *last_features(const net *n)
   die(EXIT_DATA, n->path, "a net without an FC layer", "one, whose input is read", "name a --layer");
 }
 
+/* read the activations of all cells */
 static void choose_layer(frozen *z)
 {
   const net *n = z->m->net;
@@ -66,6 +67,7 @@ static void read_activations(frozen *z)
   z->seconds = seconds() - start;
 }
 
+/* see which cells the net has learned from */
 /* Did the net learn from cells that this fold holds out? */
 static bool saw_fold(const frozen *z, int fold)
 {
@@ -81,7 +83,7 @@ static bool saw_fold(const frozen *z, int fold)
   return !same;
 }
 
-/* frozen: choose the penalty */
+/* choose the penalty on a fifth of the fold */
 static const double penalty[] = { 1, 1e-1, 1e-2, 1e-3, 1e-4 };
 enum { PENALTIES = 5, MOST_STEPS = 500 };
 
@@ -126,7 +128,7 @@ static double choose_penalty(const frozen *z, const int *fold_of, const int *row
   return penalty[best];
 }
 
-/* frozen: a fold */
+/* fit one fold */
 /* loss and accuracy of the training cells; prob (tests, classes) of the others */
 typedef struct { logistic *l; double l2, seconds, loss, accuracy, *prob; } fold_fit;
 
@@ -149,6 +151,7 @@ static fold_fit fit_fold(const frozen *z, const int *fold_of, int fold)
   return t;
 }
 
+/* compute the fold, and write it */
 enum { LOGISTIC = 1 };                               /* the number of its arithmetic, see run_identity */
 /* The texts that the description of a fold points to. */
 typedef struct { char *title, *set, *with; } fold_words;
@@ -177,7 +180,7 @@ static void compute_fold(frozen *z, fit *f, int among, const run_folder *r)
   logistic_free(t.l), free(t.prob);
 }
 
-/* frozen: the command */
+/* run all folds */
 static void run_fold(frozen *z, const int *fold_of, int fold, int among, const char *folder)
 {
   fold_words w;
@@ -206,6 +209,7 @@ static void run_frozen(frozen *z, const char *fold_text, const char *out)
   free(fold_of);
 }
 
+/* note that a net learned nowhere begins */
 static void record_no_beginning(const frozen *z, const char *fold_text, const char *out, const char *init)
 {
   int first, last, *fold_of = folds_make(z->ds, z->folds, z->seed, z->subset);
@@ -224,12 +228,13 @@ static void record_no_beginning(const frozen *z, const char *fold_text, const ch
   free(fold_of);
 }
 
+/* run the frozen subcommand */
 /* wbcsnet frozen: a trained net's activations and multinomial logistic regression, over folds. */
 int cmd_frozen(int argc, char **argv)
 {
   frozen z = { .folds = 10, .seed = 1 };
   const char *weights = NULL, *data = NULL, *fold = "each", *out = NULL, *device = "auto";
-  /* frozen: read the flags */
+  /* read the flags of frozen */
   const option table[] = {
     { "weights", OPTION_TEXT, &weights, "FILE", "weights.safetensors of a run; it names its net" },
     { "data", OPTION_TEXT, &data, "FOLDER", "data set, as import or synth wrote it" },

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* lda: LAPACK */
+/* solve equations by LAPACK, where there is one */
 #if HAVE_LAPACK
 void dposv_(const char *uplo, const int *n, const int *nrhs, double *a, const int *lda, double *b,
             const int *ldb, int *info);
@@ -36,7 +36,7 @@ static bool solve(double *a, int n, double *b, int many)
 }
 #endif
 
-/* lda: means and covariance */
+/* find means and covariance */
 /* mean (K, F); sd (F); s (F, F), standardised in the end; count (K) */
 typedef struct { double *mean, *sd, *s; int *count, cells; } scatter;
 
@@ -70,7 +70,7 @@ static scatter find_scatter(const double *x, const int *label, const int *row, i
   return t;
 }
 
-/* lda: fit */
+/* standardise the features */
 /* S over the standard deviations, both triangles, with the ridge; a feature without variance gets a row of the
    unit matrix. */
 static void standardise(scatter *t, int features, int present, double ridge)
@@ -85,6 +85,7 @@ static void standardise(scatter *t, int features, int present, double ridge)
     }
 }
 
+/* fit a linear discriminant */
 lda *lda_fit(const double *x, const int *label, const int *row, int n, int features, int classes,
              double ridge)
 {
@@ -116,7 +117,7 @@ lda *lda_fit(const double *x, const int *label, const int *row, int n, int featu
 
 void lda_free(lda *l) { free(l->w), free(l->b), free(l); }
 
-/* lda: posterior */
+/* turn discriminants into posteriors */
 void softmax(double *s, int n)
 {
   double most = -INFINITY, sum = 0;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* logistic: the loss and its gradient */
+/* sum the loss and its gradient */
 /* x (n, features), standardised; label (n) */
 typedef struct { const int *label; double *x, l2; int n, features, classes; } problem;
 
@@ -43,7 +43,7 @@ static double loss_and_gradient(const problem *q, const double *w, double *g)
   free(p);
   return loss + q->l2 / 2 * dot(w, w, K * F);
 }
-/* logistic: a quasi-Newton direction */
+/* turn the gradient into a quasi-Newton direction */
 enum { PAIRS = 10 };
 typedef struct { double *s[PAIRS], *y[PAIRS], curve[PAIRS]; int pairs, at; } memory;
 
@@ -78,7 +78,7 @@ static void remember(memory *m, const double *s, const double *y, size_t n)
   m->curve[m->at] = curve, m->at = (m->at + 1) % PAIRS;
   if (m->pairs < PAIRS) m->pairs++;
 }
-/* logistic: fit */
+/* go a step down, halving until it helps */
 static double largest(const double *g, size_t n)
 {
   double most = 0;
@@ -105,6 +105,7 @@ static bool take_step(const problem *q, memory *m, double *w, double *J, double 
   return false;
 }
 
+/* standardise the cells */
 static void standardise_cells(logistic *l, problem *q, const double *x, const int *row)
 {
   size_t F = (size_t)l->features;
@@ -132,6 +133,7 @@ static void begin_with(logistic *l, const logistic *start)
   }
 }
 
+/* fit a logistic regression */
 logistic *logistic_fit(const double *x, const int *label, const int *row, int n, int features, int classes,
                        double l2, const logistic *start, double tolerance, int most)
 {
@@ -154,6 +156,7 @@ logistic *logistic_fit(const double *x, const int *label, const int *row, int n,
   return l;
 }
 
+/* give posteriors */
 void logistic_posterior(const logistic *l, const double *x, double *p)
 {
   size_t F = (size_t)l->features, K = (size_t)l->classes;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* pipeline: recognise */
+/* recognise a cell in two steps */
 int pipeline_branch(const pipeline *p, const double *x)
 {
   double q[2] = { 1, 0 };
@@ -32,7 +32,7 @@ void pipeline_clear(pipeline *p)
   for (int b = 0; b < 2; b++) if (p->second[b]) lda_free(p->second[b]);
 }
 
-/* pipeline: keep */
+/* store a pipeline */
 static void store_lda(safetensors *s, const char *name, const lda *l)
 {
   if (!l) return;
@@ -65,6 +65,7 @@ static lda *fetch_lda(const safetensors *s, const char *name, int features)
   return l;
 }
 
+/* refuse a pipeline of other measures */
 void pipeline_names(const measures *m, char sha[65])
 {
   sha256 h;
@@ -85,6 +86,7 @@ static void same_measures(const safetensors *s, const pipeline *p)
         "fit it again: wbcsnet classical --save");
 }
 
+/* fetch a pipeline */
 char **pipeline_fetch(const safetensors *s, pipeline *p)
 {
   int classes;

@@ -20,7 +20,7 @@ void sgemm_(const char *, const char *, const int *, const int *, const int *, c
             const int *, const float *, float *, const int *);
 #endif
 
-/* bench: measure the machine */
+/* time a library's matrix product */
 typedef struct { double flop, memory; const char *library; } limits;    /* FLOP/s, bytes/s */
 
 enum { GEMM = 2048 };
@@ -41,6 +41,7 @@ static double gemm_seconds(int library, int threads, const float *a, const float
   return seconds() - start;
 }
 
+/* measure the processor */
 /* The fastest of `tries` of each, and of what *m knows. */
 static void measure_processor(int threads, int tries, limits *m)
 {
@@ -65,6 +66,7 @@ static void measure_processor(int threads, int tries, limits *m)
   free_floats(x, many);
 }
 
+/* measure any machine */
 static void measure_machine(engine *e, int threads, int repeat, limits *m)
 {
   double flop, memory;
@@ -73,7 +75,7 @@ static void measure_machine(engine *e, int threads, int repeat, limits *m)
   m->flop = fmax(m->flop, flop), m->memory = fmax(m->memory, memory), m->library = "cuBLAS";
 }
 
-/* bench: set up a net */
+/* set up a net to be timed */
 typedef struct {
   net *net;
   plan *plan;
@@ -105,7 +107,7 @@ static bench bench_open(const char *device, const char *path, const char *set, i
   for (int i = 0; i < images; i++) b.label[i] = i % b.net->classes, b.row[i] = i;
   b.at = (batch){ images, b.row, NULL, 1, 0 };
   b.e->kind->set_cells(b.e, b.pixels, b.label, images, b.mean);
-  /* bench: draw the weights */
+  /* draw weights to be timed */
   net_state s = { NEW(float, b.net->param_floats), NULL, NEW(float, b.net->stat_floats + 1) };
   for (int k = 0; k < b.net->params; k++)
     for (size_t i = 0; i < b.net->param[k].count; i++)
@@ -124,7 +126,7 @@ static void bench_close(bench *b)
   free(b->pixels), free(b->label), free(b->row), free(b->mean);
 }
 
-/* bench: time steps */
+/* time steps, many at once */
 /* Seconds of a step, of n that were not waited for one by one. */
 static double run_steps(bench *b, bool train, int n)
 {
@@ -151,7 +153,7 @@ static double step_seconds(bench *b, bool train, int n)
   return s;
 }
 
-/* bench: count what cannot be avoided */
+/* count bytes and operations of a step */
 /* word: bytes of a number in a tensor */
 static double step_bytes(const plan *p, int i, bool backward, int word)
 {
@@ -178,6 +180,7 @@ static double step_flop(const plan *p, int i, bool backward)
   return !backward ? flop : !product ? 0 : s->need_dx ? 2 * flop : flop;
 }
 
+/* count bytes outside of the steps */
 /* A byte a pixel is read, a number written. */
 static double gather_bytes(const plan *p, int word) { return (1.0 + word) * (double)p->tensor[0].floats; }
 
@@ -190,7 +193,7 @@ static double update_bytes(const plan *p)
   return 5 * 4 * n;
 }
 
-/* bench: floors */
+/* find the floor of a step */
 enum { UNITS = 3 };
 static const char *const unit_name[UNITS] = { "fp32", "tf32", "bf16" };
 
@@ -216,6 +219,7 @@ static double floor_seconds(double flop, double bytes, const limits *m)
   return fmax(m->flop > 0 ? flop / m->flop : 0, m->memory > 0 ? bytes / m->memory : 0);
 }
 
+/* read the ceilings */
 /* Units that are not named keep a rate of 0 and get no column. */
 static void read_ceilings(const char *text, double flop[UNITS], double *memory)
 {
@@ -235,6 +239,7 @@ static void read_ceilings(const char *text, double flop[UNITS], double *memory)
     die(EXIT_USAGE, "--ceilings", say("'%s'", text), "memory and at least one of fp32, tf32, bf16", NULL);
 }
 
+/* print the floors */
 typedef struct { double flop[UNITS], memory, sum[2][UNITS]; } floors;
 
 /* bytes4, bytes2: with 4 and 2 bytes a number; half: 0 forward, 1 backward */
@@ -286,7 +291,8 @@ static void print_floors(const plan *p, floors *f)
   printf("\n");
 }
 
-/* bench: run a peer beside */
+/* take turns with another program */
+/* start another program beside */
 typedef struct {
   const char *program, *word[3];
   pid_t pid;
@@ -328,6 +334,7 @@ static bool peer_open(peer *q, const bench *b, int threads)
   return true;
 }
 
+/* ask it for a step's time */
 static void peer_close(peer *q)
 {
   if (q->to) fclose(q->to);
@@ -343,6 +350,7 @@ static double peer_step(peer *q, bool train, int n)
   return fgets(line, sizeof line, q->from) && atof(line) > 0 ? atof(line) / n : NAN;
 }
 
+/* find its best settings */
 /* images/s; ours / theirs */
 typedef struct {
   double ours[2], theirs[2], ratio[2];               /* training, inference: images/s, and ours / theirs */
@@ -376,6 +384,7 @@ static bool best_peer(peer *best, const bench *b, int threads)
   return isfinite(best->train);
 }
 
+/* take turns with it */
 static bool run_peer(bench *b, int threads, int repeat, rivalry *r)
 {
   peer q = {0};
@@ -537,7 +546,7 @@ static void print_json(const bench *b, const figures *f, const limits *m)
   printf("]}");
 }
 
-/* bench: what is asked for */
+/* say what bench is asked for */
 typedef struct {
   const char *device, *net, *set, *vectors, *ceilings;
   int batch, threads, repeat;
@@ -545,7 +554,7 @@ typedef struct {
   bool quick, json, peer, floor, direct, candidates;
 } bench_flags;
 
-/* bench: time candidates */
+/* time a step with a candidate */
 /* Seconds of a step without and with a candidate; off: why it was not tried. */
 typedef struct { bool ran; const char *off; double plain, with; } trial;
 
@@ -567,6 +576,7 @@ static trial try_candidate(bench *plain, int together, const bench_flags *o, con
   return t;
 }
 
+/* print a candidate's ratio */
 static double predicted_ratio(const engine_kind *k, candidate c)
 {
   const candidate_row *row = &candidate_table[c];
@@ -589,6 +599,7 @@ static void print_trial(const engine_kind *k, candidate c, const trial *t, bool 
   fflush(stdout);
 }
 
+/* time all candidates */
 static int bench_candidates(const bench_flags *o)
 {
   const char *path = o->net ? o->net : "experiments/nets/wbcsnet2.net";
@@ -615,7 +626,7 @@ static int bench_candidates(const bench_flags *o)
   bench_close(&plain);
   return 0;
 }
-/* bench: the subcommand */
+/* time one net */
 /* The machine's limits are measured before and after the net; the better counts. */
 static void bench_net(const char *path, const bench_flags *o, limits *m, bool first)
 {
@@ -643,6 +654,7 @@ static void bench_net(const char *path, const bench_flags *o, limits *m, bool fi
   bench_close(&b);
 }
 
+/* estimate a training's time */
 /* How long training that many images takes here: two steps after a warming one. */
 static int estimate(const bench_flags *o)
 {
@@ -653,6 +665,7 @@ static int estimate(const bench_flags *o)
   return 0;
 }
 
+/* run the bench subcommand */
 int cmd_bench(int argc, char **argv)
 {
   static const char *const both[] = { "experiments/nets/wbcsnet2.net", "experiments/nets/wbcsnet.net" };

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* candidates: the table */
+/* list the candidates */
 const candidate_row candidate_table[CANDIDATES] = {
   [CANDIDATE_TF32_WGRAD] = { "tf32-wgrad", "weight gradients with fragments in natural order", IN_TF32, 0,
                              { 0, 3.6, 0 }, { 0, 3.4, 0 } },
@@ -20,7 +20,7 @@ const candidate_row candidate_table[CANDIDATES] = {
   [CANDIDATE_WINOGRAD] = { "winograd", "convolutions by Winograd's transforms", IN_FP32, 0, { 9.6, 0, 0 }, { 6.0, 0, 0 } },
 };
 
-/* candidates: read the variable */
+/* read which candidates are on */
 static _Noreturn void unknown_candidate(const char *word)
 {
   const char *names[CANDIDATES + 2] = { "none" };
@@ -49,6 +49,7 @@ static unsigned read_candidates(const char *text)
   return bits;
 }
 
+/* remember which candidates are on */
 static bool known;
 static unsigned asked;
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* cpu: room */
+/* share room among the steps */
 typedef struct { _Alignas(64) atomic_int next; } queue;          /* the next task of a thread's share; a cache line */
 
 typedef struct {
@@ -39,6 +39,7 @@ static float *own(host *h)
   return r->own + (size_t)omp_get_thread_num() * r->own_floats;
 }
 
+/* take room, and give it back */
 /* A step asks for floats for each thread, and for floats that all share. */
 static void room_take(host *h, size_t each, size_t common)
 {
@@ -65,7 +66,7 @@ static void room_drop(host *h)
   h->room = NULL;
 }
 
-/* cpu: small words */
+/* deal tasks to threads */
 static int up(int n, int unit) { return (n + unit - 1) / unit * unit; }
 static int groups_of(int c) { return up(c, LANE) / LANE; }
 static int least(int a, int b) { return a < b ? a : b; }
@@ -361,7 +362,7 @@ static void wino_run(host *h, const correlation *g, const float *x, const float 
     }
   }
 }
-/* cpu: the gradient of the weights */
+/* say how a weight gradient is summed */
 typedef struct {
   const layer *l;
   correlation g;
@@ -374,6 +375,7 @@ typedef struct {
 
 enum { MOST_PARTS = 32, LEAST_PARTS = 16, PARTS_FLOATS = 1 << 24, ALONE_FLOATS = 1 << 21 };
 
+/* choose the parts of the sum */
 static int between(size_t n, int low, int high) { return n < size(low) ? low : n > size(high) ? high : (int)n; }
 
 static wgrad wgrad_of(const layer *l, int most)
@@ -401,6 +403,7 @@ static size_t wgrad_common(const wgrad *q)
   return 64 * (q->parts ? size(q->parts) * q->sstep : q->xstep + q->dstep + q->sstep);
 }
 
+/* transform a row of both images */
 /* Transform row r of the tiles of an image to the tiles from `at` on in xs [64][in][tiles][16] and
    ds [64][out][tiles][16]. */
 static void wgrad_transform(const simd *k, const wgrad *q, const float *x, const float *dy, int at, int r,
@@ -423,6 +426,7 @@ static void wgrad_transform(const simd *k, const wgrad *q, const float *x, const
   }
 }
 
+/* multiply, and turn the sums into taps */
 /* sums of point e, output group o, over the tiles at hand */
 static void wgrad_products(const simd *k, const wgrad *q, int e, int o, int tiles, const float *xs,
                            const float *ds,
@@ -453,6 +457,7 @@ static void wgrad_finish(const simd *k, const wgrad *q, int o, int c, const floa
   }
 }
 
+/* sum the gradient of the bias */
 /* sums (c) = the sum over rows of dy (rows, c) */
 static void bias_sums(const simd *k, const float *dy, size_t rows, int c, double *sums)
 {
@@ -470,6 +475,7 @@ static void finish_bias(const double *sums, int n, int c, float *db)
   }
 }
 
+/* sum one part's rows */
 /* What one run works on. bias: (n, rows of tiles, oc) sums of dy. */
 typedef struct { const wgrad *q; const float *x, *dy; double *bias; } wgrad_task;
 
@@ -500,6 +506,7 @@ static void wgrad_alone(const simd *k, const wgrad_task *w, int first, int last,
     }
 }
 
+/* sum alone, or together */
 /* sums: sets of 64 * sstep floats */
 static void wgrad_parts(host *h, const wgrad_task *w, float *sums)
 {
@@ -537,6 +544,7 @@ static void wgrad_together(host *h, const wgrad_task *w, float *xs, float *sums)
   }
 }
 
+/* run the weight gradient */
 /* dw (oc, k, k, c); bias as in wgrad_task; common: wgrad_common floats */
 static void wgrad_run(host *h, const wgrad *q, const float *x, const float *dy, float *dw, double *bias,
                       float *common)
@@ -1642,7 +1650,7 @@ static void fc_backward(host *h, int i)
   if (h->sgd) h->updated[s->layer->weight] = true;
 }
 
-/* cpu: the engine */
+/* put the processor's engine together */
 static engine *cpu_open(const plan *p, int threads)
 {
   static host_op op[STEP_KINDS];
@@ -1658,7 +1666,7 @@ static engine *cpu_open(const plan *p, int threads)
   return host_open(&engine_cpu, op, p, threads);
 }
 
-/* cpu: count the products that are left */
+/* count the products that transforms leave */
 static double cpu_work_of(const engine *e, int i, bool backward)
 {
   const step *s = &e->plan->step[i];
@@ -1674,7 +1682,7 @@ static double cpu_work_of(const engine *e, int i, bool backward)
 
 static const char *always_on(void) { return NULL; }
 
-/* cpu: choose the vectors */
+/* change vectors for a comparison */
 static const char *cpu_vectors(void) { return simd_best()->name; }
 
 static bool cpu_tune(const char *vectors, bool directly)

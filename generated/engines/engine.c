@@ -40,7 +40,7 @@ void batch_check(const plan *p, const batch *b)
   if (b->turn && in.h != in.w)
     die(EXIT_FAIL, "batch", say("turns of %d x %d pixels", in.h, in.w), "squares", NULL);
 }
-/* engine: watch a GPU */
+/* ask whether a GPU shall be watched */
 static bool switched_on(const char *variable)
 {
   const char *text = getenv(variable);
@@ -56,7 +56,7 @@ bool gpu_apart(void)
   const bool apart = switched_on("WBCSNET_GPU_APART");
   return gpu_waits() || apart;
 }
-/* engine: candidates */
+/* ask which candidates touch an engine */
 const char *candidate_off(const engine_kind *k, candidate c)
 {
   const candidate_row *row = &candidate_table[c];
@@ -103,7 +103,7 @@ const engine_kind *engine_find(const char *name)
       near ? say("did you mean %s?", near) : NULL);
 }
 
-/* engine: choose its vectors */
+/* choose an engine's vectors */
 void engine_tune(const engine_kind *kind, const char *vectors, bool direct)
 {
   const char *const flag = vectors ? "--vectors" : "--direct";

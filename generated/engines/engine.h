@@ -21,11 +21,11 @@ typedef struct { float *param, *velocity, *stat; } net_state;
 /* TRAIN: batch statistics, dropout on. INFER: stored statistics, dropout off. */
 typedef enum { PASS_TRAIN, PASS_INFER } pass;
 
-/* engine: the table of functions */
+/* list what an engine can do */
 typedef struct engine engine;
 enum { RESULTS_KEPT = 8 };
 typedef struct {
-  /* engine: state, training and use */
+  /* open an engine, fill it, train and use it */
   const char *name;                                  /* "ref", "cpu", "cuda-tf32" */
   int arithmetic;                                    /* raised by hand when results move, see run_identity */
   /* An operator's output may differ from ref's by this much: root of the summed squared differences over the root of
@@ -50,7 +50,7 @@ typedef struct {
      correct answers; 0 without labels. Waits for that step alone, where steps run beside the caller. */
   void (*result)(engine *, int back, double *loss, int *correct);
   void (*infer)(engine *, const batch *, float *prob);               /* prob (n, classes) or NULL */
-  /* engine: statistics and pieces */
+  /* take statistics, run pieces, and measure */
   /* Batch-norm statistics over a whole set: begin; one batch after another in PASS_TRAIN (dropout off); end
      stores mean and variance. */
   void (*stats_begin)(engine *);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* host: open and close */
+/* open an engine on the processor, and close it */
 engine *host_open(const engine_kind *kind, const host_op *op, const plan *p, int threads)
 {
   host *h = NEW(host, 1);
@@ -36,7 +36,7 @@ void host_close(engine *e)
   free(h->stat), free(h->batch_stat), free(h->gathered), free(h->updated), free(h->work), free(h);
 }
 
-/* host: state in and out */
+/* copy the state in and out */
 void host_write_state(engine *e, const net_state *s)
 {
   host *h = (host *)e;
@@ -64,7 +64,7 @@ void host_set_cells(engine *e, const uint8_t *pixels, const int *label, int n, c
   h->pixels = pixels, h->label = label, h->cells = n, h->mean = mean;
 }
 
-/* host: tensors in and out */
+/* copy single tensors in and out */
 static size_t tensor_bytes(engine *e, int t, int n)
 {
   return (size_t)n * shape_floats(e->plan->tensor[t].s) * sizeof(float);
@@ -105,7 +105,7 @@ void host_result(engine *e, int back, double *loss, int *correct)
   if (correct) *correct = back ? h->kept[i].correct : h->correct;
 }
 
-/* host: gather a batch */
+/* gather a batch, pixel less mean */
 /* Take up a batch: its size and keys. */
 static void begin(host *h, const batch *b)
 {
@@ -135,7 +135,7 @@ static void gather(host *h)
   }
 }
 
-/* host: run the steps */
+/* run the steps forward and backward */
 static void run_forward(host *h, pass kind, bool drop, int first, int last)
 {
   h->pass = kind, h->drop = drop;
@@ -163,7 +163,7 @@ void host_backward(engine *e, const batch *b, int last, int first)
   run_backward(h, last, first);
 }
 
-/* host: collect statistics */
+/* collect statistics over a whole set */
 void host_stats_begin(engine *e)
 {
   host *h = (host *)e;
@@ -212,7 +212,7 @@ void host_stats_end(engine *e)
   }
 }
 
-/* host: update the parameters */
+/* update the parameters */
 static void update(host *h)
 {
   const net *n = h->base.plan->net;
@@ -235,7 +235,7 @@ static void move_statistics(host *h)
     h->stat[i] = keep * h->stat[i] + (1 - keep) * h->batch_stat[i];
 }
 
-/* host: train and infer */
+/* train on a batch, or infer */
 void host_train_step(engine *e, const batch *b, const sgd *s)
 {
   host *h = (host *)e;
@@ -261,7 +261,7 @@ void host_infer(engine *e, const batch *b, float *prob)
   if (prob) host_get(e, e->plan->tensors - 1, prob, b->n);
 }
 
-/* host: time the steps */
+/* time each step */
 /* Step i, forward or backward, in seconds; kept as run j of n in all (steps, n). */
 static void time_step(host *h, int i, bool backward, double *all, int j, int n)
 {

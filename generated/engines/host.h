@@ -14,7 +14,7 @@ typedef struct {
   void (*close)(host *, int step);                   /* may be NULL; then work[step] is given to free() */
 } host_op;
 
-/* host: the struct */
+/* say what an engine on the processor keeps */
 struct host {
   engine base;
   const host_op *op;                                 /* (STEP_KINDS) */
@@ -43,7 +43,7 @@ struct host {
   void *room;                                        /* what an engine's operators share; ref: nothing */
 };
 
-/* host: find a tensor */
+/* find a tensor's numbers */
 static inline const step *host_step(host *h, int i) { return &h->base.plan->step[i]; }
 /* (n, H, W, C) */
 static inline float *host_act(host *h, int t) { return h->act + h->base.plan->tensor[t].act; }
@@ -52,7 +52,7 @@ static inline float *host_param(host *h, int p) { return h->param + h->base.plan
 static inline float *host_dparam(host *h, int p) { return h->dparam + h->base.plan->net->param[p].offset; }
 /* (2, C): mean and biased variance of a NORM's last batch */
 static inline float *host_batch_stat(host *h, const layer *l) { return h->batch_stat + l->stat; }
-/* host: the update rule */
+/* apply the update rule to one tensor */
 static inline float sgd_rate(const sgd *s, int k) { return s->factor ? s->rate * s->factor[k] : s->rate; }
 
 /* The update of n weights w of tensor k, with velocities v and gradients g; decay: its factor of s->l2. */
@@ -64,7 +64,7 @@ static inline void sgd_apply(const sgd *s, int k, double decay, float *w, float 
     w[i] += v[i];
   }
 }
-/* host: interface */
+/* declare what engines on the processor share */
 engine *host_open(const engine_kind *, const host_op *, const plan *, int threads);
 
 /* The functions that ref and cpu share: an engine_kind lists name, why_off, open, and HOST_FUNCTIONS. */

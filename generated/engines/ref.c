@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ref: address elements */
+/* address an element of a tensor */
 static size_t at(shape s, int n, int y, int x, int c)
 {
   return (((size_t)n * (size_t)s.h + (size_t)y) * (size_t)s.w + (size_t)x) * (size_t)s.c + (size_t)c;
@@ -13,13 +13,13 @@ static size_t at(shape s, int n, int y, int x, int c)
 
 static size_t batch_floats(const host *h, shape s) { return (size_t)h->n * shape_floats(s); }
 
-/* ref: hand a gradient back */
+/* hand a gradient back */
 static void hand_back(float *d, bool add, double value)
 {
   *d = (float)(add ? *d + value : value);
 }
 
-/* ref: ReLU */
+/* cut at zero, and stop gradients there */
 static float relu_if(bool relu, double v) { return (float)(relu && !(v > 0) ? 0 : v); }
 
 static void stop_negative(host *h, const step *s)
@@ -52,7 +52,7 @@ static void relu_backward(host *h, int i)
   for (size_t k = 0; k < n; k++) hand_back(&dx[k], s->add_dx, y[k] > 0 ? dy[k] : 0);
 }
 
-/* ref: convolution */
+/* convolve in plain loops */
 /* The first input channel that filter o sees, and how many it sees. */
 static int first_channel(const layer *l, int o) { return o / (l->out.c / l->groups) * (l->in.c / l->groups); }
 static int seen_channels(const layer *l) { return l->in.c / l->groups; }
@@ -149,7 +149,7 @@ static void conv_backward(host *h, int i)
   if (s->need_dx) conv_input_gradient(h, s);
 }
 
-/* ref: batch normalisation */
+/* normalise each channel over the batch */
 /* (C) of the batch: mean, 1 / sqrt(variance + epsilon) */
 typedef struct { double *mean, *inverse; } norm_work;
 
@@ -235,7 +235,7 @@ static void norm_backward(host *h, int i)
 
   }
 }
-/* ref: addition */
+/* add the shortcut */
 static void add_forward(host *h, int i)
 {
   const step *s = host_step(h, i);
@@ -256,7 +256,7 @@ static void add_backward(host *h, int i)
   for (size_t k = 0; dx && k < n; k++) hand_back(&dx[k], s->add_dx, dy[k]);
 }
 
-/* ref: max pooling */
+/* take the largest of each window */
 static void pool_open(host *h, int i)
 {
   /* place y * W + x of each maximum */
@@ -310,7 +310,7 @@ static void pool_backward(host *h, int i)
   }
 }
 
-/* ref: average pooling */
+/* take the mean of each window */
 /* The rows and columns of output (u, v)'s window that lie inside the image. */
 typedef struct { int y0, y1, x0, x1; } inside;
 static inside inside_of(const layer *l, int u, int v)
@@ -361,7 +361,7 @@ static void average_backward(host *h, int i)
   }
 }
 
-/* ref: local response normalisation */
+/* divide by what neighbouring channels answer */
 /* The channels from *from to *to - 1 around channel c. */
 static void neighbours(const layer *l, int c, int *from, int *to)
 {
@@ -414,7 +414,7 @@ static void lrn_backward(host *h, int i)
     }
 }
 
-/* ref: group normalisation */
+/* normalise groups of channels in each image */
 typedef struct { double mean, inverse; } group_work;       /* (batch, groups) */
 
 static void group_open(host *h, int i)
@@ -513,7 +513,7 @@ static void group_backward(host *h, int i)
   }
 }
 
-/* ref: tanh and scale */
+/* bend by a tanh, or multiply by a constant */
 static void tanh_forward(host *h, int i)
 {
   const step *s = host_step(h, i);
@@ -558,7 +558,7 @@ static void scale_backward(host *h, int i)
   if (s->need_dx) multiply(h, s->layer, host_grad(h, s->y), host_grad(h, s->x), s->add_dx);
 }
 
-/* ref: fully connected */
+/* multiply by a matrix of weights */
 static void fc_forward(host *h, int i)
 {
   const step *s = host_step(h, i);
@@ -604,7 +604,7 @@ static void fc_backward(host *h, int i)
     }
 }
 
-/* ref: dropout */
+/* drop units at random */
 /* out = kept ? in / (1 - p) : 0, (n, M); out may be added to */
 static void drop(host *h, const step *s, const float *in, float *out, bool add)
 {
@@ -635,7 +635,7 @@ static void dropout_backward(host *h, int i)
   if (s->need_dx) drop(h, s, host_grad(h, s->y), host_grad(h, s->x), s->add_dx);
 }
 
-/* ref: softmax and cross-entropy */
+/* turn scores into probabilities and a loss */
 static double weight_of(const host *h, int class)
 {
   return h->sgd && h->sgd->class_weight ? h->sgd->class_weight[class] : 1;
@@ -677,7 +677,7 @@ static void loss_backward(host *h, int i)
   }
 }
 
-/* ref: the engine */
+/* put the reference engine together */
 const host_op ref_op[STEP_KINDS] = {
   [STEP_CONV] = { NULL, conv_forward, conv_backward, NULL },
   [STEP_NORM] = { norm_open, norm_forward, norm_backward, norm_close },

@@ -8,7 +8,7 @@
 /* Floats in a lane group; modes of tile and wino_output. */
 enum { LANE = 16, TILE_ADD = 1, TILE_RELU = 2 };
 
-/* simd: types */
+/* say what kernels are told */
 /* v = a * (x - mean) + offset, then a ReLU or none; k1, k2: for the gradient. Arrays of c, readable up to
    a multiple of LANE. */
 typedef struct {
@@ -23,7 +23,7 @@ typedef struct { int k, y0, y1, x0, x1; } pool_window;
 typedef struct {
   const char *name;
   int panel, rows;                 /* widest panel (a multiple of LANE) and most rows of a tile */
-  /* simd: the table's functions */
+  /* declare what vectors do */
   /* c[i * step + j] (+)= sum over segments t, k < LANE of a[segment[t] + i * LANE + k] * b[(t * LANE + k) *
      width + j]
      (+ bias[j]), for i < m <= rows and j < width: a multiple of LANE, at most panel. bias: NULL is 0.

@@ -17,7 +17,7 @@
 #define SIMD_NAME simd_any
 #include "engines/simd_body.h"
 
-/* simd: choose the widest */
+/* choose the widest vectors */
 const simd *simd_forced;
 bool simd_direct;
 

@@ -531,7 +531,7 @@ static void curve(float *y, const float *x, size_t n, float amplitude, float slo
 }
 const simd SIMD_NAME = {
   SIMD_TEXT, COLUMNS * VL, ROWS,
-  /* simd: the instance */
+  /* fill the table of one instance */
   tile, outer, transpose, wino_input, wino_taps, wino_output,
   sums, norm, norm_sums, norm_grad, pool, unpool, sgd, fold, curve
 };

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* cuda.c: which steps work together */
+/* say what a step can do for another */
 typedef enum { STATISTICS, POOL, MASK, TAIL, COLUMN, TIES } tie_kind;
 typedef struct { int gives[TIES], gets[TIES]; } ties;      /* of a step: its partner's index, or -1 */
 
@@ -35,6 +35,7 @@ static int only_reader(const plan *p, int t)
   return readings == 1 ? reader : -1;
 }
 
+/* tie the steps that can be tied */
 /* The ties of a plan's steps, (steps); free() them. */
 static ties *find_ties(const plan *p)
 {
@@ -59,6 +60,7 @@ static ties *find_ties(const plan *p)
   return t;
 }
 
+/* choose each tensor's precision */
 /* How each tensor is stored, (tensors); free() it. */
 static precision *find_precisions(const plan *p, precision engines)
 {
@@ -82,7 +84,7 @@ static precision *find_precisions(const plan *p, precision engines)
   return of;
 }
 
-/* cuda.c: the engine's struct */
+/* say what tensors and steps keep */
 typedef struct {
   precision precision;
   int pitch;                       /* elements from a pixel to the next: channels, or 4 for an image of 3 */
@@ -100,6 +102,7 @@ typedef struct {
   float *x;                        /* FC whose input is bfloat16: the same as float, (n, in) */
 } work;
 
+/* say what a launch, a turn, a wish is */
 /* One turn of the ring: a batch's block and its result, both in pinned memory; done: the device is through
    with both. */
 typedef struct { char *block; cuda_result *result; cudaEvent_t done; } turn;
@@ -114,6 +117,7 @@ typedef enum { GRAPH_TRAIN, GRAPH_INFER, GRAPHS } graph_kind;
 
 /* Device memory that an opening engine asks for: the pointer that is to be set, for messages what it is, its size. */
 typedef struct { void *to; const char *what; size_t bytes; bool zeroed; } wish;
+/* say what a GPU engine keeps */
 struct cuda_engine {
   engine base;
   precision precision;
@@ -135,7 +139,7 @@ struct cuda_engine {
   size_t cell_room[3]; bool labelled, centred;
   char *block; size_t block_bytes; cuda_result *result;
   turn ring[RESULTS_KEPT]; long turns;               /* turns: batches so far */
-  /* cuda.c: what the launches look at */
+  /* what the launches look at */
   int n;                                             /* images of this batch */
   bool tied, drop, keyed, packed;                    /* ties hold; dropout acts; the batch has rows; weights
                                                         are packed */
@@ -151,7 +155,7 @@ struct cuda_engine {
   const char *doing, *layer;                         /* for messages */
 };
 
-/* cuda.c: tell of errors */
+/* report an error of the device */
 static _Noreturn void gpu_failed(const cuda_engine *e, const char *name, const char *text, const char *hint)
 {
   const char *doing = e && e->doing ? e->doing : "starting", *of = e && e->layer ? e->layer : "";
@@ -179,7 +183,7 @@ static void check_blas(const cuda_engine *e, cublasStatus_t status)
 static void doing(cuda_engine *e, const char *what, const char *of) { e->doing = what, e->layer = of; }
 
 static void wait(cuda_engine *e) { check(e, cudaStreamSynchronize(e->stream)); }
-/* cuda.c: share cuBLAS */
+/* share one cuBLAS */
 static cublasHandle_t blas;                          /* the process's */
 static int blas_device;
 static const cuda_engine *blas_user;                 /* whose stream and room it has */
@@ -192,7 +196,7 @@ static cublasHandle_t blas_of(cuda_engine *e)
   blas_user = e;
   return blas;
 }
-/* cuda.c: find a step's data */
+/* find a step's tensors */
 typedef struct here {
   cuda_engine *e;
   const step *s; const layer *l; const ties *t; work *w;
@@ -221,6 +225,7 @@ static size_t count_of(const cuda_engine *e, int t)
 {
   return (size_t)pixels_of(e, t) * (size_t)e->tensor[t].pitch;
 }
+/* find a step's parameters, and stand there */
 /* Parameter k in a buffer laid out by the net. */
 static float *param_in(const cuda_engine *e, float *buffer, int k)
 {
@@ -246,6 +251,7 @@ static here at(cuda_engine *e, int i)
   };
 }
 
+/* describe a step's convolution or pooling */
 /* One group of step i's convolution. */
 static conv_shape conv_of(const cuda_engine *e, int i)
 {
@@ -270,6 +276,7 @@ static size_t packed_bytes(const cuda_engine *e, int i)
 {
   return (conv_packed(precision_of(e, step_of(e, i)->y), conv_of(e, i)) + 255) / 256 * 256;
 }
+/* find one group of a convolution */
 /* Group g of a convolution. */
 typedef struct {
   conv_shape s;
@@ -292,7 +299,8 @@ static group group_at(const here *h, int g)
                   beyond(h->weight, weights), beyond(h->bias, filters), beyond(h->dweight, weights),
                   beyond(h->w->packed, k * packed_bytes(e, i)) };
 }
-/* cuda.c: launch the steps forward */
+/* launch each kind of step forward */
+/* launch convolution */
 static void run_conv(const here *h)
 {
   const int norm = h->t->gives[STATISTICS];
@@ -305,6 +313,7 @@ static void run_conv(const here *h)
 static const verb conv = { "convolution", run_conv };
 static const verb conv_counting = { "convolution, tile statistics", run_conv };
 
+/* launch batch norm */
 static void run_norm_statistics(const here *h)
 {
   cuda_norm_statistics(h->p, h->m, h->c, h->x, h->w->partial, h->stream);
@@ -331,6 +340,7 @@ static void run_norm_apply(const here *h)
   cuda_norm_apply(h->p, h->m, h->c, h->x, h->r, h->s->relu, h->w->coef, h->y, h->stream);
 }
 static const verb norm_apply = { "normalise", run_norm_apply };
+/* launch group norm */
 static group_shape groups_here(const here *h) { return (group_shape){ h->n, h->m / h->n, h->c, h->l->groups }; }
 
 static void run_group_statistics(const here *h)
@@ -344,6 +354,7 @@ static void run_group_apply(const here *h)
   cuda_group_apply(h->p, groups_here(h), h->x, h->w->coef, h->y, h->stream);
 }
 static const verb group_apply = { "normalise", run_group_apply };
+/* launch pooling, ReLU and sums */
 static void run_norm_pool(const here *h)
 {
   const int j = h->t->gets[POOL];
@@ -368,6 +379,7 @@ static void run_sum(const here *h)
   cuda_add_forward(h->p, h->count, h->x, h->r, h->s->relu, h->y, h->stream);
 }
 static const verb sum_alone = { "sum", run_sum };
+/* launch dropout and loss */
 static void drop(const here *h, const act *from, bool add, act *to)
 {
   const cuda_engine *e = h->e;
@@ -386,6 +398,7 @@ static void run_loss(const here *h)
 }
 static const verb softmax_loss = { "softmax, loss", run_loss };
 
+/* launch what other nets need */
 static response response_of(const layer *l)
 {
   return (response){ l->window, (float)l->alpha, (float)l->beta, (float)l->k };
@@ -409,6 +422,7 @@ static const verb tanh_alone = { "tanh", run_tanh };
 static void run_scale(const here *h) { cuda_scale(h->p, h->count, (float)h->l->factor, h->x, false, h->y, h->stream); }
 static const verb scale = { "scale", run_scale };
 
+/* multiply by cuBLAS */
 /* c = turn?(a) turn?(b), or added to c, as cuBLAS counts: c (rows, columns) by columns, leading dimensions
    la, lb and rows. */
 static void multiply(cuda_engine *e, cublasOperation_t turn_a, cublasOperation_t turn_b, int rows,
@@ -431,6 +445,7 @@ static void run_fc_widen(const here *h)
   cuda_from_act(BF16, count_of(h->e, h->s->x), h->x, h->w->x, h->stream);
 }
 static const verb fc_widen = { "input to float", run_fc_widen };
+/* launch fully connected layers */
 static void run_fc(const here *h)
 {
   const int in = inputs_of(h), out = h->l->out.c;
@@ -446,13 +461,15 @@ static void run_fc_split(const here *h)
     run_fc(h);
 }
 static const verb fc_split = { "product in slices, bias", run_fc_split };
-/* cuda.c: launch the steps backward */
+/* launch each kind of step backward */
+/* launch the ReLU's mask */
 static void run_mask(const here *h)
 {
   cuda_pass_gradient(h->p, h->count, h->dy, h->y, false, h->dy, h->stream);
 }
 static const verb mask = { "mask of the ReLU", run_mask };
 
+/* launch convolution's three gradients */
 static void run_bias(const here *h)
 {
   const int m = pixels_of(h->e, h->s->y), c = h->l->out.c;
@@ -484,6 +501,7 @@ static void run_conv_input(const here *h)
 static const verb conv_input = { "gradient of the input", run_conv_input };
 static const verb conv_input_tail = { "gradient of the input, masked and summed", run_conv_input };
 
+/* launch a norm's gradient sums */
 /* What tells where the ReLU let through: without a residual term the input does. */
 static const act *norm_mask(const here *h) { return !h->s->relu ? NULL : h->r ? h->y : h->x; }
 
@@ -510,6 +528,7 @@ static void run_norm_sums_finish(const here *h)
   cuda_norm_sums_finish(tiles, h->c, h->w->partial, h->dweight, h->dbias, h->stream);
 }
 static const verb norm_sums_finish = { "gradients of scale and offset", run_norm_sums_finish };
+/* launch gradients of the inputs */
 static void run_norm_input(const here *h)
 {
   const bool masked = h->t->gets[TAIL] >= 0;
@@ -548,6 +567,7 @@ static void run_pool_input(const here *h)
 }
 static const verb pool_input = { "gradient of the input", run_pool_input };
 static const verb pool_input_mask = { "gradient of the input, masked", run_pool_input };
+/* launch the way back of sums and other nets */
 /* Of ReLU and ADD: the gradient passes on to r, then to x. */
 static void run_pass_on(const here *h)
 {
@@ -583,6 +603,7 @@ static void run_scale_input(const here *h)
 }
 static const verb scale_input = { "gradient of the input", run_scale_input };
 
+/* launch the way back of dropout and loss */
 static void run_drop_input(const here *h) { if (h->dx) drop(h, h->dy, h->s->add_dx, h->dx); }
 static const verb drop_input = { "the same dropout", run_drop_input };
 
@@ -594,6 +615,7 @@ static void run_loss_input(const here *h)
 }
 static const verb loss_input = { "gradient of the loss", run_loss_input };
 
+/* launch a fully connected update */
 /* Where FC's dx is written as float; holds the present gradient when it is to be added to. */
 static float *dx_begin(const here *h)
 {
@@ -621,6 +643,7 @@ static void run_fc_update(const here *h)
   dx_end(h, dx);
 }
 static const verb fc_update = { "gradient of the input, update of the weights", run_fc_update };
+/* launch a fully connected layer's gradients */
 static void run_fc_gradients(const here *h)
 {
   const int in = inputs_of(h), out = h->l->out.c;
@@ -631,7 +654,7 @@ static void run_fc_gradients(const here *h)
   dx_end(h, dx);
 }
 static const verb fc_gradients = { "gradients of weights and input (cuBLAS)", run_fc_gradients };
-/* cuda.c: launch what belongs to the whole net */
+/* launch what belongs to the whole net */
 static void run_gather(const here *h)
 {
   const cuda_engine *e = h->e;
@@ -667,7 +690,8 @@ static void run_move(const here *h)
   if (count) cuda_move_statistics(count, e->args, e->batch_stat, e->stat, e->stream);
 }
 static const verb move = { "moving statistics", run_move };
-/* cuda.c: list the launches */
+/* list the launches of a training step */
+/* give each kind of step its launches */
 /* What a step of each kind launches; a convolution, norm of either kind, pool or FC more than that, see below. */
 static const struct { const verb *forward, *backward; } verbs_of[STEP_KINDS] = {
   [STEP_CONV] = { &conv, &conv_input }, [STEP_NORM] = { &norm_apply, &norm_input },
@@ -689,6 +713,7 @@ static void check_kinds(const plan *p)
   }
 }
 
+/* list a step's launches forward */
 static void then(launches *l, const verb *v, int i)
 {
   if (l->count == l->room) l->at = grow(l->at, sizeof *l->at * (size_t)(l->room = 2 * l->room + 16));
@@ -714,6 +739,7 @@ static void list_forward(launches *l, const step *s, int i, const ties *t, bool 
   default: then(l, verbs_of[s->kind].forward, i);
   }
 }
+/* list a step's launches backward */
 /* Step i backward; train: weights may be updated at once. */
 static void list_backward(launches *l, const step *s, int i, const ties *t, bool train)
 {
@@ -744,6 +770,7 @@ static void list_backward(launches *l, const step *s, int i, const ties *t, bool
   }
 }
 
+/* list a training step */
 static bool widens(const step *s, const precision *of) { return s->kind == STEP_FC && of[s->x] == BF16; }
 
 static void list_training(launches *l, const plan *p, const ties *t, const precision *of)
@@ -756,6 +783,7 @@ static void list_training(launches *l, const plan *p, const ties *t, const preci
   for (int i = p->steps - 1; i >= 0; i--) list_backward(l, &p->step[i], i, &t[i], true);
   then(l, &update, -1);
 }
+/* tell the list without a device */
 static bool is_bf16(const char *kind) { return !strcmp(kind, "cuda-bf16"); }
 
 /* The launches of a training step, a line each ("bn1a.relu1a: normalise" is the layer, then the verb). kind:
@@ -776,7 +804,7 @@ char *wbcsnet_cuda_launches(const plan *p, const char *kind)
   free(l.at), free(t), free(of);
   return text;
 }
-/* cuda.c: record and start graphs */
+/* record a list of launches */
 static void run_list(cuda_engine *e, const launches *l)
 {
   cuda_candidates = e->candidates;
@@ -805,6 +833,7 @@ static cudaGraphExec_t record(cuda_engine *e, const launches *l)
   return ready;
 }
 
+/* start a graph, or run the list */
 static void start(cuda_engine *e, graph_kind kind)
 {
   if (gpu_waits()) {
@@ -824,7 +853,7 @@ static void forget_graphs(cuda_engine *e)
     for (int n = 0; n <= e->base.plan->batch; n++)
       if (e->graph[k][n]) check(e, cudaGraphExecDestroy(e->graph[k][n])), e->graph[k][n] = NULL;
 }
-/* cuda.c: take memory */
+/* take memory of the device */
 static void *take(cuda_engine *e, const char *what, size_t bytes)
 {
   void *p;
@@ -846,6 +875,7 @@ static void *take(cuda_engine *e, const char *what, size_t bytes)
   return p;
 }
 
+/* wish for memory, and cut one piece for all */
 /* *to, a pointer, shall point to so many bytes, zeroed or not, when the wishes are granted. */
 static void wish_for(cuda_engine *e, void *to, const char *what, size_t bytes, bool zeroed)
 {
@@ -890,6 +920,8 @@ static void grant_wishes(cuda_engine *e)
   free(e->wish), e->wish = NULL, e->wishes = 0;
 }
 
+/* wish for each tensor and step's room */
+/* wish for tensors */
 static int pitch_of(const plan *p, int t)
 {
   const int c = p->tensor[t].s.c;
@@ -918,6 +950,7 @@ static void wish_tensors(cuda_engine *e)
   free(of);
 }
 
+/* wish for parameters and what updates them */
 static bool is_fc_weight(const plan *p, int k)
 {
   for (int i = 0; i < p->steps; i++)
@@ -948,6 +981,7 @@ static void wish_parameters(cuda_engine *e)
   wish_floats(e, &e->ones, "the update", (size_t)n->classes);
 }
 
+/* wish for a norm's room */
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Tiles of a norm's partial sums for e->n images, whoever leaves them. */
@@ -973,6 +1007,7 @@ static void wish_norm_work(cuda_engine *e, int i)
   wish_floats(e, &e->work[i].coef, "sums of a norm", 4 * c);
 }
 
+/* wish for a group norm's room */
 static void wish_group_work(cuda_engine *e, int i)
 {
   const shape in = step_of(e, i)->layer->in;
@@ -985,6 +1020,7 @@ static void wish_group_work(cuda_engine *e, int i)
   wish_floats(e, &e->work[i].common, "sums of a norm", n * 2 * c);
 }
 
+/* wish for a convolution's room */
 static void wish_conv_work(cuda_engine *e, int i, size_t *room)
 {
   const step *s = step_of(e, i);
@@ -994,6 +1030,7 @@ static void wish_conv_work(cuda_engine *e, int i, size_t *room)
   e->n = e->base.plan->batch;
   wish_for(e, &e->work[i].packed, "packed weights", (size_t)s->layer->groups * packed_bytes(e, i), false);
 }
+/* wish for each step's room */
 static void wish_work(cuda_engine *e)
 {
   const plan *p = e->base.plan;
@@ -1020,6 +1057,7 @@ static void wish_work(cuda_engine *e)
   wish_floats(e, &e->dx, "an FC's gradient", dx);
 }
 
+/* wish for a ring of blocks */
 static size_t row_offset(void) { return (sizeof(cuda_args) + 15) / 16 * 16; }
 static size_t turn_offset(const cuda_engine *e)
 {
@@ -1049,7 +1087,7 @@ static void take_ring(cuda_engine *e)
     check(e, cudaEventCreateWithFlags(&t->done, cudaEventDisableTiming | cudaEventBlockingSync));
   }
 }
-/* cuda.c: open and close */
+/* open cuBLAS, and make the lists */
 static void open_blas(cuda_engine *e)
 {
   int major = 0;
@@ -1079,6 +1117,7 @@ static void upload_floats(cuda_engine *e, float *to, const float *from, size_t c
 {
   check(e, cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyHostToDevice, e->stream));
 }
+/* choose the candidates */
 static void choose_candidates(cuda_engine *e)
 {
   for (int i = 0; i < CANDIDATES; i++) {
@@ -1091,6 +1130,7 @@ static void choose_candidates(cuda_engine *e)
   check(e, cudaDeviceGetAttribute(&cuda_multiprocessors, cudaDevAttrMultiProcessorCount, engine_gpu));
 }
 
+/* open an engine on a GPU, and close it */
 static engine *open_gpu(const engine_kind *kind, precision how, const plan *p)
 {
   check_kinds(p);
@@ -1133,7 +1173,8 @@ static void gpu_close(engine *base)
   free(e->ties), free(e->tensor), free(e->work), free(e->kept_piece), free(e->kept_factor), free(e->kept_class_weight),
     free(e->memory), free(e);
 }
-/* cuda.c: state, cells and tensors in and out */
+/* bring cells and tensors in, and out */
+/* copy to the device, and from it */
 static void bring(cuda_engine *e, void *to, const void *from, size_t bytes)
 {
   if (bytes) check(e, cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, e->stream));
@@ -1159,6 +1200,7 @@ static void gpu_write_state(engine *base, const net_state *s)
   wait(e);
 }
 
+/* read the state back */
 static void gpu_read_state(engine *base, net_state *s)
 {
   cuda_engine *e = (cuda_engine *)base;
@@ -1170,6 +1212,7 @@ static void gpu_read_state(engine *base, net_state *s)
   if (s->stat) fetch(e, s->stat, e->stat, n->stat_floats * sizeof(float));
 }
 
+/* bring the cells */
 /* Make *p hold `bytes` bytes at least; *room: what it holds. */
 static void widen(cuda_engine *e, void **p, size_t *room, size_t bytes, const char *what)
 {
@@ -1199,6 +1242,7 @@ static void gpu_set_cells(engine *base, const uint8_t *pixels, const int *label,
   wait(e);
 }
 
+/* stage a tensor as floats */
 static float *staging(cuda_engine *e)
 {
   size_t most = 0, room = 0;
@@ -1219,6 +1263,7 @@ static void respace(float *y, int to, const float *x, int from, size_t pixels)
     for (int c = 0; c < to; c++) *y++ = c < from ? x[i * (size_t)from + (size_t)c] : 0;
 }
 
+/* bring a tensor in floats, or fetch it */
 static void put_floats(cuda_engine *e, int t, act *to, const float *x, int n)
 {
   const int c = e->base.plan->tensor[t].s.c, pitch = e->tensor[t].pitch;
@@ -1247,6 +1292,7 @@ static void get_floats(cuda_engine *e, int t, const act *from, float *x, int n)
   if (wide) respace(x, c, wide, pitch, pixels);
   free(wide);
 }
+/* put and get tensors, for tests */
 static void gpu_put(engine *base, int t, const float *x, int n)
 {
   cuda_engine *e = (cuda_engine *)base;
@@ -1278,7 +1324,7 @@ static void gpu_get_dparam(engine *b, float *d)
   doing(e, "reading gradients", NULL);
   fetch(e, d, e->dparam, b->plan->net->param_floats * sizeof(float));
 }
-/* cuda.c: bring a batch in, take a result out */
+/* bring a batch in */
 static void begin(cuda_engine *e, const batch *b, const sgd *s, float keep)
 {
   const size_t n = (size_t)b->n;
@@ -1306,6 +1352,7 @@ static void finish(cuda_engine *e)
   check(e, cudaEventRecord(t->done, e->stream));
 }
 
+/* take a result out */
 static void gpu_result(engine *base, int back, double *loss_of_batch, int *correct)
 {
   cuda_engine *e = (cuda_engine *)base;
@@ -1320,6 +1367,7 @@ static void gpu_result(engine *base, int back, double *loss_of_batch, int *corre
   if (correct) *correct = r->correct;
 }
 
+/* renew what has changed */
 static void renew(cuda_engine *e, float *device, float *kept, const float *now, int count)
 {
   bool same = true;
@@ -1330,7 +1378,7 @@ static void renew(cuda_engine *e, float *device, float *kept, const float *now, 
   upload_floats(e, device, kept, (size_t)count);
   wait(e);
 }
-/* cuda.c: train, infer and collect statistics */
+/* train on a batch, or infer, on a device */
 static void gpu_train_step(engine *base, const batch *b, const sgd *s)
 {
   cuda_engine *e = (cuda_engine *)base;
@@ -1365,6 +1413,7 @@ static void gpu_infer(engine *base, const batch *b, float *prob)
   if (prob) gpu_get(base, base->plan->tensors - 1, prob, b->n);
 }
 
+/* run the plain list of a step */
 static void run_plain(cuda_engine *e, int from, int to, bool infer, bool backward)
 {
   launches l = { 0 };
@@ -1398,6 +1447,7 @@ static void gpu_backward(engine *base, const batch *b, int last, int first)
 
 static void gpu_moving(engine *base, float decay) { ((cuda_engine *)base)->moving = decay; }
 
+/* collect statistics on a device */
 static void gpu_stats_begin(engine *base)
 {
   cuda_engine *e = (cuda_engine *)base;
@@ -1433,6 +1483,7 @@ static void gpu_stats_batch(engine *base, const batch *b)
   finish(e);
 }
 
+/* end the statistics on the host */
 static void gpu_stats_end(engine *base)
 {
   cuda_engine *e = (cuda_engine *)base;
@@ -1452,7 +1503,8 @@ static void gpu_stats_end(engine *base)
   wait(e);
   free(gathered), free(stat);
 }
-/* cuda.c: measure */
+/* measure on the device */
+/* time steps between events */
 static double seconds_between(cuda_engine *e, cudaEvent_t a, cudaEvent_t b)
 {
   float ms = 0;
@@ -1477,6 +1529,7 @@ static cudaGraphExec_t record_step(cuda_engine *e, int i, bool backward)
   return g;
 }
 
+/* time each step by the device's clock */
 static void gpu_seconds_of(engine *base, const batch *b, const sgd *s, int repeat, double *forward,
                            double *backward)
 {
@@ -1510,6 +1563,7 @@ static void gpu_seconds_of(engine *base, const batch *b, const sgd *s, int repea
   free(mark), free(part), free(took);
 }
 
+/* measure the device's product */
 static double product_seconds(cuda_engine *e, int size, const void *a, float *c)
 {
   const float one = 1, zero = 0;
@@ -1530,6 +1584,7 @@ static double product_seconds(cuda_engine *e, int size, const void *a, float *c)
   return best;
 }
 
+/* measure the device's copy */
 static double copy_seconds(cuda_engine *e, void *to, const void *from, size_t bytes)
 {
   double best = 1e30;
@@ -1546,6 +1601,7 @@ static double copy_seconds(cuda_engine *e, void *to, const void *from, size_t by
   return best;
 }
 
+/* measure both ceilings */
 /* Zeros would be multiplied with less power, and so at a higher clock, than a net's numbers. */
 static void fill_with_noise(cuda_engine *e, void *to, size_t bytes)
 {
@@ -1575,7 +1631,7 @@ static void gpu_ceilings(engine *base, double *flop_rate, double *byte_rate)
   if (byte_rate) *byte_rate = 2.0 * (double)bytes / copy_seconds(e, c, a, bytes);
   check(e, cudaFree(a)), check(e, cudaFree(c));
 }
-/* cuda.c: the engines */
+/* say why a device will not do */
 /* NULL when device engine_gpu can run the kernels, else why not. least: 10 major + minor of its compute
    capability. */
 static const char *why_not(const char *kind, int least)
@@ -1620,6 +1676,7 @@ static int gpu_capability(void)
 static const char *fp32_off(void) { return why_not("cuda", 75); }
 static const char *tf32_off(void) { return why_not("cuda-tf32", 80); }
 static const char *bf16_off(void) { return why_not("cuda-bf16", 80); }
+/* fill the tables of three engines */
 static const char *gpu_in_words(void) { return wbcsnet_cuda_gpu(engine_gpu); }
 static engine *open_fp32(const plan *, int), *open_tf32(const plan *, int), *open_bf16(const plan *, int);
 

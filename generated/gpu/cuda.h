@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-/* cuda.h: rules and types */
+/* say what all kernels promise */
 /* Every function here enqueues kernels on a stream and returns at once; all pointers are device memory, outputs
    come first among the pointers' uses in the comment, sizes are in elements. None allocates. A launch that failed is found by
    the caller's cudaGetLastError(). Results depend on nothing but the arguments: no float atomics, fixed orders. */
@@ -26,7 +26,7 @@ static inline size_t act_bytes(precision p) { return p == BF16 ? 2 : 4; }
 
 /* What changes from step to step, in device memory, so that one captured graph serves them all. */
 typedef struct { uint64_t seed; uint32_t epoch; float rate, momentum, l2, keep; } cuda_args;
-/* cuda.h: candidates */
+/* ask whether a candidate is on */
 /* Bits 1 << candidate (candidates.h). Set before a shape's first use; the groups' on a device of capability 9.0 alone. */
 #ifdef __cplusplus
 inline unsigned cuda_candidates = 0;
@@ -36,14 +36,14 @@ extern unsigned cuda_candidates;
 extern int cuda_multiprocessors;
 #endif
 static inline bool candidate_on(candidate c) { return cuda_candidates >> c & 1; }
-/* cuda.h: bring cells in */
+/* declare how cells come in */
 /* x (n, h, w, stored) act = turned cell - mean; stored >= c, the channels beyond c are zero. pixels (cells, h, w, c) uint8,
    mean (h, w, c) or NULL, row (n) int, turn (n) uint8 or NULL. */
 void cuda_gather(precision, int n, int h, int w, int c, int stored, const uint8_t *pixels, const float *mean,
                  const int *row, const uint8_t *turn, act *x, cudaStream_t);
 void cuda_to_act(precision, size_t count, const float *from, act *to, cudaStream_t);
 void cuda_from_act(precision, size_t count, const act *from, float *to, cudaStream_t);
-/* cuda.h: batch normalisation */
+/* declare batch norm, forward */
 /* Batch normalisation over m = n * h * w rows of c channels.
    coef (4, c) float: mean; inverse = 1 / sqrt(variance + NORM_EPSILON); a = scale * inverse; b = offset - mean * a.
    Statistics partials: (tiles, 2, c) float: a tile's mean and its sum of squared deviations from that mean; tile t covers rows
@@ -57,6 +57,7 @@ void cuda_norm_finish(int rows, int m, int c, const float *partial, const float 
 void cuda_norm_stored(int c, const float *stat, const float *scale, const float *offset, float *coef, cudaStream_t);
 /* y = relu?(x * a + b + r?); r may be NULL */
 void cuda_norm_apply(precision, int m, int c, const act *x, const act *r, bool relu, const float *coef, act *y, cudaStream_t);
+/* declare batch norm, backward */
 /* Gradient sums: partial (ceil(m / NORM_ROWS), 2, c): sum of g and of g * (x - mean) * inverse, where g = y > 0 ? dy : 0, or dy when
    y is NULL, or x * a + b > 0 ? dy : 0 when y is x itself: the same for a NORM without a residual term, and one tensor less is read.
    When dr is given: dr = g, or dr += g when add_dr. */
@@ -69,7 +70,7 @@ void cuda_norm_sums_finish(int tiles, int c, const float *partial, float *dscale
    below, which costs no pass of its own this way); with add it must be NULL. */
 void cuda_norm_dx(precision, int m, int c, const act *x, const act *dy, const act *y, const float *coef, const float *dscale,
                   const float *doffset, bool add, act *dx, float *column, cudaStream_t);
-/* cuda.h: group normalisation */
+/* declare group norm */
 /* Group normalisation of n images of m pixels of c channels, in groups of c / groups channels.
    partial (n, ceil(m / NORM_ROWS), 2, c): sums tile by tile; coef (n, 4, c), as for batch
    normalisation; common (n, 2, c): what the elements of a channel have in common in dx. */
@@ -85,7 +86,7 @@ void cuda_group_sums(precision, group_shape, const act *x, const act *dy, const 
 /* dx (=, or += when add) */
 void cuda_group_dx(precision, group_shape, const act *x, const act *dy, const float *coef,
                    const float *common, bool add, act *dx, cudaStream_t);
-/* cuda.h: pooling */
+/* declare pooling, with a norm before it or not */
 /* Max pooling. place (n, oh, ow, c) uint8: ky * kernel + kx of the window's first maximum; kernel <= 16. */
 typedef struct { int n, h, w, c, oh, ow, kernel, stride, pad_top, pad_left; } pool_shape;
 void cuda_pool_forward(precision, pool_shape, const act *x, act *y, uint8_t *place, cudaStream_t);
@@ -103,7 +104,7 @@ void cuda_norm_pool_sums(precision, pool_shape, const act *x, const act *dy, con
 void cuda_norm_pool_dx(precision, pool_shape, const act *x, const act *dy, const uint8_t *place, const act *pooled,
                        const float *coef, const float *dscale, const float *doffset, bool add_dr, act *dr, bool add, act *dx,
                        float *column, cudaStream_t);
-/* cuda.h: element by element */
+/* declare what visits each element */
 void cuda_relu_forward(precision, size_t count, const act *x, act *y, cudaStream_t);
 void cuda_add_forward(precision, size_t count, const act *x, const act *r, bool relu, act *y, cudaStream_t);
 /* to = (or +=) y > 0 ? from : 0; y NULL: from. to may be from (the ReLU mask in place). */
@@ -116,7 +117,7 @@ void cuda_sum_columns(int tiles, int c, const float *partial, float *sums, cudaS
 /* y (n, m) = (or +=) kept ? x / (1 - p) : 0, the mask of rules.h's dropout_keeps for layer `index`, cells row (n) */
 void cuda_dropout(precision, int n, int m, double p, int index, const cuda_args *, const int *row, const act *x, bool add, act *y,
                   cudaStream_t);
-/* cuda.h: fully connected layers and the loss */
+/* declare fully connected layers and the loss */
 /* Fully connected and beyond: these tensors are float whatever the precision. y (n, out) = relu?(sum + bias) */
 void cuda_fc_finish(int n, int out, const float *sum, const float *bias, bool relu, float *y, cudaStream_t);
 /* The product too, y = relu?(x w' + bias), x (n, in), w (out, in), in slices that are added in order; room: fc_split_room() bytes, 0
@@ -136,7 +137,7 @@ void cuda_loss_forward(int n, int classes, const float *z, const int *label, con
                        cuda_result *result, cudaStream_t);
 void cuda_loss_backward(int n, int classes, const float *f, const int *label, const int *row, const float *class_weight, bool add,
                         float *dz, cudaStream_t);
-/* cuda.h: the update */
+/* declare the update, and what a device says of itself */
 /* The update of the tensors in piece (pieces), engine.h's rule; factor (tensors) in device memory. One launch. */
 typedef struct { size_t offset, count; float decay; int tensor; } sgd_piece;
 void cuda_sgd(int pieces, const sgd_piece *piece, size_t largest, const cuda_args *, const float *factor, float *param,
@@ -149,7 +150,7 @@ cudaError_t cuda_has_code(void);
 const char *wbcsnet_cuda_gpu(int n);
 /* whole-set statistics: mean and square (c each, double) of `before` rows joined with a batch's, weight n; as host.c's join_statistics */
 void cuda_join_statistics(int c, double before, double n, const float *batch_stat, double *gathered, cudaStream_t);
-/* cuda.h: convolution */
+/* declare convolution and its gradients */
 /* x (n, h, w, c) with c_pitch elements from a pixel to the next; y (n, oh, ow, o) with o_pitch. Weights (o, kernel, kernel, c). Grouped
    convolution is one call a group, with shifted pointers. c 3 with c_pitch 4 is the padded image, its fourth channel zero. */
 typedef struct { int n, h, w, c, c_pitch, oh, ow, o, o_pitch, kernel, stride, pad_top, pad_left; } conv_shape;
@@ -179,7 +180,7 @@ size_t conv_room(precision, conv_shape);
 void cuda_conv_weight_gradient(precision, conv_shape, const act *x, const act *dy, void *room, float *dw, cudaStream_t);
 /* The same, one thread a weight, summed in double: slow, a second answer for tests. */
 void cuda_conv_weight_gradient_plain(precision, conv_shape, const act *x, const act *dy, float *dw, cudaStream_t);
-/* cuda.h: what other nets need */
+/* declare what other nets need */
 /* Mean over the places of each window that lie inside the image, and its gradient, gathered in a fixed order. */
 void cuda_average_forward(precision, pool_shape, const act *x, act *y, cudaStream_t);
 void cuda_average_backward(precision, pool_shape, const act *dy, bool add, act *dx, cudaStream_t);

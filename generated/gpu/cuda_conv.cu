@@ -2,7 +2,7 @@
 #include "gpu/cuda_device.h"
 #include "gpu/cuda_product.h"
 
-/* convolution: the product */
+/* turn a convolution into a product */
 enum { K_BYTES = 64 };
 
 static int channels(int c, int pitch) { return c == 3 && pitch == 4 ? 4 : c; }
@@ -30,6 +30,7 @@ static gather backward_gather(precision p, conv_shape s)
   split_depth(p, &g);
   return g;
 }
+/* find a row's pixel under a tap */
 /* Where a row's window begins. The plain case (d = 1, kernel at most 15, fewer than 2^31 elements): at is the
    element of the window's corner, bits ky and 16 + kx of taps say which taps are inside. Otherwise at is the
    image's first pixel and (y, x) the corner. */
@@ -58,7 +59,7 @@ WORD bool find_pixel(const gather &g, const place &p, int ky, int kx, int *pixel
   *pixel = inside ? p.at + sy * g.w + sx : 0;
   return inside;
 }
-/* convolution: the first kernel */
+/* convolve, one thread an element */
 template <precision P> __global__ void conv_plain(gather g, ending e)
 {
   size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
@@ -77,7 +78,7 @@ template <precision P> __global__ void conv_plain(gather g, ending e)
   if (e.add) sum += load1<P>(e.target, to);
   store1<P>(e.target, to, e.relu ? fmaxf(sum, 0) : sum);
 }
-/* convolution: tiles in shared memory */
+/* lay out a tile in shared memory */
 enum { STAGES = 3 };
 
 /* Bytes from a row to the next. */
@@ -96,6 +97,7 @@ template <precision P, int BM, int BN, bool SWIZZLE = false> struct tile {
   enum { THREADS = BM * BN / 64, PITCH = row_of<SWIZZLE>::PITCH, STAGE = (BM + BN) * PITCH, BYTES = STAGES * STAGE + BM * (int)sizeof(place),
          K = K_BYTES / (int)sizeof(word), ACROSS = BN / 32, DOWN = BM / 64 };
 };
+/* walk along the taps without dividing */
 typedef struct { int y, x, c; } cursor;              /* the tap and channel at which a chunk begins */
 
 WORD cursor cursor_at(const gather &g, int k)
@@ -111,6 +113,7 @@ WORD void advance(const gather &g, cursor *at)
   if (at->c >= g.c) at->c -= g.c, at->x++;
   if (at->x >= g.kernel) at->x -= g.kernel, at->y++;
 }
+/* copy a piece of a row */
 template <int BYTES> WORD void copy_chunk(void *to, const void *from, bool valid)
 {
   if (BYTES == 16) copy_async16(to, from, valid);
@@ -118,6 +121,7 @@ template <int BYTES> WORD void copy_chunk(void *to, const void *from, bool valid
   else if (BYTES == 4) copy_async4(to, from, valid);
   else *(uint16_t *)to = valid ? *(const uint16_t *)from : (uint16_t)0;
 }
+/* load rows of the image */
 template <precision P, int BM, int BN, int CHUNK, bool PLAIN, bool SWIZZLE>
 WORD void load_left(const gather &g, cursor *at, const place *table, unsigned char *to)
 {
@@ -142,6 +146,7 @@ WORD void load_left(const gather &g, cursor *at, const place *table, unsigned ch
   }
   advance(g, at);
 }
+/* load rows of the weights */
 template <precision P, int BM, int BN, bool SWIZZLE>
 WORD void load_right(const gather &g, int n0, int k, unsigned char *to)
 {
@@ -154,7 +159,7 @@ WORD void load_right(const gather &g, int n0, int k, unsigned char *to)
   for (int i = 0; i < BN; i += T::THREADS / 4)
     copy_async16(to + i * T::PITCH, w + (size_t)i * (size_t)g.line, n0 + first + i < g.columns);
 }
-/* convolution: multiply a tile */
+/* multiply a tile by FFMA */
 /* sum[mi][f][2 h + e] += row 16 mi + 8 h + g of a, column 8 f + 2 t + e of b, over one tile of K; a and b: the
    warp's first rows */
 template <bool SWIZZLE> WORD void multiply_ffma(const unsigned char *a, const unsigned char *b, float sum[4][4][4])
@@ -177,6 +182,7 @@ template <bool SWIZZLE> WORD void multiply_ffma(const unsigned char *a, const un
     }
   }
 }
+/* multiply a tile on tensor cores */
 template <precision P> WORD void multiply_add(float d[4], const uint32_t a[4], const uint32_t b[2])
 {
   if (P == BF16) mma_bf16(d, a, b);
@@ -202,7 +208,7 @@ WORD void multiply_mma(const unsigned char *a, const unsigned char *b, float sum
       for (int f = 0; f < 4; f++) multiply_add<P>(sum[i][f], x[i], &w[f / 2][f % 2 * 2]);
   }
 }
-/* convolution: endings */
+/* regroup a warp's sums */
 enum { REGROUP = 40 };                               /* floats from a row to the next */
 
 /* sum: 16 rows; afterwards thread l holds sum[r][0..3] = row 4 r + l / 8, columns 4 (l % 8) .. + 3 of its
@@ -223,6 +229,7 @@ WORD void regroup(float sum[4][4], float *corner)
   }
   __syncwarp();
 }
+/* load and store four neighbours */
 template <precision P> WORD void get_four(const void *from, size_t at, int count, bool wide, float v[4])
 {
   if (wide) {
@@ -247,6 +254,7 @@ WORD void get_floats(const float *from, int count, float v[4])
 #pragma unroll
   for (int i = 0; i < 4; i++) v[i] = from && i < count ? from[i] : 0;
 }
+/* total the columns of a tile */
 /* s[0..3]: this thread's sums of its four columns; afterwards those of the whole tile. room: BM / 64 x BN floats
    of its own */
 template <precision P, int BM, int BN> WORD void column_totals(float s[4], float *room)
@@ -264,6 +272,7 @@ template <precision P, int BM, int BN> WORD void column_totals(float s[4], float
 #pragma unroll
   for (int i = 0; i < 4; i++) s[i] = T::DOWN == 1 ? mine[i] : mine[i] + mine[BN + i];
 }
+/* finish the sums of a tile */
 template <precision P, int BM, int BN>
 WORD void finish(const gather &g, const ending &e, float sum[4][4][4], unsigned char *room, int m0, int n0)
 {
@@ -272,7 +281,7 @@ WORD void finish(const gather &g, const ending &e, float sum[4][4][4], unsigned 
   float *totals = (float *)room + T::THREADS / 32 * 16 * REGROUP;
   int first = m0 + warp / T::ACROSS * 64 + lane / 8, q = n0 + warp % T::ACROSS * 32 + lane % 8 * 4;
   int count = g.columns - q;
-  /* convolution: fetch what belongs to the columns */
+  /* fetch what belongs to the columns */
   float bias[4], mean[4], a[4], b[4], offset[4] = { 0, 0, 0, 0 }, scale[4] = { 0, 0, 0, 0 };
   if (e.z) {
     get_floats(e.coef + q, count, mean);
@@ -288,7 +297,7 @@ WORD void finish(const gather &g, const ending &e, float sum[4][4][4], unsigned 
       size_t at = (size_t)row * (size_t)e.pitch + (size_t)q;
       if (row >= g.rows || count <= 0) v[0] = v[1] = v[2] = v[3] = 0;
       else if (e.z) {
-        /* convolution: mask a gradient and add it up */
+        /* mask a gradient and add it up */
         float z[4];
         get_four<P>(e.z, at, count, e.wide, z);
         #pragma unroll
@@ -298,7 +307,7 @@ WORD void finish(const gather &g, const ending &e, float sum[4][4][4], unsigned 
         }
         put_four<P>(e.target, at, count, e.wide, v);
       } else {
-        /* convolution: finish four sums and store them */
+        /* finish four sums and store them */
         float before[4] = { 0, 0, 0, 0 };
         if (e.add) get_four<P>(e.target, at, count, e.wide, before);
         #pragma unroll
@@ -311,7 +320,7 @@ WORD void finish(const gather &g, const ending &e, float sum[4][4][4], unsigned 
       }
     }
   }
-  /* convolution: reduce over the tile */
+  /* leave one row of partial sums */
   if (!e.partial) return;
   float *to = e.partial + (size_t)(m0 / BM) * 2 * (size_t)g.columns + q;
   bool leader = warp < T::ACROSS && lane < 8;
@@ -321,7 +330,7 @@ WORD void finish(const gather &g, const ending &e, float sum[4][4][4], unsigned 
     for (int j = 0; j < 4; j++)
       if (leader && j < count) to[j] = offset[j], to[g.columns + j] = scale[j] * e.coef[g.columns + q + j];
   } else {
-    /* convolution: statistics of the tile */
+    /* find mean and squares of the tile */
     int rows = g.rows - m0 < BM ? g.rows - m0 : BM;
     float average[4] = { 0, 0, 0, 0 }, square[4] = { 0, 0, 0, 0 };
     #pragma unroll
@@ -343,7 +352,7 @@ WORD void finish(const gather &g, const ending &e, float sum[4][4][4], unsigned 
       if (leader && j < count) to[j] = average[j], to[g.columns + j] = square[j];
   }
 }
-/* convolution: the kernel */
+/* convolve a tile */
 template <precision P, int BM, int BN, int CHUNK, bool PLAIN, bool SWIZZLE>
 WORD void tile_product(const gather &g, const ending &e, unsigned char *room)
 {
@@ -353,11 +362,11 @@ WORD void tile_product(const gather &g, const ending &e, unsigned char *room)
   int warp = threadIdx.x / 32, down = warp / T::ACROSS * 64, right = warp % T::ACROSS * 32;
   float sum[4][4][4] = {};
   m0 *= BM;
-  /* convolution: decode the rows of the tile */
+  /* decode the rows of the tile */
   for (int r = threadIdx.x; r < BM; r += T::THREADS) table[r] = find_row<PLAIN>(g, m0 + r);
   __syncthreads();
   cursor at = cursor_at(g, threadIdx.x % (K_BYTES / CHUNK) * (CHUNK / (int)sizeof(typename T::word)));
-  /* convolution: walk along K */
+  /* walk along K, three tiles in flight */
   /* fill all stages but one */
   for (int k = 0; k < STAGES - 1; k++) {
     if (k < g.depth) {
@@ -392,7 +401,7 @@ __global__ __launch_bounds__(BM * BN / 64, 32768 / (BM * BN)) void conv_tiles(ga
   SHARED_ROOM(room);
   tile_product<P, BM, BN, CHUNK, PLAIN, SWIZZLE>(g, e, room);
 }
-/* convolution: Winograd's tiles */
+/* ask whether Winograd's transforms fit */
 typedef float vec;
 #define INLINE WORD
 WORD vec splat(float x) { return x; }
@@ -457,7 +466,7 @@ static bool winograd_fits(precision p, const gather *g)
   return g->c % 16 == 0 && g->columns % 16 == 0 && (double)(tiling_of(g).count + 16) * g->c < 2147483648.0;
 }
 
-/* convolution: which tile */
+/* name the tiles there are */
 #ifndef ENOUGH_BLOCKS
 #define ENOUGH_BLOCKS 264                            /* tests are content with fewer */
 #endif
@@ -470,6 +479,7 @@ static int blocks(const gather *g, int bm, int bn)
   return (g->rows + bm - 1) / bm * ((g->columns + bn - 1) / bn);
 }
 
+/* choose a tile by the shape */
 static tile_kind least_tile(const gather *g)
 {
   static const struct { tile_kind kind; int bm, bn; } tiles[] = {
@@ -505,6 +515,7 @@ static int tile_rows(tile_kind t)
   if (t == TILE_GROUP || t == TILE_WINOGRAD) return NORM_ROWS;
   return t == TILE_128_128 || t == TILE_128_64 || t == TILE_8_BYTES ? 128 : 64;
 }
+/* start the kernel of that tile */
 template <precision P, int BM, int BN, int CHUNK, bool PLAIN, bool SWIZZLE = false>
 static void start(const gather *g, const ending *e, cudaStream_t stream)
 {
@@ -544,7 +555,7 @@ static void start_product(precision p, gather g, ending e, void *room, cudaStrea
   else if (p == TF32) start_tile<TF32>(&g, &e, room, stream);
   else start_tile<BF16>(&g, &e, room, stream);
 }
-/* convolution: Winograd's transforms */
+/* transform the windows */
 /* v (64, tiles, c) */
 __global__ __launch_bounds__(WINOGRAD_THREADS) void winograd_windows(gather g, tiling t, float *v)
 {
@@ -573,6 +584,7 @@ __global__ __launch_bounds__(WINOGRAD_THREADS) void winograd_windows(gather g, t
   }
 }
 
+/* transform the packed weights */
 /* u (64, filters, c) of w (filters, R, R, c) */
 template <int R> __global__ __launch_bounds__(WINOGRAD_THREADS) void winograd_taps(int filters, int c, const float *w, float *u)
 {
@@ -598,6 +610,7 @@ template <int R> __global__ __launch_bounds__(WINOGRAD_THREADS) void winograd_ta
   }
 }
 
+/* multiply at each of the 64 points */
 typedef tile<FP32, 128, 64, true> winograd_tile;
 __global__ __launch_bounds__(winograd_tile::THREADS, 4) void winograd_products(gather g, ending e)
 {
@@ -620,6 +633,7 @@ WORD void end_sum(const ending &e, int columns, size_t at, int q, float v)
   }
   to[at] = v;
 }
+/* transform the sums back */
 /* product (64, tiles, columns) */
 template <int M> __global__ __launch_bounds__(WINOGRAD_THREADS)
 void winograd_sums(gather g, ending e, tiling t, const float *product)
@@ -649,6 +663,7 @@ void winograd_sums(gather g, ending e, tiling t, const float *product)
   }
 }
 
+/* run the three passes */
 static unsigned winograd_blocks(size_t threads) { return (unsigned)((threads + WINOGRAD_THREADS - 1) / WINOGRAD_THREADS); }
 
 /* Floats of V and M. */
@@ -681,7 +696,7 @@ static void winograd_start(const gather *g, const ending *e, float *room, cudaSt
   else LAUNCH((winograd_sums<6>), grid, WINOGRAD_THREADS, 0, stream, *g, *e, t, (const float *)product);
   sums_by_a_pass(FP32, g, e, stream);
 }
-/* convolution: weights */
+/* pack the weights as kernels read them */
 template <precision P> __global__ void pack_weights(int o, int c, int taps, gather ahead, gather back,
                                                     const float *w, act *forward, act *turned)
 {
@@ -715,7 +730,7 @@ static void start_pack(conv_shape s, gather ahead, gather back, const float *w, 
   LAUNCH((pack_weights<P>), grid, dim3(32, 8), 32 * 33 * sizeof(float), stream, s.o, s.c, s.kernel * s.kernel,
          ahead, back, w, packed, turned);
 }
-/* convolution: functions */
+/* lay out the packed weights */
 /* Behind the two copies of the weights stand those that are transformed, if they are. */
 typedef struct { size_t turned, transformed, turned_transformed, all; } pack_layout;
 
@@ -729,6 +744,7 @@ static pack_layout layout_of(precision p, conv_shape s)
   return l;
 }
 
+/* pack weights, and say how large */
 size_t conv_packed(precision p, conv_shape s) { return layout_of(p, s).all; }
 
 size_t conv_product_room(precision p, conv_shape s)
@@ -762,6 +778,7 @@ int conv_dx_tiles(precision p, conv_shape s)
   int rows = tile_rows(which_tile(p, &g));
   return (g.rows + rows - 1) / rows;
 }
+/* convolve forward, or the gradient back */
 void cuda_conv_forward(precision p, conv_shape s, const act *x, const void *packed, const float *bias,
                        bool relu, act *y, float *statistics, void *room, cudaStream_t stream)
 {
@@ -781,6 +798,7 @@ void cuda_conv_input_gradient(precision p, conv_shape s, const act *dy, const vo
   if (tail) e.z = tail->z, e.coef = tail->coef, e.partial = tail->partial;
   start_product(p, g, e, room, stream);
 }
+/* convolve by the first kernel, for tests */
 template <precision P> static void start_plain(gather g, ending e, cudaStream_t stream)
 {
   size_t count = (size_t)g.rows * (size_t)g.columns;
@@ -797,7 +815,7 @@ void cuda_conv_plain(precision p, conv_shape s, bool gradient, const act *from, 
   else if (p == TF32) start_plain<TF32>(g, e, stream);
   else start_plain<BF16>(g, e, stream);
 }
-/* convolution: a fully connected layer */
+/* sum slices of a long row */
 enum { FC_ROWS = 128, FC_COLUMNS = 32, FC_BLOCKS = 528, FC_LEAST = 8 };
 typedef tile<FP32, FC_ROWS, FC_COLUMNS, true> fc_tile;
 
@@ -812,6 +830,7 @@ __global__ __launch_bounds__(fc_tile::THREADS, 8) void fc_slices(gather g, endin
   tile_product<FP32, FC_ROWS, FC_COLUMNS, 16, true, true>(g, e, room);
 }
 
+/* add the slices */
 enum { SLICE_WIDE = 32, SLICE_ROWS = 8 };
 
 /* y (n, out) = relu?(bias + the sum over slices of from (slices, out, n)) */
@@ -830,6 +849,7 @@ __global__ void fc_add_slices(int slices, int n, int out, const float *from, con
   y[(size_t)(i - o * n) * (size_t)out + (size_t)o] = relu ? fmaxf(sum, 0) : sum;
 }
 
+/* deal a fully connected layer to slices */
 typedef struct { int each, slices; } fc_deal;
 
 static fc_deal deal_of(int in, int out)

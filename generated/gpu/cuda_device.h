@@ -7,7 +7,7 @@
 #else
 #include <cuda_runtime.h>
 
-/* device: launch */
+/* launch a kernel */
 #define WORD __device__ __forceinline__
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
   (kernel)<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
@@ -19,7 +19,7 @@
 /* unsigned char name[]: the block's dynamic shared memory, aligned to 128 bytes */
 #define SHARED_ROOM(name) extern __shared__ __align__(128) unsigned char name[]
 
-/* device: copy while computing */
+/* copy while computing */
 WORD uint32_t shared_address(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
 #if __CUDA_ARCH__ >= 800
 #define COPY_ASYNC(bytes, cache) \
@@ -49,7 +49,7 @@ template <int PENDING> WORD void copy_wait()
 #endif
 }
 
-/* device: load fragments */
+/* load fragments of a matrix */
 WORD void load_matrix_x4(uint32_t r[4], const void *row)
 {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\n"
@@ -62,7 +62,7 @@ WORD void load_matrix_x4_trans(uint32_t r[4], const void *row)
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared_address(row)) : "memory");
 }
 
-/* device: multiply fragments */
+/* multiply fragments on tensor cores */
 /* d (16, 8) += a (16, 8) b (8, 8), TF32; the fragments as in the book's picture */
 WORD void mma_tf32(float d[4], const uint32_t a[4], const uint32_t b[2])
 {
@@ -91,7 +91,7 @@ WORD void mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2])
 
 #endif
 
-/* device: stored numbers */
+/* round numbers to what is stored */
 struct bf16 { uint16_t bits; };
 template <precision P> struct stored { typedef float word; };
 template <> struct stored<BF16> { typedef bf16 word; };
@@ -110,6 +110,7 @@ WORD float float_tf32(float x)
   return (u & 0x7f800000) == 0x7f800000 ? x : __uint_as_float((u + 0x1000) & 0xffffe000);
 }
 
+/* load and store in any precision */
 /* what store1 would keep of x */
 template <precision P> WORD float store_round(float x)
 {

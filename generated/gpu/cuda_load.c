@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* load: find the plugin */
+/* find the plugin */
 static const char *plugin_path(void)
 {
   static char path[PATH_MAX + 40];
@@ -25,7 +25,7 @@ static const char *plugin_path(void)
   }
   return NULL;
 }
-/* load: open the plugin */
+/* open the plugin */
 static void *plugin;
 
 static const char *open_plugin(void)
@@ -54,7 +54,7 @@ static const char *trouble(void)
   }
   return why;
 }
-/* load: the three engines */
+/* stand in for three engines */
 static const char *fill(engine_kind *k)
 {
   const char *why = trouble();
@@ -75,6 +75,7 @@ static const char *fp32_off(void) { return fill(&engine_cuda); }
 engine_kind engine_cuda_bf16 = { .name = "cuda-bf16", .why_off = bf16_off };
 engine_kind engine_cuda_tf32 = { .name = "cuda-tf32", .why_off = tf32_off };
 engine_kind engine_cuda = { .name = "cuda", .why_off = fp32_off };
+/* ask whether a GPU is likely */
 bool engine_cuda_likely(void)
 {
   const char *given = getenv("WBCSNET_CUDA");

@@ -2,7 +2,7 @@
 #include "gpu/cuda_device.h"
 #include "engines/rules.h"
 
-/* ops: packs */
+/* load a pack of neighbours */
 template <int V> struct pack { float v[V]; };
 
 template <precision P, int V> WORD pack<V> load_pack(const act *x, size_t i)
@@ -21,6 +21,7 @@ template <precision P, int V> WORD pack<V> load_pack(const act *x, size_t i)
     }
   return p;
 }
+/* store a pack, or add it */
 template <precision P, int V> WORD void store_pack(act *y, size_t i, pack<V> p)
 {
   if constexpr (V == 1) store1<P>(y, i, p.v[0]);
@@ -46,7 +47,7 @@ template <precision P, int V> WORD void give_back(act *y, size_t i, bool add, pa
 template <int V> WORD pack<V> load_floats(const float *x, size_t i) { return load_pack<FP32, V>(x, i); }
 
 WORD float relu_of(float v) { return v > 0 ? v : 0; }
-/* ops: walk over a tile of rows */
+/* walk over a tile of rows */
 enum { THREADS = 256 };
 
 /* One block walks ROWS rows and GROUPS packs of V channels: LANES rows at a time, a pack a thread.
@@ -72,7 +73,7 @@ template <class WALK> static dim3 walk_grid(int m, int rows, int c, int v)
 }
 template <int V> static dim3 tile_grid(int m, int c) { return walk_grid<tile<V>>(m, NORM_ROWS, c, V); }
 static int tiles_of(int m) { return (int)pieces_of((size_t)m, NORM_ROWS); }
-/* ops: sum over the lanes of a block */
+/* sum over the lanes of a block */
 template <int Q, int V> struct lane_room {
   enum { COLUMNS = tile<V>::GROUPS * V, PITCH = Q * COLUMNS + tile<V>::GROUPS % 32,
          BYTES = tile<V>::LANES * PITCH * (int)sizeof(float) };
@@ -96,6 +97,7 @@ template <int Q, int V> WORD bool sum_lanes(const pack<V> (&s)[Q], float (&total
     for (int q = 0; q < Q; q++) total[q] += part[l * PITCH + q * COLUMNS + t];
   return true;
 }
+/* leave a block's column sums */
 /* partial (tiles, c): this block's sums */
 template <int V> WORD void leave_columns(const pack<V> (&sum)[1], int c, float *partial)
 {
@@ -104,7 +106,7 @@ template <int V> WORD void leave_columns(const pack<V> (&sum)[1], int c, float *
   if (sum_lanes(sum, total, &channel) && channel < c)
     partial[(size_t)blockIdx.x * (size_t)c + (size_t)channel] = total[0];
 }
-/* ops: pick the instance */
+/* pick the kernel by precision and width */
 template <precision P_, int V_> struct kind {
   static constexpr precision P = P_;
   static constexpr int V = V_;
@@ -126,7 +128,7 @@ static bool wide(precision p, int c, uintptr_t addresses)
   return c % (p == BF16 ? 8 : 4) == 0 && addresses % 16 == 0;
 }
 
-/* ops: element by element */
+/* visit each element */
 /* AHEAD packs a thread, all loaded before the first is stored: an OP gets what it needs at i, then puts. */
 template <int V> struct ahead { enum { AHEAD = V == 8 ? 2 : 4 }; };
 
@@ -155,6 +157,7 @@ template <int V, class OP> static void launch_each(size_t count, OP op, cudaStre
   if (count)
     LAUNCH((each<V, OP>), pieces_of(count, ahead<V>::AHEAD * THREADS * V), THREADS, 0, stream, count, op);
 }
+/* add, and cut at zero */
 template <precision P> struct sum_op {                           /* y = relu?(x + r?) */
   const act *x, *r; bool relu; act *y;
   template <int V> struct held { pack<V> x, r; };
@@ -186,6 +189,7 @@ void cuda_relu_forward(precision p, size_t count, const act *x, act *y, cudaStre
 {
   cuda_add_forward(p, count, x, NULL, true, y, stream);
 }
+/* pass a gradient where ReLU let through */
 template <precision P> struct pass_op {                          /* to = or += y > 0 ? from : 0 */
   const act *from, *y; bool add; act *to;
   template <int V> struct held { pack<V> g, y, old; };
@@ -213,6 +217,7 @@ void cuda_pass_gradient(precision p, size_t count, const act *from, const act *y
   by_kind(p, wide(p, 0, at(from) | at(y) | at(to)),
           [&](auto k) { launch_each<k.V>(count, pass_op<k.P>{ from, y, add, to }, stream); });
 }
+/* convert between precisions */
 template <precision FROM, precision TO> struct convert_op {
   const act *from; act *to;
   template <int V> struct held { pack<V> x; };
@@ -239,7 +244,7 @@ void cuda_from_act(precision p, size_t count, const act *from, float *to, cudaSt
                    launch_each<k.V>(count, convert_op<k.P, FP32>{ from, to }, stream);
                });
 }
-/* ops: bring cells in */
+/* gather a batch from the cells */
 /* One thread a pixel. x (n, h, w, stored) */
 template <precision P> __global__ void __launch_bounds__(THREADS)
 gather(int pixels, int h, int w, int c, int stored, const uint8_t *cells, const float *mean, const int *row,
@@ -271,7 +276,7 @@ void cuda_gather(precision p, int n, int h, int w, int c, int stored, const uint
            pixels, mean, row, turn, x);
   });
 }
-/* ops: merge partial sums */
+/* merge partial sums over lanes */
 enum { MERGE_COLUMNS = 8, MERGE_LANES = 64, MERGE_THREADS = MERGE_COLUMNS * MERGE_LANES,
        MERGE_BYTES = MERGE_THREADS * (int)sizeof(double) };
 
@@ -291,6 +296,7 @@ WORD double merge_lanes(double v)
   __syncthreads();
   return v;
 }
+/* sum the tiles, two columns of sums */
 /* first (c), second (columns - c): column sums of partial (tiles, columns) */
 __global__ void __launch_bounds__(MERGE_THREADS)
 sum_tiles(int tiles, int columns, int c, const float *partial, float *first, float *second)
@@ -324,6 +330,7 @@ void cuda_sum_columns(int tiles, int c, const float *partial, float *sums, cudaS
 {
   launch_sum_tiles(tiles, c, c, partial, sums, NULL, stream);
 }
+/* sum the columns of a tensor */
 template <precision P, int V> __global__ void __launch_bounds__(THREADS)
 column_sums(int m, int c, const act *x, float *partial)
 {
@@ -350,7 +357,8 @@ void cuda_column_sums(precision p, int m, int c, const act *x, float *room, floa
   });
   cuda_sum_columns(tiles_of(m), c, room, sums, stream);
 }
-/* ops: statistics */
+/* take the statistics of a norm */
+/* take a tile's mean and squares */
 template <precision P, int V> __global__ void __launch_bounds__(THREADS)
 norm_statistics(int m, int c, const act *x, float *partial)
 {
@@ -381,6 +389,7 @@ norm_statistics(int m, int c, const act *x, float *partial)
   to[0] = load1<P>(x, top + (size_t)channel) + shift;
   to[c] = fmaxf(total[1] - shift * total[0], 0);
 }
+/* leave a channel's coefficients */
 void cuda_norm_statistics(precision p, int m, int c, const act *x, float *partial, cudaStream_t stream)
 {
   by_kind(p, wide(p, c, at(x)), [&](auto k) {
@@ -400,6 +409,7 @@ WORD void leave_coef(int c, int i, double mean, double variance, const float *sc
   coef[i] = (float)mean, coef[c + i] = (float)inverse;
   coef[2 * c + i] = (float)a, coef[3 * c + i] = (float)(offset[i] - mean * a);
 }
+/* merge the tiles into mean and variance */
 __global__ void __launch_bounds__(MERGE_THREADS)
 norm_finish(int rows, int m, int c, const float *partial, const float *scale, const float *offset,
             float *coef, float *batch_stat)
@@ -430,6 +440,7 @@ void cuda_norm_finish(int rows, int m, int c, const float *partial, const float 
   LAUNCH((norm_finish), pieces_of((size_t)c, MERGE_COLUMNS), MERGE_THREADS, MERGE_BYTES, stream, rows, m, c,
          partial, scale, offset, coef, batch_stat);
 }
+/* take coefficients from stored statistics */
 __global__ void norm_stored(int c, const float *stat, const float *scale, const float *offset, float *coef)
 {
   const int i = (int)(blockIdx.x * THREADS + threadIdx.x);
@@ -441,7 +452,7 @@ void cuda_norm_stored(int c, const float *stat, const float *scale, const float 
 {
   LAUNCH((norm_stored), pieces_of((size_t)c, THREADS), THREADS, 0, stream, c, stat, scale, offset, coef);
 }
-/* ops: normalise */
+/* normalise, add, and cut at zero */
 template <precision P, int V> __global__ void __launch_bounds__(THREADS)
 norm_apply(int m, int c, const act *x, const act *r, bool relu, const float *coef, act *y)
 {
@@ -473,6 +484,7 @@ norm_apply(int m, int c, const act *x, const act *r, bool relu, const float *coe
     }
   }
 }
+/* launch the normalisation */
 void cuda_norm_apply(precision p, int m, int c, const act *x, const act *r, bool relu, const float *coef,
                      act *y, cudaStream_t stream)
 {
@@ -480,7 +492,8 @@ void cuda_norm_apply(precision p, int m, int c, const act *x, const act *r, bool
     LAUNCH((norm_apply<k.P, k.V>), tile_grid<k.V>(m, c), THREADS, 0, stream, m, c, x, r, relu, coef, y);
   });
 }
-/* ops: where a gradient comes from */
+/* find where a gradient comes from */
+/* read a gradient as it lies */
 /* g = y > 0 ? dy : 0, or dy when y is NULL */
 struct straight {
   enum { AGAIN = 0 };
@@ -498,6 +511,7 @@ struct straight {
     return g;
   }
 };
+/* mask a gradient by computing y again */
 /* g = x a + b > 0 ? dy : 0: the kernel, which has x, a and b, masks */
 struct again : straight { enum { AGAIN = 1 }; };
 
@@ -512,6 +526,7 @@ template <class F> static void by_mask(const act *x, const act *dy, const act *y
   if (y && y == x) f(again{ { dy, NULL } });
   else f(straight{ dy, y });
 }
+/* load the places of maxima */
 template <int V> struct places { uint8_t v[V]; };
 template <int V> WORD places<V> load_places(const uint8_t *p)
 {
@@ -535,6 +550,7 @@ template <int V> WORD void store_places(uint8_t *p, places<V> q)
     else *(uint2 *)p = make_uint2(word[0], word[1]);
   }
 }
+/* gather a gradient through a pooling */
 /* g: the gradients of the windows whose maximum this element was.
    K 2: windows of 2 x 2, side by side; K 0: any. */
 template <int K> struct through_pool {
@@ -576,7 +592,7 @@ template <int K> struct through_pool {
     return g;
   }
 };
-/* ops: gradient sums */
+/* sum g, and g times what was normalised */
 template <precision P, int V, class SOURCE> __global__ void __launch_bounds__(THREADS)
 norm_sums(int m, int c, const act *x, SOURCE from, const float *coef, bool add_dr, act *dr, float *partial)
 {
@@ -612,6 +628,7 @@ norm_sums(int m, int c, const act *x, SOURCE from, const float *coef, bool add_d
   float *to = partial + (size_t)w.number * 2 * (size_t)c + channel;
   to[0] = total[0], to[c] = total[1] * coef[c + channel];
 }
+/* launch the gradient's sums */
 void cuda_norm_sums(precision p, int m, int c, const act *x, const act *dy, const act *y, const float *coef,
                     bool add_dr, act *dr, float *partial, cudaStream_t stream)
 {
@@ -623,7 +640,7 @@ void cuda_norm_sums(precision p, int m, int c, const act *x, const act *dy, cons
   });
 }
 
-/* ops: pick the pooling */
+/* pick the kernel by the pooling */
 template <int K_> struct taps_of { static constexpr int K = K_; };
 
 /* f(kind, taps_of<2 or 0>) */
@@ -646,7 +663,7 @@ void cuda_norm_pool_sums(precision p, pool_shape s, const act *x, const act *dy,
            coef, false, (act *)NULL, partial);
   });
 }
-/* ops: gradient of the input */
+/* give the input its gradient */
 template <precision P, int V, class SOURCE> __global__ void __launch_bounds__(THREADS)
 norm_dx(int m, int c, const act *x, SOURCE from, const float *coef, const float *dscale, const float *doffset,
         bool add_dr, act *dr, bool add, act *dx, float *column)
@@ -690,6 +707,7 @@ norm_dx(int m, int c, const act *x, SOURCE from, const float *coef, const float 
   }
   if (column) leave_columns(sum, c, column);
 }
+/* launch the input's gradient */
 void cuda_norm_dx(precision p, int m, int c, const act *x, const act *dy, const act *y, const float *coef,
                   const float *dscale, const float *doffset, bool add, act *dx, float *column,
                   cudaStream_t stream)
@@ -715,7 +733,8 @@ void cuda_norm_pool_dx(precision p, pool_shape s, const act *x, const act *dy, c
            coef, dscale, doffset, add_dr, dr, add, dx, column);
   });
 }
-/* ops: group norm */
+/* normalise groups of channels on a device */
+/* say what a thread merges of a group */
 /* What a thread of a merging kernel is about: group `index` of all images' groups; entries: 0 beyond
    the last. */
 struct group_part {
@@ -740,6 +759,7 @@ struct group_part {
 
 static unsigned group_blocks(group_shape s) { return pieces_of((size_t)s.n * (size_t)s.groups, MERGE_COLUMNS); }
 static dim3 images_grid(dim3 one, group_shape s) { return dim3(one.x, one.y, (unsigned)s.n); }
+/* merge a group's statistics, and normalise */
 __global__ void __launch_bounds__(MERGE_THREADS)
 group_finish(group_shape s, const float *partial, const float *scale, const float *offset, float *coef)
 {
@@ -776,6 +796,7 @@ void cuda_group_apply(precision p, group_shape s, const act *x, const float *coe
            x, (const act *)NULL, false, coef, y);
   });
 }
+/* merge a group's gradient sums */
 __global__ void __launch_bounds__(MERGE_THREADS)
 group_common(group_shape s, const float *partial, const float *scale, const float *coef, float *common)
 {
@@ -808,6 +829,7 @@ void cuda_group_sums(precision p, group_shape s, const act *x, const act *dy, co
   LAUNCH((group_common), group_blocks(s), MERGE_THREADS, MERGE_BYTES, stream, s, partial, scale, coef,
          common);
 }
+/* give the input its gradient under groups */
 template <precision P, int V> __global__ void __launch_bounds__(THREADS)
 group_dx(int m, int c, const act *x, const act *dy, const float *coef, const float *common, bool add,
          act *dx)
@@ -843,7 +865,7 @@ void cuda_group_dx(precision p, group_shape s, const act *x, const act *dy, cons
            dy, coef, common, add, dx);
   });
 }
-/* ops: pool */
+/* pool on the way past */
 enum { POOL_ROWS = 64 };
 template <int V> using outputs = walk<V, POOL_ROWS>;
 
@@ -883,6 +905,7 @@ pool_forward(pool_shape s, const act *x, const act *r, const float *coef, act *y
     store_pack<P, V>(y, i, best), store_places<V>(place + i, where);
   }
 }
+/* launch the pooling */
 template <bool NORM> static void launch_pool(precision p, pool_shape s, const act *x, const act *r,
                                              const float *coef, act *y, uint8_t *place, cudaStream_t stream)
 {
@@ -903,6 +926,7 @@ void cuda_norm_pool_forward(precision p, pool_shape s, const act *x, const act *
 {
   launch_pool<true>(p, s, x, r, coef, y, place, stream);
 }
+/* pool backward */
 /* dx = or += g */
 template <precision P, int V, int K> __global__ void __launch_bounds__(THREADS)
 pool_backward(int m, int c, through_pool<K> from, bool add, act *dx, float *column)
@@ -935,7 +959,7 @@ void cuda_pool_backward(precision p, pool_shape s, const act *dy, const uint8_t 
            stream, m, s.c, (through_pool<taps.K>{ s, dy, place, pooled }), add, dx, column);
   });
 }
-/* ops: drop out */
+/* drop units by Philox */
 /* One thread a block of the generator: four elements of one cell. */
 template <precision P> __global__ void __launch_bounds__(THREADS)
 dropout(int n, int m, double p, int index, const cuda_args *args, const int *row, const act *x, bool add,
@@ -962,7 +986,7 @@ void cuda_dropout(precision p, int n, int m, double drop, int index, const cuda_
            drop, index, args, row, x, add, y);
   });
 }
-/* ops: fully connected */
+/* add a fully connected layer's bias */
 __global__ void fc_finish(size_t count, int out, const float *sum, const float *bias, bool relu, float *y)
 {
   const size_t i = (size_t)blockIdx.x * THREADS + threadIdx.x;
@@ -977,7 +1001,7 @@ void cuda_fc_finish(int n, int out, const float *sum, const float *bias, bool re
   const size_t count = (size_t)n * (size_t)out;
   LAUNCH((fc_finish), pieces_of(count, THREADS), THREADS, 0, stream, count, out, sum, bias, relu, y);
 }
-/* ops: update fully connected weights */
+/* say what an update's block holds */
 enum { FC_THREADS = 64, FC_COLUMNS = 2 * FC_THREADS, FC_BATCH = 32, FC_ROWS = 4, FC_STAGES = 4 };
 typedef struct { float w[FC_ROWS][FC_COLUMNS], v[FC_ROWS][FC_COLUMNS], dy[FC_BATCH][FC_ROWS]; } fc_stage;
 
@@ -1035,6 +1059,7 @@ template <bool WIDE> WORD void put_two(float *to, const float (&v)[2], bool both
   to[0] = v[0];
   if (both) to[1] = v[1];
 }
+/* update weights where their gradient is made */
 template <bool WIDE> __global__ void __launch_bounds__(FC_THREADS) fc_update(fc_job q)
 {
   SHARED_ROOM(room);
@@ -1085,6 +1110,7 @@ template <bool WIDE> __global__ void __launch_bounds__(FC_THREADS) fc_update(fc_
     put_two<WIDE>(to, dx[i], column + 1 < q.in);
   }
 }
+/* launch the fused update */
 void cuda_fc_update(int n, int in, int out, const float *x, const float *dy, const cuda_args *args,
                     const float *factor, float decay, float *w, float *v, bool add, float *dx,
                     cudaStream_t stream)
@@ -1099,7 +1125,7 @@ void cuda_fc_update(int n, int in, int out, const float *x, const float *dy, con
     else LAUNCH((fc_update<false>), blocks, FC_THREADS, FC_STAGES * (int)sizeof(fc_stage), stream, q);
   }
 }
-/* ops: loss */
+/* sum the loss of a batch */
 /* One block; a thread takes every 256th image, and thread 0 adds the losses in the order of the batch. */
 __global__ void __launch_bounds__(THREADS)
 loss_forward(int n, int classes, const float *z, const int *label, const int *row,
@@ -1133,6 +1159,7 @@ loss_forward(int n, int classes, const float *z, const int *label, const int *ro
   }
   if (threadIdx.x == 0 && result) *result = { loss / n, correct, 0 };
 }
+/* launch the loss, and its gradient */
 void cuda_loss_forward(int n, int classes, const float *z, const int *label, const int *row,
                        const float *class_weight, float *f, cuda_result *result, cudaStream_t stream)
 {
@@ -1157,7 +1184,7 @@ void cuda_loss_backward(int n, int classes, const float *f, const int *label, co
   LAUNCH((loss_backward), pieces_of((size_t)n * (size_t)classes, THREADS), THREADS, 0, stream, n, classes,
          f, label, row, class_weight, add, dz);
 }
-/* ops: update */
+/* move weights by momentum */
 enum { SGD_STEPS = 4, SGD_PIECE = THREADS * 4 * SGD_STEPS, SGD_BLOCKS = 256 };
 
 /* the rule, for one pack of gradients, weights and velocities */
@@ -1204,6 +1231,7 @@ sgd_update(const sgd_piece *pieces, const cuda_args *args, const float *factor, 
     }
   }
 }
+/* launch the update, and move statistics */
 void cuda_sgd(int pieces, const sgd_piece *piece, size_t largest, const cuda_args *args, const float *factor,
               float *param, const float *dparam, float *velocity, cudaStream_t stream)
 {
@@ -1226,6 +1254,7 @@ void cuda_move_statistics(size_t count, const cuda_args *args, const float *batc
   if (count)
     LAUNCH((move_statistics), pieces_of(count, THREADS), THREADS, 0, stream, count, args, batch_stat, stat);
 }
+/* ask a kernel whether it has code here */
 cudaError_t cuda_has_code(void)
 {
 #ifdef EMULATED
@@ -1235,6 +1264,7 @@ cudaError_t cuda_has_code(void)
   return cudaFuncGetAttributes(&any, move_statistics);
 #endif
 }
+/* join the statistics of batches */
 __global__ void join_statistics(int c, double before, double n, const float *batch_stat, double *gathered)
 {
   const int i = (int)(blockIdx.x * THREADS + threadIdx.x);

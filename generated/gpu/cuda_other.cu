@@ -1,7 +1,7 @@
 /* cuda_other.cu: operators that only other people's nets have: averages, local response normalisation, tanh, scale. */
 #include "gpu/cuda_device.h"
 
-/* other: one thread an element */
+/* give each element a thread */
 enum { THREADS = 256 };
 
 WORD size_t element() { return (size_t)blockIdx.x * THREADS + threadIdx.x; }
@@ -22,7 +22,7 @@ template <class F> static void by_precision(precision p, F f)
 }
 
 static unsigned blocks(size_t count) { return (unsigned)((count + THREADS - 1) / THREADS); }
-/* other: averages */
+/* average each window */
 /* The part of window (u, v) inside the image: rows y0 .. y1 - 1, columns x0 .. x1 - 1. */
 struct inside { int y0, y1, x0, x1; };
 WORD inside inside_of(const pool_shape &s, int u, int v)
@@ -45,6 +45,7 @@ average_forward(pool_shape s, size_t count, const act *x, act *y)
     for (int xx = w.x0; xx < w.x1; xx++) sum += load1<P>(x, ((image + yy) * s.w + xx) * s.c + c);
   store1<P>(y, i, sum / places(w));
 }
+/* average backward */
 template <precision P> __global__ void __launch_bounds__(THREADS)
 average_backward(pool_shape s, size_t count, const act *dy, bool add, act *dx)
 {
@@ -73,7 +74,7 @@ void cuda_average_backward(precision p, pool_shape s, const act *dy, bool add, a
     LAUNCH((average_backward<k.P>), blocks(count), THREADS, 0, stream, s, count, dy, add, dx);
   });
 }
-/* other: local response normalisation */
+/* divide by neighbouring channels */
 /* s of channel j of the pixel that begins at `pixel`. */
 template <precision P> WORD float response_at(response r, const act *x, size_t pixel, int c, int j)
 {
@@ -107,6 +108,7 @@ response_backward(size_t count, int c, response r, const act *x, const act *dy, 
   const float straight = load1<P>(dy, i) * powf(response_at<P>(r, x, pixel, c, j), -r.beta);
   hand_back<P>(dx, i, add, straight - 2 * r.alpha * r.beta * load1<P>(x, i) * sum);
 }
+/* launch it in the precision at hand */
 void cuda_response_forward(precision p, size_t pixels, int c, response r, const act *x, act *y, cudaStream_t stream)
 {
   const size_t count = pixels * (size_t)c;
@@ -123,7 +125,7 @@ void cuda_response_backward(precision p, size_t pixels, int c, response r, const
     LAUNCH((response_backward<k.P>), blocks(count), THREADS, 0, stream, count, c, r, x, dy, add, dx);
   });
 }
-/* other: tanh and scale */
+/* bend by a tanh, or scale, on a device */
 template <precision P> __global__ void __launch_bounds__(THREADS)
 tanh_forward(size_t count, float amplitude, float slope, const act *x, act *y)
 {
@@ -146,6 +148,7 @@ scale(size_t count, float factor, const act *from, bool add, act *to)
   const size_t i = element();
   if (i < count) hand_back<P>(to, i, add, factor * load1<P>(from, i));
 }
+/* launch tanh and scale */
 void cuda_tanh_forward(precision p, size_t count, float amplitude, float slope, const act *x, act *y, cudaStream_t stream)
 {
   by_precision(p, [&](auto k) {

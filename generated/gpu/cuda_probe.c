@@ -5,7 +5,7 @@
 
 const char *wbcsnet_cuda_device(int n);
 
-/* probe: a device in a line */
+/* describe a device in a line */
 /* One line on device n, NULL beyond the last. The text lives until the next call. */
 const char *wbcsnet_cuda_device(int n)
 {
@@ -22,7 +22,7 @@ const char *wbcsnet_cuda_device(int n)
            runtime % 1000 / 10);
   return line;
 }
-/* probe: a device for records */
+/* describe a device for records */
 static void driver_in_words(char *to, size_t room, bool emulated)
 {
   int cuda = 0;

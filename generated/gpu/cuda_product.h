@@ -3,7 +3,7 @@
 #define CUDA_PRODUCT_H
 #include "gpu/cuda.h"
 
-/* convolution: the product, described */
+/* describe a gathered product */
 /* target(row, q) = sum over (ky, kx, c) of source((u a + ky - pad_top) / d, (v a + kx - pad_left) / d, c)
    weight(q, ky, kx, c); row = (image, u, v). All pixel counts are below 2^31; offsets in elements are size_t. */
 typedef struct {

@@ -4,7 +4,7 @@
 #ifdef EMULATED
 #include "emu_wgmma.h"
 #else
-/* group: words */
+/* order products of a warp group */
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 WORD void group_fence() { asm volatile("wgmma.fence.sync.aligned;\n" ::: "memory"); }
 WORD void group_commit() { asm volatile("wgmma.commit_group.sync.aligned;\n" ::: "memory"); }
@@ -24,6 +24,7 @@ template <int PENDING> WORD void copy_wait_for_group()
   asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory");
 }
 
+/* name the registers of the sums */
 #define SUMS_8(d, i) \
   "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
 #define SUMS_32(d, i) SUMS_8(d, i), SUMS_8(d, i + 8), SUMS_8(d, i + 16), SUMS_8(d, i + 24)
@@ -35,6 +36,7 @@ template <int PENDING> WORD void copy_wait_for_group()
   "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 #define GROUP_MULTIPLY(shape, names, a, b, more) \
   "{ .reg .pred p; setp.eq.u32 p, 0, 0; wgmma.mma_async.sync.aligned." shape " {" names "}, " a ", " b ", p, 1, 1" more "; }\n"
+/* multiply as a warp group */
 /* d (64, N) += a (64, k) b (N, k)', k 8 (TF32) or 16 (BF16); d: N / 2 sums of each thread */
 template <precision P, int N> WORD void group_multiply(float *d, uint64_t a, uint64_t b)
 {
@@ -50,6 +52,7 @@ template <precision P, int N> WORD void group_multiply(float *d, uint64_t a, uin
     asm volatile(GROUP_MULTIPLY("m64n128k16.f32.bf16.bf16", NAMES_64, "%64", "%65", ", 0, 0")
                  : SUMS_32(d, 0), SUMS_32(d, 32) : "l"(a), "l"(b));
 }
+/* do without where there is none */
 #else
 WORD void group_fence() { __trap(); }
 WORD void group_commit() {}
@@ -60,7 +63,7 @@ template <precision P, int N> WORD void group_multiply(float *, uint64_t, uint64
 #endif
 #endif
 
-/* group: a tile */
+/* lay out a warp group's tile */
 /* 256 lines of targets by N columns, two warp groups, TAPS = kernel; a stage: PIECES pieces of 16 bytes of every line.
    flight: products are waited for a stage later */
 enum { PIECES = 4 };
@@ -76,14 +79,14 @@ template <precision P, int N, int TAPS, bool FLIGHT> struct group_tile {
 };
 template <class T> using group_number = typename T::number;
 
-/* group: name operands */
+/* describe an operand by 64 bits */
 /* The descriptor of an operand that begins at p, in a tile of `lines` lines. */
 template <int LINES> WORD uint64_t operand_at(const unsigned char *p)
 {
   return (uint64_t)((shared_address(p) & 0x3ffff) >> 4) | (uint64_t)LINES << 16 | (uint64_t)8 << 32;
 }
 
-/* group: fetch a stage */
+/* find the pixels of a line */
 typedef struct { int pixel, y; } source_line;
 enum { NOWHERE = -(1 << 20) };
 
@@ -104,6 +107,7 @@ template <class T> WORD void fetch_line(const gather &g, source_line q, int ky, 
   copy_async16(to, from, inside);
 }
 
+/* fetch a stage of lines */
 /* ky, c: the row of taps and the first channel of this stage; weight: this thread's column and piece */
 template <class T> WORD void fetch_stage(const gather &g, const source_line *line, int ky, int c,
                                          const group_number<T> *weight, unsigned char *stage)
@@ -121,7 +125,7 @@ template <class T> WORD void fetch_stage(const gather &g, const source_line *lin
   }
 }
 
-/* group: multiply a stage */
+/* multiply a stage of taps */
 template <class T> WORD void group_products(float sum[2][T::n / 2], const unsigned char *stage)
 {
   const uint64_t a = operand_at<T::a_lines>(stage + threadIdx.x / 128 * 128 * 16);
@@ -136,7 +140,7 @@ template <class T> WORD void group_products(float sum[2][T::n / 2], const unsign
                                    b + (uint64_t)(k * T::b_lines + tap * T::n));
 }
 
-/* group: store the sums */
+/* load and store pairs */
 template <precision P> WORD float2 get_pair(const void *from, size_t at, bool wide)
 {
   if (!wide) return make_float2(load1<P>(from, at), load1<P>(from, at + 1));
@@ -152,6 +156,7 @@ template <precision P> WORD void put_pair(void *to, size_t at, bool wide, float2
   else *(float2 *)((float *)to + at) = make_float2(store_round<P>(v.x), store_round<P>(v.y));
 }
 
+/* store a warp's line */
 /* The sums of columns q and q + 1 of the target at `at`. */
 template <precision P> WORD void end_pair(const ending &e, int columns, size_t at, int q, float2 v)
 {
@@ -180,7 +185,7 @@ template <class T> WORD void store_line(const gather &g, const ending &e, int li
   }
 }
 
-/* group: the kernel */
+/* convolve by warp groups */
 template <class T> __global__ void __launch_bounds__(T::threads, T::blocks) group_kernel(gather g, ending e)
 {
   SHARED_ROOM(room);
@@ -193,9 +198,9 @@ template <class T> __global__ void __launch_bounds__(T::threads, T::blocks) grou
 #pragma unroll
   for (int i = 0; i <= T::copies; i++) line[i] = find_line(g, tile * T::m + first + 64 * i);
   int ky = 0, c = 0, fetched = 0;
-  /* group: start the first copies */
+  /* start the first copies */
   for (int free = 0; free < T::stages - 1; free++) {
-    /* group: fetch the next stage, if there is one */
+    /* fetch the next stage, if there is one */
     if (fetched < stages) {
       fetch_stage<T>(g, line, ky, c, weight, room + free * T::stage);
       fetched++, c += T::depth;
@@ -204,7 +209,7 @@ template <class T> __global__ void __launch_bounds__(T::threads, T::blocks) grou
     copy_commit();
   }
   if constexpr (T::flight) {
-    /* group: multiply all stages, one in flight */
+    /* multiply all stages, one in flight */
     copy_wait_for_group<T::stages - 2>();
     __syncthreads();
     for (int i = 0, full = 0, free = T::stages - 1; i < stages; i++) {
@@ -215,7 +220,7 @@ template <class T> __global__ void __launch_bounds__(T::threads, T::blocks) grou
       group_wait<1>();
       copy_wait_for_group<T::stages - 3>();
       __syncthreads();
-      /* group: fetch the next stage, if there is one */
+      /* fetch the next stage, if there is one */
       if (fetched < stages) {
         fetch_stage<T>(g, line, ky, c, weight, room + free * T::stage);
         fetched++, c += T::depth;
@@ -228,14 +233,14 @@ template <class T> __global__ void __launch_bounds__(T::threads, T::blocks) grou
     group_hold(sum);
   } else
     for (int i = 0, full = 0, free = T::stages - 1; i < stages; i++) {
-      /* group: multiply this stage and fetch another */
+      /* multiply this stage and fetch another */
       copy_wait_for_group<T::stages - 2>();
       __syncthreads();
       group_hold(sum);
       group_fence();
       group_products<T>(sum, room + full * T::stage);
       group_commit();
-      /* group: fetch the next stage, if there is one */
+      /* fetch the next stage, if there is one */
       if (fetched < stages) {
         fetch_stage<T>(g, line, ky, c, weight, room + free * T::stage);
         fetched++, c += T::depth;
@@ -246,7 +251,7 @@ template <class T> __global__ void __launch_bounds__(T::threads, T::blocks) grou
       group_hold(sum);
       free = full, full = full + 1 == T::stages ? 0 : full + 1;
     }
-  /* group: store the block's targets */
+  /* store the block's targets */
   const int warp_line = tile * T::m + (int)threadIdx.x / 128 * 128 + (int)threadIdx.x / 32 % 4 * 16 + (int)threadIdx.x % 32 / 4;
   #pragma unroll
   for (int half = 0; half < 2; half++) {
@@ -255,7 +260,7 @@ template <class T> __global__ void __launch_bounds__(T::threads, T::blocks) grou
   }
 }
 
-/* group: launch */
+/* ask whether warp groups fit, and pick a tile */
 bool group_fits(precision p, const gather *g)
 {
   const int depth = PIECES * 16 / (int)act_bytes(p);
@@ -286,6 +291,7 @@ template <bool FLIGHT> static void group_columns(precision p, const gather *g, c
   else group_taps<BF16, 64, FLIGHT>(g, e, stream);
 }
 
+/* start a product of warp groups */
 void group_start(precision p, const gather *g, const ending *e, cudaStream_t stream)
 {
   if (candidate_on(CANDIDATE_GROUPS_FLIGHT)) group_columns<true>(p, g, e, stream);

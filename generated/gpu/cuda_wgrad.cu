@@ -2,7 +2,7 @@
 #include "gpu/cuda.h"
 #include "gpu/cuda_device.h"
 
-/* wgrad: the first kernel */
+/* sum a weight's gradient, one thread each */
 /* dw (o, k, k, c): the sum as it stands, one thread a weight */
 template <precision P> __global__ void wgrad_plain(conv_shape s, const act *x, const act *dy, float *dw)
 {
@@ -22,7 +22,7 @@ template <precision P> __global__ void wgrad_plain(conv_shape s, const act *x, c
   dw[(size_t)o * (size_t)count + (size_t)column] = (float)sum;
 }
 
-/* wgrad: a tile */
+/* lay out a tile of gradients */
 /* A block of ROWS x COLUMNS warps; a warp has the sums of 64 output channels by `wide` columns by `taps`.
    Columns are (ky, c) in a row of taps, (ky, kx, c) when taps is 1. vx, vy: numbers of x, of dy in a copy. pairs: fragments as the
    candidate tf32-wgrad reads them. */
@@ -40,7 +40,7 @@ template <precision P, int ROWS, int COLUMNS, int WIDE, int TAPS, int VX, int VY
 };
 template <class T> using number = typename T::number;
 
-/* wgrad: walk over the pixels */
+/* walk over the pixels without dividing */
 /* Pixel p of images of `rows` rows of `wide` pixels: image, row, column. */
 typedef struct { int n, u, v; } pixel;
 
@@ -57,7 +57,7 @@ WORD void walk(pixel *p, pixel step, int rows, int wide)
   if (p->u >= rows) p->u -= rows, p->n++;
 }
 
-/* wgrad: what a column is */
+/* find a column's tap and channel */
 typedef struct { int ky, kx, c; } column_place;
 
 /* channels that are read: those of the weights, or the image's four */
@@ -73,7 +73,7 @@ template <class T> WORD column_place column_of(const conv_shape &s, int column)
   return q;
 }
 
-/* wgrad: fetch a tile */
+/* copy numbers, or zeros */
 template <int COUNT, class T> WORD void copy_numbers(T *to, const T *from, bool valid)
 {
   if constexpr (COUNT * sizeof(T) == 16) copy_async16(to, from, valid);
@@ -82,6 +82,7 @@ template <int COUNT, class T> WORD void copy_numbers(T *to, const T *from, bool 
   else for (int i = 0; i < COUNT; i++) to[i] = valid ? from[i] : T();
 }
 
+/* say what a thread fetches */
 /* at: the next pixel to copy of dy and of x; to: where it goes within a stage; c, o: first channel, -1 beyond
    the last. */
 typedef struct { pixel y_at, x_at, y_step, x_step; int y_to, x_to, o, c, dy, dx, wide; } courier;
@@ -103,6 +104,7 @@ template <class T> WORD courier courier_of(const conv_shape &s, int first_row, i
   return q;
 }
 
+/* fetch a line of gradients, of pixels */
 template <class T> WORD void fetch_y(const conv_shape &s, const courier &q, const number<T> *dy, number<T> *to)
 {
   const pixel p = q.y_at;
@@ -119,6 +121,7 @@ template <class T> WORD void fetch_x(const conv_shape &s, const courier &q, cons
   copy_numbers<T::vx>(to, valid ? x + (size_t)index * (size_t)s.c_pitch + q.c : x, valid);
 }
 
+/* fetch a stage */
 /* Start the copies of one stage, and move on by `depth` pixels. */
 template <class T> WORD void fetch(const conv_shape &s, courier *q, const number<T> *x, const number<T> *dy,
                                    number<T> *stage)
@@ -138,13 +141,14 @@ template <class T> WORD void fetch(const conv_shape &s, courier *q, const number
   if (q->x_to < T::y_size + T::halo * T::x_line) fetch_x<T>(s, *q, x, stage + q->x_to + T::depth * T::x_line);
 }
 
-/* wgrad: read shared memory */
+/* read four floats */
 WORD void take4(float *to, const float *from)
 {
   const float4 v = *(const float4 *)from;
   to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
 }
 
+/* read rows and columns of fragments */
 /* Four channels of one pixel: rows g and g + 8 of two fragments; half: the pixel is t (0) or t + 4 (1). */
 WORD void take_rows(uint32_t *a0, uint32_t *a1, int half, const float *from)
 {
@@ -159,6 +163,7 @@ WORD void take_columns(uint32_t *b0, uint32_t *b1, int half, const float *from)
   b0[half] = v.x, b1[half] = v.y;
 }
 
+/* read a pair for two fragments */
 /* Two channels of one pixel: rows g and g + 8 of a fragment, in two registers side by side. */
 WORD void take_pair(uint32_t *a, const float *from)
 {
@@ -166,7 +171,7 @@ WORD void take_pair(uint32_t *a, const float *from)
   a[0] = v.x, a[1] = v.y;
 }
 
-/* wgrad: multiply a tile */
+/* multiply in floats */
 /* sum[(i * taps + tap) * wide / 4 + j] += y, channel i of this thread's 8, times x, its column j.
    y, x: this warp's corner. */
 template <class T> WORD void multiply_float(float *sum, const float *y, const float *x)
@@ -189,6 +194,7 @@ template <class T> WORD void multiply_float(float *sum, const float *y, const fl
   }
 }
 
+/* multiply in TF32 */
 /* sum[((i * taps + tap) * wide / 8 + j) * 4 + e]: number e of fragment (i, j), as mma m16n8 keeps it */
 template <class T> WORD void multiply_tf32(float *sum, const float *y, const float *x)
 {
@@ -215,6 +221,7 @@ template <class T> WORD void multiply_tf32(float *sum, const float *y, const flo
   }
 }
 
+/* multiply pairs in TF32 */
 /* sum: as multiply_tf32, with channels and columns in bfloat16's order */
 template <class T> WORD void multiply_pairs(float *sum, const float *y, const float *x)
 {
@@ -239,6 +246,7 @@ template <class T> WORD void multiply_pairs(float *sum, const float *y, const fl
   }
 }
 
+/* multiply in bfloat16 */
 /* sum: as multiply_tf32 */
 template <class T> WORD void multiply_bf16(float *sum, const number<T> *y, const number<T> *x)
 {
@@ -264,6 +272,7 @@ template <class T> WORD void multiply_bf16(float *sum, const number<T> *y, const
   }
 }
 
+/* multiply as the tile says */
 template <class T> WORD void multiply(float *sum, const number<T> *y, const number<T> *x)
 {
   if constexpr (T::p == FP32) multiply_float<T>(sum, y, x);
@@ -272,7 +281,7 @@ template <class T> WORD void multiply(float *sum, const number<T> *y, const numb
   if constexpr (T::p == BF16) multiply_bf16<T>(sum, y, x);
 }
 
-/* wgrad: write a pair */
+/* write a pair of neighbours */
 WORD void write_pair(float *to, const int *at, float first, float second)
 {
   if (at[0] >= 0 && at[1] == at[0] + 1 && (uintptr_t)(to + at[0]) % 8 == 0)
@@ -283,7 +292,7 @@ WORD void write_pair(float *to, const int *at, float first, float second)
   }
 }
 
-/* wgrad: write a tile */
+/* find whose sum is in which register */
 /* Output channel i of this thread's 8, within its warp's 64. */
 template <class T> WORD int channel_of(int i)
 {
@@ -308,6 +317,7 @@ template <class T> WORD int sum_of(int i, int tap, int pair, int e)
                       : (fragment + pair) * 4 + i % 2 * 2 + e;
 }
 
+/* write the tile's sums */
 /* table[j]: the offset in a kernel (k, k, c) of column j of this block and its first tap, or -1 */
 template <class T> WORD void fill_table(const conv_shape &s, int first_column, int *table)
 {
@@ -338,7 +348,7 @@ template <class T> WORD void write_tile(const conv_shape &s, int first_row, int 
   }
 }
 
-/* wgrad: the kernel */
+/* sum a tile of the weights' gradient */
 /* to: (slices, o, k, k, c) partial sums; slice blockIdx.y takes `stages` stages of pixels. Shared memory:
    T::shared bytes. */
 template <class T> __global__ void __launch_bounds__(T::threads, 256 / T::threads)
@@ -358,7 +368,7 @@ wgrad_kernel(conv_shape s, int column_tiles, int stages, const number<T> *x, con
     if (i < stages) fetch<T>(s, &q, x, dy, stage + i * T::stage);
     copy_commit();
   }
-  /* wgrad: sum over the stages */
+  /* sum over the stages */
   for (int i = 0, take = 0, put = T::stages - 1; i < stages; i++) {
     copy_wait<T::stages - 2>();
     __syncthreads();
@@ -372,7 +382,7 @@ wgrad_kernel(conv_shape s, int column_tiles, int stages, const number<T> *x, con
   write_tile<T>(s, first_row, row, column, table, sum, to);
 }
 
-/* wgrad: add the slices */
+/* add the slices of the gradient */
 enum { ADD_WIDE = 64, ADD_ROWS = 4 };
 
 /* to (count) = the sum over slices of from (slices, count) */
@@ -390,7 +400,7 @@ __global__ void wgrad_add_slices(int slices, size_t count, const float *from, fl
   to[i] = sum;
 }
 
-/* wgrad: split the sum */
+/* split the sum among blocks */
 /* most: slices that the room must hold; fewer images never need more */
 typedef struct { int row_tiles, column_tiles, most, slices, stages; } wgrad_split;
 
@@ -407,7 +417,7 @@ template <class T> static wgrad_split split_of(const conv_shape &s)
   return q;
 }
 
-/* wgrad: choose and launch */
+/* choose the way for a shape */
 typedef enum { ROW_OF_5, ROW_OF_3, ROW_OF_3_LARGE, SQUARE, SMALL, IMAGE, SINGLY } wgrad_way;
 
 static wgrad_way way_of(precision p, const conv_shape &s)
@@ -421,6 +431,7 @@ static wgrad_way way_of(precision p, const conv_shape &s)
   return s.o > 64 && s.kernel * s.kernel * s.c > 128 ? SQUARE : SMALL;
 }
 
+/* size the sum, and run it */
 /* The bytes of room that tile T needs; and when dw is given, the work. */
 template <class T> static size_t wgrad_run(const conv_shape &s, const act *x, const act *dy, void *room,
                                            float *dw, cudaStream_t stream)
@@ -438,6 +449,7 @@ template <class T> static size_t wgrad_run(const conv_shape &s, const act *x, co
   return bytes;
 }
 
+/* pick the tile of that way */
 template <precision P, bool PAIRS = false>
 static size_t wgrad_any(const conv_shape &s, const act *x, const act *dy, void *room, float *dw, cudaStream_t stream)
 {
@@ -454,6 +466,7 @@ static size_t wgrad_any(const conv_shape &s, const act *x, const act *dy, void *
   return wgrad_run<wgrad_tile<P, 1, 4, 32, 1, 1, 1, PAIRS> >(s, x, dy, room, dw, stream);
 }
 
+/* pick the precision */
 static size_t weight_gradient(precision p, const conv_shape &s, const act *x, const act *dy, void *room,
                               float *dw, cudaStream_t stream)
 {
@@ -471,6 +484,7 @@ void cuda_conv_weight_gradient(precision p, conv_shape s, const act *x, const ac
   weight_gradient(p, s, x, dy, room, dw, stream);
 }
 
+/* run the first kernel, for tests */
 template <precision P> static void wgrad_plain_run(const conv_shape &s, const act *x, const act *dy, float *dw,
                                                   cudaStream_t stream)
 {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* export: Protocol Buffers */
+/* write a number in groups of seven bits */
 typedef struct { uint8_t *at; size_t n, room; } bytes;
 
 static void put_raw(bytes *b, const void *data, size_t n)
@@ -21,6 +21,7 @@ static void put_whole(bytes *b, uint64_t v)
   put_raw(b, &(uint8_t){ (uint8_t)v }, 1);
 }
 
+/* write fields, texts and messages */
 enum { WHOLE = 0, LENGTH = 2, FOUR = 5 };
 static void put_field(bytes *b, int number, int kind) { put_whole(b, (uint64_t)number << 3 | (uint64_t)kind); }
 static void put_number(bytes *b, int field, int64_t v) { put_field(b, field, WHOLE), put_whole(b, (uint64_t)v); }
@@ -37,7 +38,7 @@ static void put_message(bytes *b, int field, bytes *m)
   free(m->at), *m = (bytes){0};
 }
 
-/* export: ONNX's messages */
+/* know the numbers of ONNX's fields */
 enum { MODEL_IR = 1, MODEL_PRODUCER = 2, MODEL_VERSION = 3, MODEL_DOC = 6, MODEL_GRAPH = 7, MODEL_OPSET = 8, MODEL_NOTE = 14 };
 enum { GRAPH_NODE = 1, GRAPH_NAME = 2, GRAPH_TENSOR = 5, GRAPH_INPUT = 11, GRAPH_OUTPUT = 12 };
 enum { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_NAME = 3, NODE_OP = 4, NODE_ATTRIBUTE = 5 };
@@ -46,6 +47,7 @@ enum { KIND_REAL = 1, KIND_WHOLE = 2, KIND_WHOLES = 7 };
 enum { TENSOR_DIM = 1, TENSOR_TYPE = 2, TENSOR_NAME = 8, TENSOR_RAW = 9, TYPE_FLOAT = 1, TYPE_INT64 = 7, TYPE_DOUBLE = 11 };
 enum { IR_VERSION = 7, OPSET = 13 };                 /* ONNX 1.8, of 2020 */
 
+/* keep what is being exported */
 /* A model in the making: the graph's nodes, its tensors, and the value that the last node gave. */
 typedef struct {
   const model *m;
@@ -55,6 +57,7 @@ typedef struct {
   bool *flat;                                        /* (layers) is it (N, C), as fully connected layers give it? */
 } onnx;
 
+/* write an attribute */
 static void attribute_whole(bytes *node, const char *name, int64_t v)
 {
   bytes a = {0};
@@ -79,6 +82,7 @@ static void attribute_wholes(bytes *node, const char *name, int n, const int *v)
   put_message(node, NODE_ATTRIBUTE, &a);
 }
 
+/* write a node */
 /* A node that takes the inputs (NULL-ended) and gives one value; its name is returned. end_node adds it to the graph. */
 static char *begin_node(bytes *node, const char *op, const char *name, const char *const *input)
 {
@@ -99,7 +103,7 @@ static char *plain_node(onnx *x, const char *op, const char *name, const char *a
   return made;
 }
 
-/* export: tensors */
+/* write a tensor */
 static void begin_tensor(bytes *t, const char *name, int type, int rank, const int *dim)
 {
   *t = (bytes){0};
@@ -135,6 +139,7 @@ static const char *add_wholes(onnx *x, const char *name, int n, const int64_t *d
   return add_tensor(x, name, TYPE_INT64, sizeof *data, 1, &n, data);
 }
 
+/* write a parameter as a tensor */
 static const char *add_kernels(onnx *x, const param *p)
 {
   const int out = p->dim[0], k = p->dim[1] * p->dim[2], in = p->dim[3];
@@ -307,7 +312,7 @@ static char *export_layer(onnx *x, int i)
   }
 }
 
-/* export: matched colours */
+/* go a step of the colours' graph */
 /* The chain's next value: op of the last, and of b unless it is NULL. The last one's name is freed. */
 static void step_on(onnx *x, char **value, const char *op, const char *name, const char *b)
 {
@@ -335,6 +340,7 @@ static void step_cast(onnx *x, char **value, const char *name, int type)
   attribute_whole(&node, "to", type), end_node(x, &node);
   free(*value), *value = made;
 }
+/* find mean and gain of a picture */
 /* The mean over each image's pixels, (N, 1, 1, 3) */
 static char *mean_of(onnx *x, const char *from, const char *name)
 {
@@ -359,6 +365,7 @@ static char *find_gain(onnx *x, const char *lab, const char *mean)
   free(squares), free(square), free(gain), free(some), free(wide);
   return made;
 }
+/* write the colours' match as nodes */
 static char *export_colours(onnx *x)
 {
   double cones[3][3], axes[3][3], back[3][3];
@@ -376,7 +383,7 @@ static char *export_colours(onnx *x)
   free(mean), free(gain);
   return value;
 }
-/* export: the whole model */
+/* describe inputs and outputs */
 /* An input or output of the graph: floats, any number of images, then dim (rank). */
 static void put_value(bytes *graph, int field, const char *name, int rank, const int *dim)
 {
@@ -391,6 +398,7 @@ static void put_value(bytes *graph, int field, const char *name, int rank, const
   put_text(&value, VALUE_NAME, name), put_message(&value, VALUE_TYPE, &type), put_message(graph, field, &value);
 }
 
+/* bring pixels into the net */
 static char *export_input(onnx *x)
 {
   const shape in = x->m->net->layer[0].out;
@@ -402,6 +410,7 @@ static char *export_input(onnx *x)
   return made;
 }
 
+/* put the graph together */
 static bytes make_graph(onnx *x)
 {
   const net *n = x->m->net;
@@ -420,6 +429,7 @@ static bytes make_graph(onnx *x)
   return graph;
 }
 
+/* put the model together */
 static void put_note(bytes *b, const char *key, const char *value)
 {
   bytes note = {0};
@@ -443,7 +453,7 @@ static bytes make_model(onnx *x)
   return b;
 }
 
-/* export: the subcommand */
+/* run the export subcommand */
 /* wbcsnet export: a trained net for other programs. */
 int cmd_export(int argc, char **argv)
 {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* features: what is known of the cell */
+/* show the net one cell */
 typedef struct {
   model *m;
   /* of an unfused plan for one image: every layer's output can be looked at */
@@ -34,7 +34,7 @@ static void show(look *k, const uint8_t *pixels)
   k->e->kind->infer(k->e, &b, k->prob);
 }
 
-/* features: choose the cell */
+/* find the surest cell of a class */
 static int row_of_file(const dataset *ds, const char *file)
 {
   for (int i = 0; i < ds->n; i++)
@@ -74,6 +74,7 @@ static int surest_of_all(look *k, const dataset *ds, int class)
   return best;
 }
 
+/* take a row of a set, or a picture */
 static void take_row(look *k, const dataset *ds, int row, const char *held_out)
 {
   k->file = copy_text(ds->file[row]);
@@ -96,6 +97,7 @@ static void take_image(look *k, const char *path)
   k->file = copy_text(path), k->held_out = "null";
 }
 
+/* choose the cell to show */
 static void choose_cell(look *k, const char *weights, const char *data, const char *cell,
                         const char *class_word)
 {
@@ -121,7 +123,7 @@ static void choose_cell(look *k, const char *weights, const char *data, const ch
   dataset_free(ds);
 }
 
-/* features: find the unit of a convolution */
+/* find where a convolution's unit ends */
 static int end_of_unit(const net *n, int conv)
 {
   int last = conv;
@@ -136,7 +138,7 @@ static int end_of_unit(const net *n, int conv)
   return conv;
 }
 
-/* features: lay out a mosaic */
+/* draw one map of a mosaic */
 enum { MOSAIC_WIDTH = 1120, GAP = 2 };
 
 static int mosaic_columns(int channels)
@@ -165,7 +167,7 @@ static void draw_tile(image *to, int y0, int x0, int zoom, const float *map, sha
     }
 }
 
-/* features: write one mosaic */
+/* write one mosaic */
 static void write_mosaic(const look *k, int conv, FILE *table, builder *record)
 {
   const layer *l = &k->m->net->layer[k->after_unit ? end_of_unit(k->m->net, conv) : conv];
@@ -194,6 +196,7 @@ static void write_mosaic(const look *k, int conv, FILE *table, builder *record)
   free(path), free(map), image_free(&picture);
 }
 
+/* write the cell beside its mosaics */
 static void write_cell(const look *k)
 {
   const shape in = k->m->net->layer[0].out;
@@ -210,7 +213,7 @@ static void write_cell(const look *k)
   free(path), image_free(&picture);
 }
 
-/* features: write the record */
+/* write mosaics, table and record */
 static void write_record(const look *k, const char *mosaics)
 {
   char *path = join("%s/features.json", k->out);
@@ -246,7 +249,7 @@ static void write_all(const look *k)
   free(text), free(path);
 }
 
-/* features: look */
+/* look at a net through one cell */
 static void look_at(const char *weights, const char *data, const char *cell, const char *class_word,
                     bool after_unit, const char *device, int threads, const char *out)
 {
@@ -264,7 +267,7 @@ static void look_at(const char *weights, const char *data, const char *cell, con
   free(k.pixels), free(k.prob), free(k.file);
 }
 
-/* features: the subcommand */
+/* run the features subcommand */
 /* wbcsnet features: the answers of a trained net's convolutions to one cell, as mosaics (the paper's Fig. 9). */
 int cmd_features(int argc, char **argv)
 {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* model: store */
+/* store a model */
 void model_store_classes(safetensors *s, const char *const *class_name, int classes)
 {
   builder b = {0};
@@ -33,7 +33,7 @@ void model_store(safetensors *s, const net *n, const char *set, const net_state 
   if (mean) st_add(s, "input.mean", ST_F32, 3, (int[]){ in.h, in.w, in.c }, mean);
 }
 
-/* model: fetch */
+/* fetch a model's tensors by name */
 static void fetch(const safetensors *s, const char *name, int rank, const int *dim, float *out)
 {
   const st_tensor *t = st_find(s, name);
@@ -61,7 +61,7 @@ void model_fetch(const safetensors *s, const net *n, net_state *state, float *me
   if (mean) fetch(s, "input.mean", 3, (int[]){ in.h, in.w, in.c }, mean);
 }
 
-/* model: load */
+/* load the classes' names */
 char **model_fetch_classes(const safetensors *s, int *classes)
 {
   json *list = json_parse(st_need(s, "classes"), s->path);
@@ -89,6 +89,7 @@ static void load_classes(model *m, const char *path)
         st_need(m->file, "net_sha256"), "the file is damaged");
 }
 
+/* see that all weights are finite */
 bool all_finite(const float *x, size_t n)
 {
   float sum = 0;                                     /* x - x is 0 for finite x, NaN otherwise */
@@ -96,6 +97,7 @@ bool all_finite(const float *x, size_t n)
   return sum == 0;
 }
 
+/* load the colours that a net learned under */
 /* What a recipe with `stain cell` has left in the file. */
 static void load_colours(model *m)
 {
@@ -110,6 +112,7 @@ static void load_colours(model *m)
   *m->colours = (stain){ { x[0], x[1], x[2] }, { x[3], x[4], x[5] } };
 }
 
+/* load a model, and ready pixels for it */
 model *model_load(const char *path) { return model_of(st_read(path)); }
 
 model *model_of(safetensors *file)

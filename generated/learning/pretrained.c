@@ -6,7 +6,7 @@
 /* ImageNet's pixels, of 0 to 1: mean and standard deviation of red, green and blue, as in torchvision. */
 static const double image_mean[3] = { 0.485, 0.456, 0.406 }, image_deviation[3] = { 0.229, 0.224, 0.225 };
 
-/* pretrained: find a tensor */
+/* find the tensor that a parameter comes from */
 static const layer *layer_of(const net *n, int k)
 {
   for (int i = 0; i < n->layers; i++)
@@ -45,7 +45,7 @@ way pretrained_way(const safetensors *s, const net *n, int k, bool keep_head, ch
   return has_shape(t, n->param[k].rank, theirs) ? WAY_TAKEN : WAY_SHAPE;
 }
 
-/* pretrained: change the order of axes */
+/* bring PyTorch's axes into our order */
 /* What the weights of layer l for input channel c are multiplied by. */
 static double unit_of(const net *n, const layer *l, int c)
 {
@@ -79,7 +79,7 @@ static void turn_columns(const net *n, const layer *l, const param *p, const flo
     }
 }
 
-/* pretrained: load */
+/* take over the stored statistics */
 static void need_finite(const safetensors *s, const char *name, const float *x, size_t n)
 {
   if (!all_finite(x, n))
@@ -102,6 +102,7 @@ static void take_statistics(const safetensors *s, const layer *l, float *stat)
   }
 }
 
+/* load what another net has learned */
 void pretrained_load(const safetensors *s, const net *n, bool keep_head, net_state *state, bool *taken)
 {
   for (int k = 0; k < n->params; k++) {

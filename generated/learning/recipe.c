@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* recipe: the keys */
+/* list the keys of a recipe */
 typedef struct {
   const char *key;
   enum { KEY_REAL, KEY_INT, KEY_WORD } kind;
@@ -41,7 +41,7 @@ static const recipe_key keys[] = {
   LATER_WORD(stain, "none|cell", "bring each cell to the mean and spread of the training cells' colours"),
 };
 enum { KEYS = sizeof keys / sizeof *keys };
-/* recipe: set a key */
+/* find a key, and set it */
 static const recipe_key *find_key(int code, const char *where, const char *key)
 {
   const char *names[KEYS + 1] = { NULL };
@@ -84,7 +84,7 @@ static void set_key(recipe *r, int code, const char *where, const recipe_key *k,
   if (k->kind == KEY_INT) *(int *)place = (int)x;
   else *(double *)place = x;
 }
-/* recipe: read a file */
+/* read a recipe, then its overrides */
 static void read_line(recipe *r, const char *where, char *line, bool *seen)
 {
   line[strcspn(line, "#")] = 0;
@@ -143,7 +143,7 @@ recipe recipe_load(const char *path, const char *with)
   if (with) strcpy(r.with, with), read_overrides(&r, with);
   return r;
 }
-/* recipe: print */
+/* print a recipe, and the help of its keys */
 static bool is_silent(const recipe *r, const recipe_key *k)
 {
   const void *place = (const char *)r + k->place;

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* run folder: what a run is */
+/* write down what a run is */
 static char *config_text(const run_config *c)
 {
   builder b = {0};
@@ -34,7 +34,7 @@ static char *config_text(const run_config *c)
   return built(&b, NULL);
 }
 
-/* run folder: its identity */
+/* hash what decides a run's result */
 static bool is_spelling(const char *path, bool fitted)
 {
   static const char *const always[] = { "data.name", "net.title", NULL };
@@ -101,7 +101,7 @@ void run_config_identity(const run_config *c, char hex[65])
   free(text);
 }
 
-/* run folder: is it whole? */
+/* look whether a run is whole */
 json *run_record(const char *folder)
 {
   char *path = join("%s/run.json", folder);
@@ -201,7 +201,7 @@ static void seal_record(const run_folder *r, builder *b, const char *weights_sha
   free(built(b, NULL)), free(path);
 }
 
-/* run folder: whose is it? */
+/* refuse a folder that is not this run's */
 static bool half_written(const char *name)
 {
   const char *tail = strstr(name, ".tmp.");
@@ -304,7 +304,7 @@ static void refuse_other(const run_folder *r, const json *theirs)
   die(EXIT_DATA, where, "a run of another configuration", "this command's", "choose another --out, or remove that folder");
 }
 
-/* run folder: one process at a time */
+/* lock the folder for one process */
 static bool still_there(int file, const char *path)
 {
   struct stat a, b;
@@ -386,7 +386,7 @@ static void remove_leftovers(const char *folder)
   if (d) closedir(d);
 }
 
-/* run folder: another run's place */
+/* set another run aside */
 static bool is_ours(const run_folder *r, const char *folder)
 {
   char hex[65] = "";
@@ -413,7 +413,7 @@ static void set_aside(run_folder *r)
   close(r->lock), free(old);
 }
 
-/* run folder: equal runs */
+/* find an equal run, and take its files */
 static char *pool_entry(const run_folder *r)
 {
   char *path = join("%s/%s", r->pool, r->identity), *where = NULL;
@@ -507,7 +507,7 @@ static bool take_equal(run_folder *r)
   return took;
 }
 
-/* run folder: beginning from another */
+/* find the weights to begin from */
 char *run_weights(const char *path, char **init)
 {
   *init = NULL;
@@ -527,7 +527,7 @@ char *run_weights(const char *path, char **init)
   return checkpoint;
 }
 
-/* run folder: open and close */
+/* open a run folder, claim it, close it */
 void run_open(run_folder *r, const char *out, const run_config *c, const char *pool)
 {
   *r = (run_folder){ .out = out, .pool = pool, .config = config_text(c), .lock = -1 };
@@ -619,7 +619,7 @@ run_state run_look(run_folder *r, bool quiet)
   return state;
 }
 
-/* run folder: predictions and log */
+/* write predictions and log */
 int run_write_predictions(const run_folder *r, const dataset *ds, const int *row, int n, const float *prob)
 {
   int k = ds->classes, correct = 0;
@@ -654,8 +654,8 @@ void run_write_log(const run_folder *r, int n, int per_epoch, const double *loss
   free(path);
 }
 
-/* run folder: the record */
-/* run folder: parts of a record */
+/* write the record that ends a run */
+/* name the machine */
 char *machine_name(void) { return processor_name("/proc/cpuinfo", "/proc/device-tree/model"); }
 
 static void put_member(builder *b, const char *name, double x)
@@ -700,7 +700,7 @@ void run_write_record(const run_folder *r, const run_result *t)
   seal_record(r, &b, t->weights_sha256);
 }
 
-/* run folder: read a run */
+/* read a run from its folder */
 static int class_at(const run *r, const char *name, const char *where)
 {
   for (int k = 0; k < r->classes; k++)
@@ -708,7 +708,7 @@ static int class_at(const run *r, const char *name, const char *where)
   die(EXIT_DATA, where, say("the class '%s'", name), "a class that has a column of probabilities", NULL);
 }
 
-/* run folder: read the predictions */
+/* read what the net said of each cell */
 static void read_groups(run *r)
 {
   char *path = join("%s/folds.csv", r->path);
@@ -740,7 +740,7 @@ static void read_predictions(run *r)
   read_groups(r);
 }
 
-/* run folder: count what was read */
+/* count answers and hits */
 static void count_one(const run *r, const char *file, const char *name, double found)
 {
   const double expected = json_number(r->record, name, NAN);

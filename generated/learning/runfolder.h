@@ -17,7 +17,7 @@ typedef struct {
   const char *candidates;                            /* of a GPU engine, section "Candidates"; NULL: none */
 } run_config;
 
-/* run folder: interface of a writer */
+/* declare how a run folder is written */
 enum { RUN_FORMAT = 2 };                             /* of run.json; 1 named no hashes */
 typedef struct { const char *out, *pool; char *config, identity[65]; int lock; } run_folder;
 typedef enum { RUN_OPEN, RUN_FINISHED, RUN_DIVERGED } run_state;
@@ -52,7 +52,7 @@ typedef struct {
 void run_write_record(const run_folder *, const run_result *);
 char *machine_name(void);                            /* the processor's, as the system has it; free() it */
 
-/* run folder: interface of a reader */
+/* declare how a run folder is read */
 /* One held-out cell, its group ("" where none is known) and what the net made of it; truth and said index class_name. */
 typedef struct { const char *file, *group; int truth, said; } answer;
 

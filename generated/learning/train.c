@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* train: a job */
+/* say what a job is */
 typedef struct {
   /* what was asked */
   const char *data, *net_path, *set, *recipe_path, *with, *fold_text, *folds_text, *init_path, *pretrained_path, *device, *vectors,
@@ -47,7 +47,7 @@ typedef struct {
   bool cannot_begin, diverged, bad_weight;           /* bad_weight: a weight broke, not the loss */
 } job;
 
-/* train: choose the cells */
+/* choose the cells to learn from */
 static void choose_cells(job *j)
 {
   dataset *ds = j->ds;
@@ -295,7 +295,7 @@ static void load_first_weights(job *j)
   free(taken), free(fresh);
 }
 
-/* train: checkpoints */
+/* write and read checkpoints */
 static void note_run(safetensors *s, const job *j)
 {
   char hex[65];
@@ -387,7 +387,7 @@ static void save_weights(job *j, char sha[65])
   st_write(s, path, sha);
   st_free(s), free(path);
 }
-/* train: one step */
+/* take one step of training */
 /* Cells in the batch of iteration `at`, and the first one's place in the epoch's order */
 static int cells_of(const job *j, int at, int *first)
 {
@@ -508,7 +508,7 @@ static void finish_statistics(job *j)
   j->spent += seconds() - start;
 }
 
-/* train: the held-out fold */
+/* classify the held-out fold */
 static void constant_prediction(const job *j, float *prob)
 {
   int k = j->net->classes;
@@ -529,7 +529,7 @@ static float *classify_held_out(const job *j)
   return prob;
 }
 
-/* train: the record */
+/* write the record of a training */
 static double images_seen(const job *j)
 {
   int last = j->trains - (j->per_epoch - 1) * j->r.batch;

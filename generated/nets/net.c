@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* net: the words of a file */
+/* know the words of a net file */
 static const char *const layer_words[LAYER_KINDS + 1] = {
   "input", "conv", "bn", "relu", "add", "maxpool", "fc", "dropout", "avgpool", "lrn", "tanh", "scale",
   "groupnorm", "softmax", NULL
@@ -27,7 +27,7 @@ static _Noreturn void bad_net(const net_reader *r, const char *found, const char
   die(EXIT_DATA, say("%s:%d", r->where, r->line), found, expected, hint);
 }
 
-/* net: read a line's words */
+/* read the words of a line */
 static void know_keys(const net_reader *r, const char *const *keys)
 {
   for (int i = 2; i < r->words; i += 2) {
@@ -68,7 +68,7 @@ static int whole_value(net_reader *r, const char *key, int least, int most, int 
   return otherwise;
 }
 
-/* net: work out padding */
+/* work out the padding */
 enum { PAD_SAME = -1 };
 
 /* Output size along one axis; pad: zeros at both ends, or PAD_SAME; *before and *after receive the padding.
@@ -107,7 +107,7 @@ static void slide_window(net_reader *r, layer *l, const char *size)
             "use pad same, a smaller window, or a larger input size");
 }
 
-/* net: name layers */
+/* find a layer by name, or name a new one */
 static int earlier_layer(const net_reader *r, const char *name)
 {
   int i = net_layer(r->n, name);
@@ -134,7 +134,7 @@ static const char *new_name(const net_reader *r)
   return name;
 }
 
-/* net: append a layer */
+/* append a layer to the net */
 static void append_layer(net *n, const layer *l)
 {
   n->layer = grow(n->layer, sizeof *l * (size_t)(n->layers + 1));
@@ -155,7 +155,7 @@ static void read_input(net_reader *r)
   append_layer(r->n, &l);
 }
 
-/* net: read what some layers need */
+/* read filters, groups and other needs of some layers */
 static double real_value(const net_reader *r, const char *key, double least, double most, double otherwise)
 {
   const char *word = value_of(r, key);
@@ -239,7 +239,7 @@ static void read_second_term(net_reader *r, layer *l)
             "pad same keeps a size; a conv with kernel 1 changes the number of channels");
 }
 
-/* net: read a layer's line */
+/* read a layer's line */
 static void read_layer(net_reader *r, layer_kind kind)
 {
   static const char *const keys[LAYER_KINDS][9] = {
@@ -311,7 +311,7 @@ static void read_layer(net_reader *r, layer_kind kind)
   append_layer(n, &l);
 }
 
-/* net: read parameters of the file */
+/* read the net's free numbers, and replace them */
 static int find_param(const net_reader *r, const char *name)
 {
   for (int i = 0; i < r->params; i++)
@@ -380,7 +380,7 @@ static void set_params(net_reader *r, const char *set)
   free(all);
 }
 
-/* net: list the parameter tensors */
+/* list the parameter tensors */
 static int append_param(net *n, const param *p, const char *layer_name, const char *suffix)
 {
   n->param = grow(n->param, sizeof *p * (size_t)(n->params + 1));
@@ -421,7 +421,7 @@ static void list_params(net *n)
   }
 }
 
-/* net: check the whole */
+/* check the net as a whole */
 static void check_net(net_reader *r)
 {
   net *n = r->n;
@@ -455,7 +455,7 @@ static void check_net(net_reader *r)
   if (!n->title) n->title = copy_text(n->name);
 }
 
-/* net: read a file */
+/* read a net file line by line */
 static void split_line(net_reader *r, char *line)
 {
   char *save, *word;

@@ -12,7 +12,7 @@ typedef enum {
 } layer_kind;
 typedef struct { int h, w, c; } shape;               /* of one image; in memory (N, H, W, C) */
 
-/* net: a layer */
+/* say what a layer is */
 typedef struct {
   layer_kind kind;
   char name[32];
@@ -36,7 +36,7 @@ typedef struct {
   int line;                                          /* in the .net file */
 } layer;
 
-/* net: a parameter tensor */
+/* say what a parameter tensor is */
 /* One row per parameter tensor; allocation, initialiser, optimiser, checkpoint, export and tests all read
    this table.
    CONV weights are (out, kh, kw, in / groups), FC weights (out, in) with in running over (H, W, C);
@@ -52,7 +52,7 @@ typedef struct {
   int fan_in, fan_out;                               /* of a weight, for Glorot's initialiser; else 0 */
 } param;
 
-/* net: a net */
+/* say what a net is */
 typedef struct {
   char *name, *title, sha256[65];                    /* sha256 of text */
   /* text: comments dropped, $parameters and classes replaced; a net file in itself */
@@ -66,7 +66,7 @@ typedef struct {
   double flop, train_flop;                           /* of one image: forward; forward + backward */
 } net;
 
-/* net: interface */
+/* declare what may be asked of a net */
 /* Read a net file. set: "f1=16,size=35" replaces `param` values, NULL for none; classes: units of the last
    FC.
    Dies with EXIT_DATA (file:line, found, expected, hint) on a shape that cannot be, an unknown word,

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* plan: who reads an output */
+/* see who reads a layer's output */
 /* The one layer that reads layer i's output, or -1 when there are several or none. */
 static int only_reader(const net *n, int i)
 {
@@ -16,7 +16,7 @@ static int only_reader(const net *n, int i)
   return reader;
 }
 
-/* plan: make the steps */
+/* join layers into steps */
 static void take_in(const net *n, int *head, int first)
 {
   layer_kind kind = n->layer[first].kind;
@@ -82,7 +82,7 @@ static void make_steps(plan *p, bool fuse)
   free(tensor_of), free(head);
 }
 
-/* plan: settle who writes a gradient first */
+/* settle who writes a gradient first */
 static void settle_gradients(plan *p)
 {
   bool *written = NEW(bool, p->tensors), *image = NEW(bool, p->tensors);
@@ -98,7 +98,7 @@ static void settle_gradients(plan *p)
   free(written), free(image);
 }
 
-/* plan: place the tensors */
+/* place the tensors in memory */
 static size_t rounded(size_t floats) { return (floats + 15) / 16 * 16; }
 
 /* The steps between which tensor t's gradient is alive: made by *from, last read by *to. */
@@ -141,7 +141,7 @@ static void place_tensors(plan *p)
     if (at + rounded(t->floats) > p->grad_floats) p->grad_floats = at + rounded(t->floats);
   }
 }
-/* plan: make and free */
+/* make a plan from its parts, and free it */
 static plan *make_plan(const net *n, int batch, bool fuse)
 {
   plan *p = NEW(plan, 1);

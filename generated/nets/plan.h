@@ -8,7 +8,7 @@
 typedef enum { STEP_CONV, STEP_NORM, STEP_RELU, STEP_ADD, STEP_POOL, STEP_FC, STEP_DROPOUT, STEP_AVERAGE,
               STEP_LRN, STEP_TANH, STEP_SCALE, STEP_GROUP, STEP_LOSS, STEP_KINDS } step_kind;
 
-/* plan: a step */
+/* say what a step is */
 typedef struct {
   step_kind kind;
   const layer *layer;                                /* the layer whose parameters and geometry it uses */
@@ -20,7 +20,7 @@ typedef struct {
   bool need_dx, need_dr, add_dx, add_dr;
 } step;
 
-/* plan: a tensor and a plan */
+/* say what a tensor and a plan are */
 typedef struct {
   char name[32];                                     /* of the layer whose output it is */
   shape s;
@@ -40,7 +40,7 @@ typedef struct {
   size_t act_floats, grad_floats;
 } plan;
 
-/* plan: interface */
+/* declare how a plan is made and asked */
 /* Compile for batches of at most `batch` images. The net must outlive the plan; the caller owns the plan.
    Gradients whose lives do not meet share memory: a gradient is valid until backward() passes the step that
    made its tensor. */

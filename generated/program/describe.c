@@ -4,7 +4,7 @@
 #include "learning/pretrained.h"
 #include <string.h>
 
-/* describe: words for a layer */
+/* put a layer into words */
 static size_t layer_params(const net *n, const layer *l)
 {
   return (l->weight < 0 ? 0 : n->param[l->weight].count) + (l->bias < 0 ? 0 : n->param[l->bias].count);
@@ -28,7 +28,7 @@ static const char *details(const net *n, const layer *l)
 
 static const char *shape_text(shape s) { return say("%dx%dx%d", s.h, s.w, s.c); }
 
-/* describe: print tables */
+/* print the table of layers, and of steps */
 static void print_layers(const net *n)
 {
   printf("%-12s %-8s %-12s %-14s %-34s %12s %10s\n", "layer", "kind", "from", "output", "", "parameters",
@@ -61,7 +61,7 @@ static void print_plan(const plan *p)
          parameters, parameters, parameters, act, grad, 3 * parameters + act + grad);
 }
 
-/* describe: print JSON */
+/* print a net as JSON, for tools */
 static void json_shape(const char *key, shape s) { printf("\"%s\": [%d, %d, %d], ", key, s.h, s.w, s.c); }
 
 static void json_word(const char *key, const char *value)
@@ -111,7 +111,7 @@ static void print_json(const plan *p)
   printf("  ]\n}\n");
 }
 
-/* describe: print what PyTorch's weights give */
+/* print what PyTorch's weights would fill */
 static const char *dims_text(int rank, const int *dim)
 {
   if (rank == 1) return say("(%d)", dim[0]);
@@ -133,7 +133,7 @@ static void print_pretrained(const net *n, const char *path)
   st_free(file);
 }
 
-/* describe: the subcommand */
+/* run the describe subcommand */
 /* wbcsnet describe NET: print a net's layer table, steps and memory. */
 int cmd_describe(int argc, char **argv)
 {

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* predict: what is asked */
+/* say what a prediction is asked for */
 typedef enum { AS_TABLE, AS_CSV, AS_JSON } form;
 
 typedef struct {
@@ -44,7 +44,7 @@ typedef struct {
   int maps;
 } predictor;
 
-/* predict: find the images */
+/* find the images to classify */
 static bool is_table_name(const char *path)
 {
   const char *dot = strrchr(path, '.');
@@ -72,7 +72,7 @@ static void find_in(const predict_options *o, const char *path, finding *f)
   else if (!find_images(&from, f)) die(EXIT_DATA, path, "no image in it", "TIFF, PNG, JPEG or BMP files", NULL);
 }
 
-/* predict: print a row */
+/* print the head of the table */
 static void print_head(const predictor *p)
 {
   if (p->as == AS_TABLE) printf("%-12s %-7s  file\n", "class", "p");
@@ -82,6 +82,7 @@ static void print_head(const predictor *p)
   putchar('\n');
 }
 
+/* print a cell's row */
 static int best_of(const float *prob, int classes)
 {
   int best = 0;
@@ -120,6 +121,7 @@ static void print_row(const predictor *p, const found_cell *cell, const float *p
   puts("}}");
 }
 
+/* write a row of the table of answers */
 static void open_table(predictor *p)
 {
   if (!p->o->table) return;
@@ -140,7 +142,7 @@ static void write_row(const predictor *p, const found_cell *c, const float *prob
   fputc('\n', f), free(whole);
 }
 
-/* predict: explain a class */
+/* cover a window, and ask again */
 /* A copy of the image (h, w, c) with the window at (y, x) covered by the mean, or by mid-grey without one. */
 static void cover(const predictor *p, const uint8_t *cell, int y, int x, int size, uint8_t *to)
 {
@@ -170,6 +172,7 @@ static void try_windows(predictor *p, const uint8_t *cell, int (*place)[2], int 
   free(covered);
 }
 
+/* find which pixels decide */
 /* heat (h, w): the mean drop over the windows that cover a pixel; the single worst window. */
 static decisive find_heat(predictor *p, const uint8_t *cell, int class, float before, float *heat)
 {
@@ -193,6 +196,7 @@ static decisive find_heat(predictor *p, const uint8_t *cell, int class, float be
   return d;
 }
 
+/* paint the evidence over the cell */
 static void lay_over(const uint8_t *pixel, int channels, float heat, uint8_t *to)
 {
   static const float warm[3] = { 213, 94, 0 }, cold[3] = { 0, 114, 178 };              /* the figures' colours */
@@ -219,6 +223,7 @@ static image draw_heat(const uint8_t *pixels, shape in, const float *heat)
   return m;
 }
 
+/* explain an answer by a map */
 static bool has_map(const predictor *p, const char *file)
 {
   for (int i = 0; i < p->maps; i++) if (!strcmp(p->map[i], file)) return true;
@@ -250,7 +255,7 @@ static decisive explain(predictor *p, const char *path, const uint8_t *pixels, c
   return d;
 }
 
-/* predict: classify a batch */
+/* read a picture out of an array */
 static void close_reader(array_reader *r)
 {
   if (r->a) npz_close(r->a);
@@ -278,6 +283,7 @@ static bool read_array(predictor *p, found_cell *c, char why[256])
   return decode_array(c, &p->o->cut, r->picture, r->a, why);
 }
 
+/* read a batch of pictures */
 static void read_batch(predictor *p, found_cell *cell, int n)
 {
   char (*why)[256] = new_bytes(sizeof *why * (size_t)n);
@@ -292,6 +298,7 @@ static void read_batch(predictor *p, found_cell *cell, int n)
   warn_of_notes(cell, n, &p->told), free(why);
 }
 
+/* tell each cell's class */
 static void tell(predictor *p, const found_cell *c, const uint8_t *pixels, const float *prob)
 {
   decisive d = { 0 };
@@ -336,7 +343,7 @@ static void classify(predictor *p, found_cell *cell, int n)
   free(prob);
 }
 
-/* predict: the subcommand */
+/* make room for a net and its batches */
 static void open_net(predictor *p)
 {
   const engine_kind *kind = engine_find(p->o->device);
@@ -352,6 +359,7 @@ static void take_room(predictor *p)
   for (int i = 0; i < p->batch; i++) p->row[i] = i;
 }
 
+/* load a net, or a pipeline */
 static void load_weights(predictor *p)
 {
   p->file = st_read(p->o->weights);
@@ -365,6 +373,7 @@ static void load_weights(predictor *p)
   p->classes = p->old.classes, p->in = (shape){ p->old.size, p->old.size, 3 };
 }
 
+/* give back what a prediction took */
 static void free_weights(predictor *p)
 {
   if (p->m) { p->e->kind->close(p->e), plan_free(p->plan), model_free(p->m); return; }
@@ -390,6 +399,7 @@ static void check_predict_flags(const predict_options *o, int n)
   check_cut(&o->cut);
 }
 
+/* read the flags of predict */
 static void read_predict_flags(predict_options *o, int argc, char **argv, const char **source, int *n)
 {
   char *names = layout_names(), *layouts_help = join("search a folder as import does: %s (all below it)", names);
@@ -399,14 +409,14 @@ static void read_predict_flags(predict_options *o, int argc, char **argv, const 
     { "json", OPTION_FLAG, &o->as_json, NULL, "print one JSON object a line" },
     { "table", OPTION_TEXT, &o->table, "FILE", "write the answers to a CSV that import --csv and evaluate --answers read" },
     { "crop", OPTION_INT, &o->cut.crop, "N", "take the centred N x N pixels (0: the layout's window, else the largest centred square)" },
-    /* import: flags about odd images */
+    /* flags about odd images */
     { "white", OPTION_INT, &o->cut.white, "V",
       "the sample that is white, in images of more than 8 bits (what the file says, else the largest number)" },
     { "pad", OPTION_TEXT, &o->cut.pad, "edge", "where a window is larger than its image, repeat the border's pixels (else an error)" },
     { "page", OPTION_INT, &o->cut.page, "N", "which image of a TIFF that holds several, from 1 (else they are refused)" },
     { "skip-bad", OPTION_FLAG, &o->skip_bad, NULL, "exit 0 though images cannot be read" },
     { "layout", OPTION_TEXT, &o->from.layout, "NAME", layouts_help },
-    /* import: flags about the source's words */
+    /* flags about the source's words */
     { "skip-classes", OPTION_TEXT, &o->from.skip, "A,B", "leave out these class folders or names" },
     { "map", OPTION_TEXT, &o->from.map, "A=B,C=D",
       "what the source's words for classes mean, such as LYT=lymphocyte; or a file of such lines" },
@@ -426,6 +436,7 @@ static void read_predict_flags(predict_options *o, int argc, char **argv, const 
   check_predict_flags(o, *n);
 }
 
+/* run the predict subcommand */
 /* wbcsnet predict: class and probabilities of images. */
 int cmd_predict(int argc, char **argv)
 {

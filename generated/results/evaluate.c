@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* evaluate: what is asked */
+/* say what witnesses are, and what is asked of them */
 /* What is asked: a trained net; or (m NULL) the pipeline before nets, fitted; or a table of answers that were given already. */
 typedef struct {
   model *m;
@@ -39,7 +39,7 @@ typedef struct {
 /* A number between 0 and 1 with its interval; NAN where there is none, as the recall of a class without cells. */
 typedef struct { double value; interval bounds; } estimate;
 
-/* evaluate: read the nets */
+/* load a witness: a net or a pipeline */
 static witness *witness_load(const char *path)
 {
   witness *w = NEW(witness, 1);
@@ -68,6 +68,7 @@ static void witness_free(witness *w)
   free(w);
 }
 
+/* take a table of answers for a witness */
 /* The words of a column as classes, in the order of their letters. */
 static void classes_of_words(witness *w)
 {
@@ -104,6 +105,7 @@ static witness *witness_of_table(const char *path)
   return w;
 }
 
+/* read all witnesses */
 static int by_hash(const void *a, const void *b)
 {
   return strcmp((*(witness *const *)a)->sha256, (*(witness *const *)b)->sha256);
@@ -126,6 +128,7 @@ static void read_nets(evaluation *e)
   qsort(e->w, (size_t)e->nets, sizeof *e->w, by_hash);
 }
 
+/* warn of a net that learned from these cells */
 static const char *learned_from(const witness *w)
 {
   const char *data = st_note(w->file, "data_sha256");
@@ -169,7 +172,7 @@ static uint64_t seed_of_training(const evaluation *e)
   return seed;
 }
 
-/* evaluate: match the classes */
+/* find a class by its name */
 static int class_named(const char *name, const char *const *list, int n)
 {
   for (int k = 0; k < n; k++) if (!strcasecmp(name, list[k])) return k;
@@ -211,6 +214,7 @@ static char *unknown_classes(const evaluation *e, int *cells)
   return all;
 }
 
+/* match the classes of witnesses and cells */
 /* Cells of unknown classes are an error, or left out. */
 static void refuse_unknown(evaluation *e)
 {
@@ -383,7 +387,7 @@ static void ask_all(evaluation *e)
   free(sum);
 }
 
-/* evaluate: match the colours */
+/* match the colours of each net's cells */
 static void match_colours(evaluation *e)
 {
   dataset *ds = e->ds, *like;
@@ -397,7 +401,7 @@ static void match_colours(evaluation *e)
   dataset_free(like);
 }
 
-/* evaluate: score the answers */
+/* gather the answers */
 typedef struct {
   confusion m;
   pooled p;
@@ -427,6 +431,7 @@ static answer *gather_answers(const evaluation *e, double *confidence)
 static estimate estimate_of(double value, interval bounds) { return (estimate){ value, bounds }; }
 static const estimate none = { NAN, { NAN, NAN } };
 
+/* score the answers */
 static void score_classes(report *r)
 {
   double one[SCORE_COUNT], score[SCORE_COUNT];
@@ -472,7 +477,7 @@ static report *score(const evaluation *e)
   return r;
 }
 
-/* evaluate: say it as text */
+/* print matrix and reliability */
 /* "84.3 (80.1 to 87.7)", a dash where there is no such number; in say()'s buffers. */
 static const char *percent(const estimate *x)
 {
@@ -513,6 +518,7 @@ static void print_head(const evaluation *e, const report *r)
   printf("numbers in percent, with 95 %% intervals%s\n", r->p.group ? ", by whole groups" : "");
 }
 
+/* print the report */
 static void print_report(const evaluation *e, const report *r)
 {
   const struct { const char *name; const estimate *x; } line[] = {
@@ -526,7 +532,7 @@ static void print_report(const evaluation *e, const report *r)
   print_reliability(r);
 }
 
-/* evaluate: say it as JSON */
+/* write the report as JSON */
 static void put_share(FILE *f, const char *name, double x)
 {
   fprintf(f, isfinite(x) ? "\"%s\": %.9g" : "\"%s\": null", name, x);
@@ -589,7 +595,7 @@ static void put_report(FILE *f, const evaluation *e, const report *r)
   fputs("}\n", f), free(taught);
 }
 
-/* evaluate: tables for gnuplot */
+/* write tables for gnuplot */
 static atomic_file *open_table(const evaluation *e, const char *name)
 {
   char *path = join("%s/%s", e->out, name);
@@ -634,7 +640,7 @@ static void write_tables(const evaluation *e, const report *r)
   write_reliability(e, r), write_matrix(e, r);
 }
 
-/* evaluate: the run folder */
+/* open a run folder for answers */
 enum { EVALUATION = 1 };
 
 static char *recipe_of(const evaluation *e)
@@ -667,6 +673,7 @@ static void open_folder(const evaluation *e, run_folder *r)
   free(recipe), free(init);
 }
 
+/* write the answers as a run */
 static void read_back(evaluation *e)
 {
   const int k = e->seen.classes;
@@ -699,6 +706,7 @@ static void write_run(const evaluation *e, const run_folder *r, double seconds)
   free(fold), free(folds);
 }
 
+/* evaluate in a run folder */
 static report *evaluate_in_folder(evaluation *e)
 {
   run_folder r;
@@ -715,7 +723,7 @@ static report *evaluate_in_folder(evaluation *e)
   return what;
 }
 
-/* evaluate: the subcommand */
+/* read the flags of evaluate */
 static void read_evaluate_flags(evaluation *e, int argc, char **argv)
 {
   const char *rest[4096];
@@ -753,6 +761,7 @@ static void free_evaluation(evaluation *e, report *r)
   free(r->answer), free(r->p.group), free(r);
 }
 
+/* run the evaluate subcommand */
 /* wbcsnet evaluate: trained nets on another data set. */
 int cmd_evaluate(int argc, char **argv)
 {

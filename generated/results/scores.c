@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* score: count */
+/* count right answers and confusions */
 confusion count_answers(int classes, const answer *a, int n)
 {
   confusion m = { .classes = classes };
@@ -12,6 +12,7 @@ confusion count_answers(int classes, const answer *a, int n)
   return m;
 }
 
+/* number the groups of answers */
 static int by_group(const void *a, const void *b)
 {
   return strcmp((*(const answer *const *)a)->group, (*(const answer *const *)b)->group);
@@ -34,6 +35,7 @@ int *group_numbers(const answer *a, int n, int *groups)
   return group;
 }
 
+/* shorten a class's name */
 const char *short_name(const char *const *class_name, int classes, int k)
 {
   const char *n = class_name[k];
@@ -44,7 +46,7 @@ const char *short_name(const char *const *class_name, int classes, int k)
   return say("%c%.*s", toupper((unsigned char)n[0]), (int)letters - 1, n + 1);
 }
 
-/* score: bound */
+/* bound shares, where cells come in groups too */
 interval share_among(const pooled *p, const bool *marked)
 {
   bool *right = NEW(bool, p->n);

@@ -3,7 +3,7 @@
 #define STATS_H
 #include "base/base.h"
 
-/* statistics: interface */
+/* declare what is counted, tested and bounded */
 #define LEVEL 0.05                                   /* of significance, two-sided, of every test; intervals are of 1 - LEVEL */
 
 /* Counts of cells: cell[true class][recognised class]. */
