@@ -6,7 +6,7 @@ my $program = "$B/emu/faults";
 unless (-x $program) { print "1..0 # SKIP no C++ compiler here, so there is no emulator\n"; exit }
 $ENV{ASAN_OPTIONS} = 'detect_leaks=0';
 my $n = 0;
-sub ok { my ($good, $what, $seen) = @_; $n++; print $good ? '' : 'not ', "ok $n - $what\n"; unless ($good) { print "# $_\n" for split /\n/, $seen } }
+sub ok($$;$) { my ($good, $what, $seen) = @_; $n++; print $good ? '' : 'not ', "ok $n - $what\n"; unless ($good) { print "# $_\n" for split /\n/, $seen } }
 sub run { my ($name, %set) = @_; local @ENV{keys %set} = values %set; my $seen = `$program $name 2>&1`; ($? == 0, $seen) }
 
 for my $name (qw(reverse sums copies tf32 bf16 atomics graph)) {

@@ -7,9 +7,10 @@ use File::Temp 'tempdir';
 my $wbcsnet = abs_path($ENV{WBCSNET} // 'build/wbcsnet');
 my $B = $ENV{WBCSNET_B} // 'build';
 my $cc = $ENV{CC} // 'cc';
-my $tmp = tempdir(CLEANUP => 1);
+my $tmp = tempdir(CLEANUP => 1) . '/in';     # the folder above is looked in too, and must be ours
+mkdir $tmp or die;
 my $n = 0;
-sub ok { my ($good, $what, $seen) = @_; $n++; print $good ? '' : 'not ', "ok $n - $what\n"; unless ($good) { print "# $_\n" for grep { /cuda|gpu|usable|found|exit|:/ } split /\n/, $seen } }
+sub ok($$;$) { my ($good, $what, $seen) = @_; $n++; print $good ? '' : 'not ', "ok $n - $what\n"; unless ($good) { print "# $_\n" for grep { /cuda|gpu|usable|found|exit|:/ } split /\n/, $seen } }
 sub skip { my ($many, $why) = @_; print 'ok ', ++$n, " # SKIP $why\n" for 1 .. $many }
 
 # Four checks of a case: doctor's line, doctor's exit code, the words of --device and its exit code. program: the one to run.

@@ -5,7 +5,7 @@ my $B = $ENV{WBCSNET_B} // 'build';
 unless (-x "$B/emu/conv") { print "1..0 # SKIP no C++ compiler here, so there is no emulator\n"; exit }
 $ENV{ASAN_OPTIONS} = 'detect_leaks=0';
 my $n = 0;
-sub ok { my ($good, $what, $seen) = @_; $n++; print $good ? '' : 'not ', "ok $n - $what\n"; unless ($good) { print "# $_\n" for split /\n/, $seen } }
+sub ok($$;$) { my ($good, $what, $seen) = @_; $n++; print $good ? '' : 'not ', "ok $n - $what\n"; unless ($good) { print "# $_\n" for split /\n/, $seen } }
 
 # The sanitizers look for overruns, which the first finds.
 for my $order ($B =~ /asan/ ? 1 : (1, -1)) {

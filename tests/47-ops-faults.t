@@ -5,7 +5,7 @@ my $B = $ENV{WBCSNET_B} // 'build';
 unless (-x "$B/emu/ops-planted") { print "1..0 # SKIP no C++ compiler here, so there is no emulator\n"; exit }
 $ENV{ASAN_OPTIONS} = 'detect_leaks=0';
 my $n = 0;
-sub ok { my ($good, $what) = @_; $n++; print $good ? '' : 'not ', "ok $n - $what\n" }
+sub ok($$;$) { my ($good, $what) = @_; $n++; print $good ? '' : 'not ', "ok $n - $what\n" }
 sub fails { my ($fault, $order) = @_; system("PLANTED=$fault EMU_ORDER=$order $B/emu/ops-planted brief >/dev/null 2>&1"); $? != 0 }
 
 ok(!fails(0, 1) && !fails(0, -1), 'without a fault the kernels are right');

@@ -6,7 +6,7 @@ $ENV{ASAN_OPTIONS} = "detect_leaks=0";
 unless (-x "$B/emu/wgrad-planted") { print "1..0 # SKIP no C++ compiler here, so there is no emulator\n"; exit }
 
 my $n = 0;
-sub ok { my ($good, $what) = @_; printf "%sok %d - %s\n", $good ? '' : 'not ', ++$n, $what }
+sub ok($$;$) { my ($good, $what) = @_; printf "%sok %d - %s\n", $good ? '' : 'not ', ++$n, $what }
 for my $kernels (qw(wgrad wgmma)) {
     my $fails = sub { system("PLANTED=$_[0] $B/emu/$kernels-planted brief >/dev/null 2>&1"); $? != 0 };
     ok(!$fails->(0), "$kernels: right without a fault");

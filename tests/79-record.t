@@ -8,7 +8,7 @@ use File::Temp 'tempdir';
 use JSON::PP;
 
 my $n = 0;
-sub ok { my ($good, $what) = @_; $n++; print $good ? '' : 'not ', "ok $n - $what\n"; return $good }
+sub ok($$;$) { my ($good, $what) = @_; $n++; print $good ? '' : 'not ', "ok $n - $what\n"; return $good }
 sub slurp { my ($path) = @_; open my $f, '<', $path or return ''; local $/; return scalar(<$f>) // '' }
 sub spill { my ($path, $text) = @_; open my $f, '>', $path or die "$path: $!"; print $f $text; close $f }
 sub sh { my $said = qx(@_ 2>&1); return ($? >> 8, $said) }
