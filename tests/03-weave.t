@@ -146,6 +146,11 @@ fi
 weave pdf five && pdftotext -layout "$tmp/five/b.pdf" - | perl -0777 -ne '$bad = grep { my @l = grep { /\S/ } split /\n/; @l > 9 && ($l[0] =~ /^\s*[{}]\s*$/ || $l[1] =~ /^\s*\}\s*$/ || $l[-2] =~ /^\s*\{\s*$/) } split /\f/; exit !!$bad'
 ok $? "no page is broken at a lone brace"
 
+# Ninety chunks: what a chunk defines stands on the page where it ends, and what announces one on the page where it begins.
+{ printf '\\chapter{One}\n\\label{ch:one}\n'; for i in $(seq 90); do printf 'Chunk %d is announced here.\n<<[[a%d.c]]>>=\nint function_%d(void)\n{\n  return %d;\n}\n@ ' "$i" "$i" "$i" "$i"; done; echo; } >"$tmp/b.nw"
+weave pdf nine && pdftotext -layout "$tmp/nine/b.pdf" - | perl -0777 -ne '$bad = grep { my @l = grep { /\S/ } split /\n/; @l > 9 && ("@l[0, 1]" =~ /Defines/ || $l[-2] =~ /announced/) } split /\f/; exit !!$bad'
+ok $? "no page begins with what a chunk defines, or ends with what announces one"
+
 # A picture for which a page has no room waits, and the text goes on; it stands between two paragraphs, and in its chapter.
 { printf '\\chapter{One}\n\\label{ch:one}\n\\vspace*{150mm}Before.\n\\begin{figure}[h]\\rule{10mm}{100mm}\\caption{Tall.}\\end{figure}\n\n'
   for i in $(seq 12); do printf 'Paragraph %d. It is long enough for two lines of the page, which hold about a hundred letters each, and ends here with no more to say.\n\n' "$i"; done
