@@ -103,7 +103,7 @@ grep -q '\] begin/wbcsnet2[a-z-]*/seed[0-9]*/foldall: ' "$tmp/out"; ok $? 'each 
 rm -rf "$tmp/results"; mv "$tmp/kept" "$tmp/results"
 ! tar tzf "$tmp/results/runs.tar.gz" | grep -q 'safetensors\|\.tif'; ok $? 'no weights and no cells are'
 cp "$tmp/results/runs.tar.gz" "$tmp/whole.tar.gz"; experiments/archive complete "$tmp/whole.tar.gz" >"$tmp/out" 2>&1; tar xzOf "$tmp/whole.tar.gz" wbcsnet-runs/environment.txt | grep -q '^build  *version' &&
-    [ "$(tar xzOf "$tmp/whole.tar.gz" wbcsnet-runs/ro-crate-metadata.json | grep -c '"CreateAction"')" = "$jobs" ] && experiments/archive show "$tmp/whole.tar.gz" | grep -q " DATE=$(cat "$k/date") "; ok $? 'the machine wrote its versions, and at home the archive gets its RO-Crate'
+    [ "$(tar xzOf "$tmp/whole.tar.gz" wbcsnet-runs/ro-crate-metadata.json | grep -c '"CreateAction"')" = "$jobs" ] && experiments/archive show "$tmp/whole.tar.gz" | grep -q " DATE=$(cat "$k/date")\\b"; ok $? 'the machine wrote its versions, and at home the archive gets its RO-Crate'
 make --no-print-directory SCALE=smoke WORK="$tmp/home" WBCSNET="$bin" NVCC= DEVICE=cpu DATA1="$cells/dataset1" RUNS="$tmp/results/runs.tar.gz" runs >"$tmp/out" 2>&1; ok $? 'make takes the runs from it'
 make --no-print-directory SCALE=smoke WORK="$tmp/home" WBCSNET="$bin" NVCC= DEVICE=cpu DATA1="$cells/dataset1" FROM="$tmp/results/runs.tar.gz" ONLY="$(echo $only | tr ' ' ,)" restore-runs >"$tmp/out" 2>&1
 make --no-print-directory SCALE=smoke WORK="$tmp/home" WBCSNET="$bin" NVCC= DEVICE=cpu DATA1="$cells/dataset1" begin ONLY=begin/wbcsnet2 >"$tmp/out" 2>&1; [ $? = 0 ] && ! grep -q TRAIN "$tmp/out"; ok $? 'or puts them beside its own, and trains none again'
