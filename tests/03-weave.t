@@ -45,7 +45,7 @@ grep -q 'count: *1b\b' "$tmp/b.txt"; ok $? "a word in a comment or a string is n
 
 # ---- the site: pages from the file system ----
 site() { tools/weave site "$tmp/b.nw" "$tmp/$1/site" >"$tmp/log" 2>&1; }
-book '\begin{equation} x = 3\tfrac5{16} + \frac{35}{16}\label{eq:x} \end{equation} Equation \ref{eq:x}.
+book '\begin{equation} x = 3\tfrac5{16} + \frac{35}{16}\label{eq:x} \end{equation} Equation \ref{eq:x}, and in a line $\min_s(a,b) = \min(a,b) - \tfrac{s}{4}\max(0,\,1-|a-b|/s)^2 + \max_s(a,b) - \max(b,a)$.
 \section{More}\label{sec:more} \begin{figure}\begin{tikzpicture}\draw (0,0)--(1,1);\node at (1,0) {[[a_b]]};\end{tikzpicture}\caption{A line, drawn.}\label{fig:line}\end{figure}
 \begin{tabular}{@{}lL{20mm}@{}}\toprule a & b\\\midrule [[c_d]] & $\bar y$\\\bottomrule\end{tabular}'
 weave pdf one && site one; ok $? "a book becomes a site"
