@@ -138,7 +138,7 @@ write_file(tmp('tiny.conf'), "batch 8\nepochs 1\nlearning_rate 0.0001\ninit glor
 
 # ---- the nets of experiments/nets, small ----
 my %small = (wbcsnet => 'size=24,f1=4,f2=6,f3=8,fc1=10', wbcsnet2 => 'size=24,f1=4,f2=6,f3=8,fc1=10', family => 'size=24,f1=4,f2=6,f3=8,fc1=10', lenet5 => 'f1=2,f2=3,fc1=7,fc2=6', 'lenet5-colour' => 'size=24,f1=2,f2=3,fc1=7,fc2=6',
-    'alexnet-70' => 'size=40,f1=4,f2=4,f3=6,f4=6,f5=4,fc=7', 'alexnet-227' => 'f1=4,f2=4,f3=6,f4=6,f5=4,fc=7', 'alexnet-one' => 'size=70,f1=4,f2=4,f3=6,f4=6,f5=4,fc=7', vgg16 => 'size=35,f1=4,f2=4,f3=4,f4=4,f5=4,fc=8', resnet18 => 'size=36,f1=4,f2=4,f3=4,f4=6');
+    'alexnet-70' => 'size=40,f1=4,f2=4,f3=6,f4=6,f5=4,fc=7', alexnet => 'f1=4,f2=4,f3=6,f4=6,f5=4,fc=7', 'alexnet-one' => 'size=70,f1=4,f2=4,f3=6,f4=6,f5=4,fc=7', vgg16 => 'size=35,f1=4,f2=4,f3=4,f4=4,f5=4,fc=8', resnet18 => 'size=36,f1=4,f2=4,f3=4,f4=6');
 for my $file (sort glob "$FindBin::Bin/../experiments/nets/*.net") {
     my ($net) = $file =~ m{([^/]+)\.net$};
     my $set = $small{$net} // ($net =~ /^wbcsnet2/ ? $small{wbcsnet2} : undef);
