@@ -6,12 +6,13 @@ use FindBin; use lib $FindBin::Bin; use Job;
 if (($ENV{WBCSNET_B} // '') =~ /asan/) { skip(6, 'the sanitizer has an allocator of its own'); done_testing() }
 
 make_set(tmp('set'), 8, [2, 2, 2, 2, 2]);
-# Little address space: from where the program can be loaded at all (the loader's own failure is 127), each command ends, and well or with a message.
+# Little address space: from where the program can be loaded at all (the loader's own failure is 127), each command ends, and well or with a message; one that hangs is
+# killed after a while that an emulated machine too gets by on.
 delete @ENV{qw(OMP_WAIT_POLICY GOMP_SPINCOUNT OPENBLAS_NUM_THREADS)};
 sub limited {
     my ($mb, @args) = @_;
     my $said = tmp('said');
-    my $code = system('bash', '-c', 'ulimit -v $0; exec timeout -s KILL 10 "$@" >"$OUT" 2>&1', 1024 * $mb, $Job::program, @args);
+    my $code = system('bash', '-c', 'ulimit -v $0; exec timeout -s KILL 100 "$@" >"$OUT" 2>&1', 1024 * $mb, $Job::program, @args);
     return ($code & 127 ? 1000 + ($code & 127) : $code >> 8, read_file($said));
 }
 $ENV{OUT} = tmp('said');
