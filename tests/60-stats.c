@@ -72,6 +72,47 @@ static void test_cells_needed(void)
   ok(cells_needed(0.007, 0.007) == 1119 && cells_needed(0.007, 0.001) == 1119, "the paper's gain, all disagreements in its favour: 1119");
 }
 
+/* How often the interval holds the true difference of two nets, over all tables of n cells. */
+static double coverage(long n, double both, double a, double b)
+{
+  const double share[] = { both, a, b, 1 - both - a - b };
+  double sum = 0;
+  for (long i = 0; i <= n; i++)
+    for (long j = 0; i + j <= n; j++)
+      for (long k = 0; i + j + k <= n; k++) {
+        const long cells[] = { i, j, k, n - i - j - k };
+        double chance = lgamma((double)n + 1);
+        for (int s = 0; s < 4; s++) chance += (double)cells[s] * log(share[s]) - lgamma((double)cells[s] + 1);
+        const interval d = paired_difference(i, j, k, cells[3]);
+        if (d.low <= a - b && a - b <= d.high) sum += exp(chance);
+      }
+  return sum;
+}
+
+static void test_difference(void)
+{
+  interval d = paired_difference(36, 12, 2, 0);
+  ok(near(d.low, 0.0569, 5e-5) && near(d.high, 0.3404, 5e-5), "Newcombe (1998), 36, 12, 2, 0: 0.0569 to 0.3404 (got %.4f to %.4f)", d.low, d.high);
+  d = paired_difference(1, 1, 7, 12);
+  ok(near(d.low, -0.507, 5e-4) && near(d.high, -0.026, 5e-4), "Fagerland and others (2014), 1, 1, 7, 12: -0.507 to -0.026 (got %.3f to %.3f)", d.low, d.high);
+  interval turned = paired_difference(1, 7, 1, 12);
+  ok(near(turned.low, -d.high, 1e-15) && near(turned.high, -d.low, 1e-15), "the nets exchanged: the same with the other sign");
+  d = paired_difference(0, 0, 0, 0);
+  ok(d.low == -1 && d.high == 1, "no cells: -1 to 1");
+  d = paired_difference(651, 0, 0, 0);
+  ok(d.low < 0 && d.low > -0.01 && near(d.high, -d.low, 1e-15), "no disagreement: around 0, and not 0 alone");
+  int agree = 0, all = 0;
+  for (long a = 0; a <= 30; a++)
+    for (long b = 0; b <= a; b++) {
+      d = paired_difference(634 - a, a, b, 17 - b);
+      all++, agree += (d.low > 0) == (mcnemar(a, b) < 0.05);
+      if (b == 0 && a < 6 && d.low > 0) all += 100;                           /* few, all for one net: no difference yet */
+    }
+  ok(agree >= all - 20, "zero lies outside about where McNemar's test finds a difference: in %d of %d tables", agree, all);
+  const double few = coverage(40, 0.85, 0.06, 0.02), alike = coverage(40, 0.9, 0.04, 0.04);
+  ok(few > 0.94 && alike > 0.94, "of 40 cells it holds the true difference in 95 %% of studies or more (%.3f, %.3f)", few, alike);
+}
+
 static void test_two_nets(void)
 {
   double z = two_proportion_z(2102, 2172, 2087, 2172);
@@ -191,6 +232,6 @@ static void test_calibration(void)
 
 int main(void)
 {
-  test_table1(), test_absent_class(), test_wilson(), test_two_nets(), test_t(), test_bootstrap(), test_pairs(), test_groups(), test_calibration();
+  test_table1(), test_absent_class(), test_wilson(), test_two_nets(), test_difference(), test_t(), test_bootstrap(), test_pairs(), test_groups(), test_calibration();
   return done_testing();
 }

@@ -86,6 +86,25 @@ double mcnemar(long b, long c)
   return p < 0.5 ? 2 * p : 1;
 }
 
+static double agreement(double both, double only_a, double only_b, double neither)
+{
+  const double n = both + only_a + only_b + neither, product = both * neither - only_a * only_b;
+  const double margins = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither);
+  return margins > 0 ? (product > 0 ? fmax(product - n / 2, 0) : product) / sqrt(margins) : 0;
+}
+
+interval paired_difference(long both, long only_a, long only_b, long neither)
+{
+  const long n = both + only_a + only_b + neither;
+  if (n <= 0) return (interval){ -1, 1 };
+  const double a = (double)(both + only_a) / (double)n, b = (double)(both + only_b) / (double)n;
+  const double phi = agreement((double)both, (double)only_a, (double)only_b, (double)neither);
+  const interval ia = wilson(both + only_a, n), ib = wilson(both + only_b, n);
+  const double below = a - ia.low, above = ia.high - a, b_below = b - ib.low, b_above = ib.high - b;
+  return (interval){ a - b - sqrt(below * below - 2 * phi * below * b_above + b_above * b_above),
+                     a - b + sqrt(b_below * b_below - 2 * phi * b_below * above + above * above) };
+}
+
 double cells_needed(double difference, double disagree)
 {
   const double z_power = 0.8416212335729143;         /* the normal distribution's 80 % point */

@@ -37,6 +37,9 @@ double normal_p(double z);
 double two_proportion_z(long a, long na, long b, long nb);
 /* Exact McNemar test: b cells that only the first net recognised, c that only the second did. Two-sided p. */
 double mcnemar(long b, long c);
+/* Newcombe's 95 % interval (1998, method 10) of the difference of two nets' shares right of the same cells: recognised by
+   both, by the first alone, by the second alone, by neither. No cells: -1 to 1. */
+interval paired_difference(long both, long only_a, long only_b, long neither);
 /* Cells needed for McNemar's test to find, at 5 % and with a probability of 80 %, a difference (above 0) between nets that
    disagree on that share of the cells; both are shares of 1. A difference above the share counts as the share. */
 double cells_needed(double difference, double disagree);

@@ -338,8 +338,8 @@ static pairs pair_answers(const answer *a, int na, const answer *b, int nb)
   return p;
 }
 
-/* Of so many cells, those that only the first arm recognised, and only the second; the exact two-sided p of that. */
-typedef struct { long cells, only_a, only_b; double p; } comparison;
+/* Of so many cells, those that both arms recognised, only the first, only the second; the exact two-sided p of that. */
+typedef struct { long cells, both, only_a, only_b; double p; } comparison;
 
 /* Compare the cells of class k (-1: all), by McNemar's test, or by groups where they are known. */
 static comparison compare_cells(const pairs *p, int k)
@@ -348,8 +348,9 @@ static comparison compare_cells(const pairs *p, int k)
   int *difference = NEW(int, p->n);
   for (int i = 0; i < p->n; i++) {
     if (k >= 0 && p->truth[i] != k) continue;
-    const int d = (p->a[i] == p->truth[i]) - (p->b[i] == p->truth[i]);
-    c.cells++, c.only_a += d > 0, c.only_b += d < 0, difference[p->group ? p->group[i] : i] += d;
+    const bool a = p->a[i] == p->truth[i], b = p->b[i] == p->truth[i];
+    const int d = a - b;
+    c.cells++, c.both += a && b, c.only_a += d > 0, c.only_b += d < 0, difference[p->group ? p->group[i] : i] += d;
   }
   c.p = p->group ? sign_flip(difference, p->groups) : mcnemar(c.only_a, c.only_b);
   free(difference);
@@ -369,6 +370,7 @@ static void put_differences(summary *s, const char *key, const pairs *p, uint64_
   else paired_bootstrap(s->classes, p->n, p->truth, p->a, p->b, seed, bounds, chance);
   const comparison all = compare_cells(p, -1);
   chance[SCORE_ACCURACY] = all.p;
+  if (!p->group) bounds[SCORE_ACCURACY] = paired_difference(all.both, all.only_a, all.only_b, all.cells - all.both - all.only_a - all.only_b);
   for (int i = 0; i < SCORE_COUNT; i++) {
     value *v = put_number(&s->table, 100 * (sa[i] - sb[i]), 2, "%s/%s", key, score_name[i]);
     put_bounds(v, 100 * bounds[i].low, 100 * bounds[i].high), put_p(v, chance[i]);
