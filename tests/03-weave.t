@@ -146,8 +146,10 @@ fi
 weave pdf five && pdftotext -layout "$tmp/five/b.pdf" - | perl -0777 -ne '$bad = grep { my @l = grep { /\S/ } split /\n/; @l > 9 && ($l[0] =~ /^\s*[{}]\s*$/ || $l[1] =~ /^\s*\}\s*$/ || $l[-2] =~ /^\s*\{\s*$/) } split /\f/; exit !!$bad'
 ok $? "no page is broken at a lone brace"
 
-# Ninety chunks: what a chunk defines stands on the page where it ends, and what announces one on the page where it begins.
-{ printf '\\chapter{One}\n\\label{ch:one}\n'; for i in $(seq 90); do printf 'Chunk %d is announced here.\n<<[[a%d.c]]>>=\nint function_%d(void)\n{\n  return %d;\n}\n@ ' "$i" "$i" "$i" "$i"; done; echo; } >"$tmp/b.nw"
+# A hundred and fifty chunks of all lengths: what a chunk defines stands on the page where it ends, and what announces one on the page where it begins.
+{ printf '\\chapter{One}\n\\label{ch:one}\n'; for i in $(seq 150); do
+    printf 'Chunk %d is announced here.\n<<[[a%d.c]]>>=\nint function_%d(void)\n{\n' "$i" "$i" "$i"; for j in $(seq $((i % 23))); do echo "  call($j);"; done; printf '  return %d;\n}\n@ ' "$i"
+  done; echo; } >"$tmp/b.nw"
 weave pdf nine && pdftotext -layout "$tmp/nine/b.pdf" - | perl -0777 -ne '$bad = grep { my @l = grep { /\S/ } split /\n/; @l > 9 && ("@l[0, 1]" =~ /Defines/ || $l[-2] =~ /announced/) } split /\f/; exit !!$bad'
 ok $? "no page begins with what a chunk defines, or ends with what announces one"
 
