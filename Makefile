@@ -58,7 +58,7 @@ CXX := $(CC:clang%=clang++%)
 endif
 endif
 ifeq ($(SANITIZE),1)
-CFLAGS := -O1 -g -fno-omit-frame-pointer
+CFLAGS := -O1 -g1 -fno-omit-frame-pointer
 SANITIZER := -fsanitize=address,undefined -fno-sanitize-recover=undefined $(if $(filter clang%,$(CC)),-D__SANITIZE_ADDRESS__=1)
 endif
 

@@ -17,7 +17,7 @@ sub limited {
 }
 $ENV{OUT} = tmp('said');
 my @command = (['describe', 'experiments/nets/wbcsnet2.net'], ['samples', tmp('set'), '--out', tmp('samples.png')],
-               [job(net => 'experiments/nets/wbcsnet.net', recipe => 'experiments/recipes/faithful.conf', out => 'small', folds => 2, threads => 2)]);
+               [job(net => 'experiments/nets/wbcsnet.net', recipe => 'experiments/recipes/faithful.conf', out => 'small', folds => 2, threads => 2, with => 'epochs=1')]);
 my ($least) = grep { (limited($_, @{$command[0]}))[0] != 127 } map { 8 * $_ } 4 .. 200;
 my @stuck;
 for my $mb (map { $least + 8 * $_ } 0 .. 5, 16, 20, 24) {
