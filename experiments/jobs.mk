@@ -331,13 +331,13 @@ endif
 plan: | $(SET1)/dataset.json $(SET2)/dataset.json $(SET3)/dataset.json $(WBCSNET)
 	@SEED=$(SEED) SEEDS=$(SEEDS) GIVEN='$(GIVEN)' ONLY='$(ONLY)' DEVICE=$(DEVICE) RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/plan $(SCALE) $(WBCSNET) $(JOBS) $(THREADS) $(SET1) $(SET2) $(SET3)
 
-## status: what is done, running, stopped and left at this SCALE, and how long the rest takes; build/status.html shows it too (a second)
+## status: what is done, running, stopped, failed and left at this SCALE, and how long the rest takes; build/status-SCALE.html shows it too (a second; JSON=1)
 .PHONY: status
-seen = SEED='$(SEED)' SEEDS='$(SEEDS)' GIVEN='$(GIVEN)' ONLY='$(ONLY)' RUNS1='$(RUNS1)' RUNS2='$(RUNS2)' RUNS3='$(RUNS3)' experiments/status
-status: $(WORK)/status.html
-	@$(seen) $(if $(JSON),--json) $(SCALE)
-$(WORK)/status.html: always
-	@$(begin) $(seen) --html $(SCALE) >$(new)/$(@F) $(keep)
+seen = SEED='$(SEED)' SEEDS='$(SEEDS)' GIVEN='$(GIVEN)' ONLY='$(ONLY)' RUNS1='$(RUNS1)' RUNS2='$(RUNS2)' RUNS3='$(RUNS3)' \
+  PROGRAM='$(WBCSNET)' SET1='$(SET1)' SET2='$(SET2)' SET3='$(SET3)' experiments/status
+status: $(WORK)/status-$(SCALE).html
+$(WORK)/status-$(SCALE).html: always
+	@$(begin) $(seen) $(if $(filter 1,$(JSON)),--json) $(SCALE) $(new)/$(@F) $(keep)
 
 # The jobs that are left, for a cluster's queue. Each task is this makefile with the run's own goal.
 .PHONY: slurm
