@@ -33,6 +33,9 @@ grep -q 'job .*/scratch/wbcsnet2/' "$s"/0a.sh && grep -q 'job .*/transfer/wbcsne
 grep -q 'afterok:${a0a%;\*} .*1a.sh)$' "$tmp/out" && grep -q 'afterok:${a0a%;\*}.*:${a1a%;\*}.* .*paper.sh$' "$tmp/out"; ok $? 'and the paper after all'
 grep -q '^#SBATCH .*--cpus-per-task=1 --mem=[4-9][0-9][0-9]M --time=11$' "$s/1a.sh"; ok $? 'sized by what it costs'
 go TASK=0 THREADS=1 ARRAY=1 TIME_LIMIT=300; grep -q 'array=1-1$' "$s/1a.sh" && grep -q 'time=5$' "$s/1a.sh"; ok $? 'ARRAY= and TIME_LIMIT= are kept to'
+limits() { go THREADS=1 WORK="$tmp/w2" ONLY=cv/ramesh,begin "$@"; sed -n 's/^#SBATCH .*--time=//p' "$tmp/w2"/slurm/smoke/*/0*.sh >"$tmp/out"; sed 1q "$tmp/out"; }
+[ "$(limits TASK=0)" = 11 ]; ok $? 'a job without a net is reckoned by its cells: 12 s for 210 of them'
+limit=$(limits); [ "$(wc -l <"$tmp/out")" = 1 ] && [ "$limit" -ge 11 ] && [ "$limit" -le 14 ]; ok $? 'a task of one costly job and many cheap ones has the time of their sum, twice over, and ten minutes'
 go ARRAY=x; [ $? = 2 ] && grep -q 'ARRAY=x: expected a whole number' "$tmp/out"; ok $? 'an ARRAY that is no number is refused'
 echo '7 wbcsnet' >"$tmp/queue"; go SUBMIT=1; [ $? != 0 ] && grep -q 'found 1 tasks named wbcsnet-smoke-part' "$tmp/out" && [ ! -e "$tmp/sbatch.log" ]; ok $? 'nothing is handed over twice'
 rm "$tmp/queue"
@@ -54,7 +57,7 @@ stopped TERM; s=$?; echo "status $s" >>"$tmp/out"; [ $s -gt 128 ] && [ ! -e "$tm
 task false >"$tmp/out" 2>&1; [ $? = 1 ]; ok $? 'one that fails says so'
 
 # ---- the whole ----
-: >"$tmp/full"; go SUBMIT=1 THREADS=1; [ $? != 0 ] && grep -q 'did not take all of them' "$tmp/out"; ok $? 'a full queue is told'
+: >"$tmp/full"; go SUBMIT=1 THREADS=1; [ $? != 0 ] && grep -q 'did not take all of them' "$tmp/out" && grep -q 'hint: .*ARRAY=100.* THREADS=1' "$tmp/out"; ok $? 'a full queue is told, and what may help'
 rm "$tmp/full" "$tmp/sbatch.log"
 go SUBMIT=1 THREADS=1 SBATCH='--partition=some'; ok $? 'handed over'
 [ -z "$(grep -v -- '--partition=some' "$tmp/sbatch.log")" ]; ok $? 'with the words of SBATCH'
