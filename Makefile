@@ -19,6 +19,7 @@
 #   SUBMIT=         1: make slurm hands its scripts over; SBATCH=: words for each sbatch, as SBATCH='--partition=gpu --gpus=1'
 #   ARRAY=1000      the most tasks of an array; TASK=600: the seconds of computing that a task is given at least
 #   JSON=           1: make status prints what programs read
+#   ARCHIVE=        what pack-runs writes (default: build/runs-SCALE.tar.gz), and gpu-paper (build/gpu-paper.tar.gz)
 #   JOBS=           how many processes run side by side (default: one per core)
 #   THREADS=        threads of one training job (default: cores / JOBS)
 #   V=0             1 prints each command in full

@@ -11,6 +11,8 @@ sub slurp { my ($path) = @_; open my $f, '<:raw', $path or return ''; local $/; 
 sub go { my $said = qx(make --no-print-directory @_ SCALE=smoke NVCC= WBCSNET=$bin WORK=$tmp/w ONLY=cv/wbcsnet2,cv/ramesh 2>&1); diag $said if $?; return !$? }
 ok go('runs') && go('pack-runs', "ARCHIVE=$tmp/a.tar.gz"), 'runs in an archive';
 ok go('pack-runs', "ARCHIVE=$tmp/b.tar.gz") && slurp("$tmp/a.tar.gz") eq slurp("$tmp/b.tar.gz"), 'a second one has the same bytes';
+ok go('pack-runs') && slurp("$tmp/w/runs-smoke.tar.gz") eq slurp("$tmp/a.tar.gz"), 'without ARCHIVE= it bears the scale in its name';
+like scalar(qx(make --no-print-directory help)), qr/^  pack-runs +\S.*build\/runs-SCALE\.tar\.gz/m, 'make lists it';
 system("tar xzf $tmp/a.tar.gz -C $tmp");
 my $x = "$tmp/wbcsnet-runs";
 

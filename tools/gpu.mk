@@ -1,7 +1,7 @@
 # gpu.mk: what is sent to a machine with a GPU and done there. Included by the Makefile at the top.
 
 .PHONY: gpu-kit gpu-check gpu-bundle gpu-paper pack-runs restore-runs
-ARCHIVE ?= build/gpu-paper.tar.gz
+ARCHIVE ?=
 BUNDLE ?= build/gpu-bundle.tar.gz
 # given KNOB,OTHERWISE: what the user said, else OTHERWISE; GPU_SCALE is the scale that a bundle was made for.
 given = $(if $(filter command environment,$(firstword $(origin $(1)))),$($(1)),$(2))
@@ -39,12 +39,13 @@ gpu-check:
 
 ## gpu-paper: there too: the paper's jobs at SCALE=full, DEVICE=cuda, archived for make paper RUNS=... (TIME_LIMIT= stops it, ONLY= takes a part)
 gpu-paper: all
-	@PROGRAM=$(WBCSNET) ARCHIVE=$(ARCHIVE) TIME_LIMIT=$(TIME_LIMIT) FROM=$(RUNS) tools/gpu-paper \
+	@PROGRAM=$(WBCSNET) ARCHIVE=$(or $(ARCHIVE),build/gpu-paper.tar.gz) TIME_LIMIT=$(TIME_LIMIT) FROM=$(RUNS) tools/gpu-paper \
 	  SCALE=$(call given,SCALE,$(or $(GPU_SCALE),full)) DEVICE=$(call given,DEVICE,cuda) SEED=$(SEED) SEEDS=$(SEEDS) ONLY='$(ONLY)' \
 	  DATA1=$(DATA1) DATA2=$(DATA2) WORK=$(WORK) JOBS=$(call given,JOBS) THREADS=$(call given,THREADS)
 
 ARCHIVING = PROGRAM='$(WBCSNET)' ONLY='$(ONLY)' SCALE=$(SCALE) SEED=$(SEED) SEEDS=$(SEEDS) DEVICE=$(DEVICE) RUNS1=$(RUNS1) RUNS2=$(RUNS2) RUNS3=$(RUNS3) experiments/archive
+## pack-runs: the finished runs at this SCALE in one archive for make paper RUNS=..., build/runs-SCALE.tar.gz, without weights and cells (seconds)
 pack-runs: cells
-	@$(ARCHIVING) pack $(ARCHIVE) $(FIGURES)/fig9 $(SET1) $(SET2) $(SET3)
+	@$(ARCHIVING) pack $(or $(ARCHIVE),$(WORK)/runs-$(SCALE).tar.gz) $(FIGURES)/fig9 $(SET1) $(SET2) $(SET3)
 restore-runs: cells
 	@$(ARCHIVING) restore $(FROM) $(SET1) $(SET2) $(SET3)
