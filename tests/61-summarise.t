@@ -83,6 +83,8 @@ has "$tmp/out/curve-a.dat" "$tmp/runs/try/a/seed1/fold0" 'a table names its runs
 
 # some folds of all, and a list of paths that hold spaces
 "$bin" summarise --experiment try --out "$tmp/some" "$tmp"/runs/try/a/seed1/* "$tmp"/runs/try/b/seed1/fold1 >"$tmp/said"; [ "$(cat "$tmp/said")" = 'b: 1 of 2 folds' ]; ok $? 'folds that are missing are told'
+has "$r" '\result{try/a/extent}{2 folds}' 'how much of a cross-validation is there is said in words'
+has "$tmp/some/results.tex" '\result{try/b/extent}{1 of 2 folds so far}' 'of a part too'
 "$bin" summarise --experiment try --out "$tmp/some" "$tmp"/runs/try/*/*/* >"$tmp/said"; [ ! -s "$tmp/said" ]; ok $? 'and nothing where all are there'
 mkdir "$tmp/runs/a list" && cp -R "$tmp/runs/try/a" "$tmp/runs/try/b" "$tmp/runs/a list"
 printf '%s\r\n\n' "$tmp/runs/a list"/*/*/* >"$tmp/list"

@@ -16,7 +16,7 @@ like $text{'CITATION.cff'}, qr/^license: \[MIT, CC-BY-4\.0\]$/m, 'CITATION.cff l
 is $zenodo->{license}, 'MIT', '.zenodo.json has room for one, the code\'s';
 like "$_", qr/Code: MIT\. Text and figures: CC BY 4\.0\b/, 'and in words both are told' for $zenodo->{description}, $text{'CITATION.cff'}, $text{'README.md'};
 
-my ($version) = $text{'CITATION.cff'} =~ /^version: (\S+)$/m;
+my ($version) = $text{'CITATION.cff'} =~ /^version: "(\S+)"$/m;
 my ($date) = $text{'CITATION.cff'} =~ /^date-released: (\d{4}-\d\d-\d\d)$/m;
 ok defined $version && defined $date, 'CITATION.cff has a version and the day of its release' or BAIL_OUT('no version');
 is $zenodo->{version}, $version, 'the version is that of .zenodo.json';

@@ -187,6 +187,15 @@ static void put_learning(summary *s, const arm *a, int diverged)
   put_start(s, a, "loss", 1, part[2]), put_start(s, a, "accuracy", 100, part[3]);
 }
 
+/* "10 folds", or "3 of 10 folds so far": those of the first seed. */
+static const char *extent(const arm *a)
+{
+  const run *first = a->run[0];
+  int n = 0;
+  while (n < a->runs && a->run[n]->seed == first->seed) n++;
+  return n < first->folds ? say("%d of %d folds so far", n, first->folds) : say("%d folds", n);
+}
+
 static void describe_arm(summary *s, const arm *a)
 {
   const run *first = a->run[0];
@@ -208,6 +217,7 @@ static void describe_arm(summary *s, const arm *a)
   put_number(t, seeds, 0, "%s/%s/seeds", e, a->name);
   put_number(t, first->folds, 0, "%s/%s/folds", e, a->name);
   put_number(t, a->runs, 0, "%s/%s/runs", e, a->name);
+  if (first->fold >= 0) put_text(t, extent(a), "%s/%s/extent", e, a->name);
   put_number(t, diverged, 0, "%s/%s/diverged", e, a->name);
   put_number(t, run_number(first, "params"), 0, "%s/%s/params", e, a->name);
   put_known(t, run_number(first, "flop_per_image") / 1e6, 1, e, a->name, "mflop");
