@@ -10,7 +10,7 @@ unless (-e $plugin) { print "1..0 # SKIP no C++ compiler here, so there is no em
 my $asan = $B =~ /asan/;
 $ENV{WBCSNET_CUDA} = $plugin;
 $ENV{WBCSNET_ENGINES} = 'cuda cuda-tf32 cuda-bf16';
-$ENV{OPERATOR_CASES} //= $asan ? 3 : 15;
+$ENV{OPERATOR_CASES} //= $asan ? 3 : 6;
 $ENV{ASAN_OPTIONS} = 'detect_leaks=0';
 
 # Side by side, for each waits for nobody: the order of threads, the test. What threads backwards find is another thing than what cut sums

@@ -187,6 +187,7 @@ static void put_learning(summary *s, const arm *a, int diverged)
   put_start(s, a, "loss", 1, part[2]), put_start(s, a, "accuracy", 100, part[3]);
 }
 
+/* say how many folds are there */
 /* "10 folds", or "3 of 10 folds so far": those of the first seed. */
 static const char *extent(const arm *a)
 {
