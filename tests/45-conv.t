@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# The convolution kernels under the emulator: right over odd shapes in every order of the threads, whether sums are rounded or cut; each barrier, wait and guard is missed.
+# slow: the convolution kernels under the emulator: right over odd shapes in every order of the threads, whether sums are rounded or cut; each barrier, wait and guard is missed.
 use strict; use warnings;
 my $B = $ENV{WBCSNET_B} // 'build';
 unless (-x "$B/emu/conv") { print "1..0 # SKIP no C++ compiler here, so there is no emulator\n"; exit }

@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# The switch of the GPU engine's candidates: its names, what it makes of a run's identity, and the table that bench measures; emulated.
+# slow: the switch of the GPU engine's candidates: its names, what it makes of a run's identity, and the table that bench measures; emulated.
 use strict; use warnings;
 use FindBin; use lib $FindBin::Bin; use Job;
 use Cwd 'abs_path';
